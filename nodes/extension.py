@@ -1,0 +1,23 @@
+"""The pack as ComfyUI sees it: its model folders and its nodes."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import folders
+from .key_frames import KeyFrames
+from .load_models import LoadAudioLDM, LoadImageBind
+from .mux_audio import MuxAudioIntoVideo
+from .video_to_audio import VideoToAudio
+
+
+class SeeingHearing(ComfyExtension):
+    @override
+    async def on_load(self) -> None:
+        folders.register()
+
+    @override
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [LoadAudioLDM, LoadImageBind, VideoToAudio, KeyFrames, MuxAudioIntoVideo]

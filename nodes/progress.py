@@ -1,0 +1,60 @@
+"""Progress, cancel and the little picture of the sound while it forms."""
+
+from __future__ import annotations
+
+import comfy.model_management as management
+import numpy as np
+from comfy.utils import ProgressBar
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..seeing_core.aligner import Progress
+from ..seeing_core.binders.fbank import fbank
+
+WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT = 512, 96, 160
+PAPER, INK = (24, 24, 32), (120, 200, 255)
+HEAT = np.array([(10, 8, 32), (90, 20, 110), (200, 60, 90), (250, 150, 60), (255, 245, 190)], dtype=np.float32)
+
+
+class SoundProgress:
+    """A listener for the core: moves the node's bar, sends a picture of the current sound, stops on cancel."""
+
+    def __init__(self, steps: int) -> None:
+        self.bar = ProgressBar(steps)
+
+    def __call__(self, progress: Progress) -> None:
+        management.throw_exception_if_processing_interrupted()
+        if progress.evaluation is None:
+            self.bar.update_absolute(progress.step + 1, progress.steps)
+        elif progress.inner == 0:
+            picture = ("JPEG", sound_picture(progress.evaluation.preview[0]), WIDTH)
+            self.bar.update_absolute(progress.step, progress.steps, picture)
+
+
+def sound_picture(samples: Tensor) -> Image.Image:
+    """(n,) at 16 kHz -> a picture: the waveform above its log-mel spectrogram, time from left to right."""
+    return Image.fromarray(np.concatenate([_wave(samples.cpu().float()), _spectrum(samples.cpu().float())]))
+
+
+def _wave(samples: Tensor) -> np.ndarray:
+    """(WAVE_HEIGHT, WIDTH, 3): the span between lowest and highest sample of each column."""
+    columns = np.array_split(samples.numpy(), WIDTH)
+    middle = WAVE_HEIGHT // 2
+    picture = np.full((WAVE_HEIGHT, WIDTH, 3), PAPER, dtype=np.uint8)
+    for x, column in enumerate(columns):
+        if len(column):
+            high, low = (int(np.clip(middle - v * (middle - 1), 0, WAVE_HEIGHT - 1)) for v in (column.max(), column.min()))
+            picture[high : low + 1, x] = INK
+    return picture
+
+
+def _spectrum(samples: Tensor) -> np.ndarray:
+    """(SPECTRUM_HEIGHT, WIDTH, 3): low sounds at the bottom, loud ones bright, 60 dB from dark to bright."""
+    mels = fbank(samples).T.flip(0)  # (bins, frames)
+    size = (SPECTRUM_HEIGHT, WIDTH)
+    mels = interpolate(mels[None, None], size=size, mode="bilinear")[0, 0].numpy()
+    level = np.clip(1 + (mels - mels.max()) / 13.8, 0, 1) * (len(HEAT) - 1)  # 60 dB of power is ln(10^6) = 13.8
+    low = np.minimum(level.astype(int), len(HEAT) - 2)
+    part = (level - low)[..., None]
+    return (HEAT[low] * (1 - part) + HEAT[low + 1] * part).astype(np.uint8)

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Makes sound for a video through a real ComfyUI, after setting up what that needs: bash scripts/demo.sh [VIDEO]
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+source "$root/scripts/setup.sh"
+export OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1 PYTHONPATH="$root"
+exec "$root/.venv/bin/python" "$root/scripts/demo.py" "$@"

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs all tests, after setting up what they need. Arguments go to pytest: bash scripts/test.sh -k fbank
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+source "$root/scripts/setup.sh" --browser
+cd "$root"
+# Threads that wait asleep: spinning ones stall each other when cores are few and shared.
+export OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1
+exec "$root/.venv/bin/python" -m pytest tests "$@"

@@ -1,0 +1,1 @@
+"""Audio models that the aligner can guide."""

@@ -1,0 +1,141 @@
+"""AudioLDM (Liu et al., ICML 2023) as components: text -> latent -> log-mel -> waveform, with no pipeline class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ..media import check_duration, fit_length
+from ..text import cut_warning
+from .windows import Window, blend, split
+
+WINDOW_S = 10.24
+OVERLAP_S = 2.56
+LATENT_STEP = 8  # the UNet halves its input three times: a latent length of 8 k frames passes it unpadded
+
+
+class AudioLDM(nn.Module):
+    """The components of an AudioLDM checkpoint; the weights are frozen. All sizes come from their configurations."""
+
+    def __init__(
+        self, unet: nn.Module, vae: nn.Module, vocoder: nn.Module, text_encoder: nn.Module, tokenizer: Any,
+        scheduler: Any,
+    ) -> None:
+        super().__init__()
+        self.unet, self.vae, self.vocoder, self.text_encoder = unet, vae, vocoder, text_encoder
+        self.tokenizer, self.scheduler = tokenizer, scheduler
+        self.eval().requires_grad_(False)
+        self.rate_hz: int = vocoder.config.sampling_rate
+        self.hop = math.prod(vocoder.config.upsample_rates)  # samples per mel frame
+        self.mel_per_latent = 2 ** (len(vae.config.block_out_channels) - 1)
+
+    @property
+    def samples_per_latent(self) -> int:
+        return self.hop * self.mel_per_latent
+
+    @property
+    def placed_on(self) -> torch.device:
+        return self.unet.device  # not named `device`: model managers set that attribute themselves
+
+    @torch.no_grad()
+    def embed_prompt(self, prompts: Sequence[str]) -> Tensor:
+        """(len(prompts), D) CLAP text embeddings of length 1. Warns when a prompt is longer than CLAP reads."""
+        limit = self.tokenizer.model_max_length
+        for prompt in prompts:
+            ids = self.tokenizer(prompt).input_ids
+            if len(ids) > limit:
+                cut_warning("AudioLDM", prompt, self.tokenizer.decode(ids[limit - 1 : -1]), limit - 2)
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
+        ).to(self.placed_on)
+        output = self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)
+        return normalize(output.text_embeds, dim=-1)
+
+    def decode_mel(self, z: Tensor) -> Tensor:
+        """z (B, C, L, F) -> log-mel (B, 4 L, 64) at 100 frames a second; differentiable."""
+        return self.vae.decode(z / self.vae.config.scaling_factor).sample.squeeze(1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, C, L, F) -> waveform (B, L * samples_per_latent) at `rate_hz`; differentiable."""
+        waveform = self.vocoder(self.decode_mel(z))
+        return fit_length(waveform.view(len(z), -1), z.shape[2] * self.samples_per_latent)
+
+
+@dataclass(frozen=True)
+class AudioTask:
+    """AudioLDM with a prompt and a length set: the `Denoiser` of one run.
+
+    positive, negative: (1, D) prompt embeddings.  guidance_scale: w of classifier-free guidance; 1 is off.
+    """
+
+    model: AudioLDM
+    positive: Tensor
+    negative: Tensor
+    duration_s: float
+    guidance_scale: float = 2.5
+
+    @classmethod
+    def from_prompt(
+        cls, model: AudioLDM, prompt: str, negative_prompt: str = "", *, duration_s: float, guidance_scale: float = 2.5
+    ) -> AudioTask:
+        positive, negative = model.embed_prompt([prompt, negative_prompt]).split(1)
+        return cls(model, positive, negative, check_duration(duration_s), guidance_scale)
+
+    @property
+    def length(self) -> int:
+        """Samples asked for."""
+        return round(self.duration_s * self.model.rate_hz)
+
+    @property
+    def latent_length(self) -> int:
+        return math.ceil(self.length / self.model.samples_per_latent / LATENT_STEP) * LATENT_STEP
+
+    @property
+    def windows(self) -> list[Window]:
+        """Windows of at most 10.24 s, in latent frames."""
+        frames_per_s = self.model.rate_hz / self.model.samples_per_latent
+        size, overlap = (round(s * frames_per_s / LATENT_STEP) * LATENT_STEP for s in (WINDOW_S, OVERLAP_S))
+        return split(self.latent_length, size, overlap)
+
+    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
+        config = self.model.unet.config
+        freqs = self.model.vocoder.config.model_in_dim // self.model.mel_per_latent
+        shape = (config.in_channels, self.latent_length, freqs)
+        noise = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
+        return torch.stack(noise).to(self.model.placed_on, self.model.unet.dtype)
+
+    def new_scheduler(self, steps: int) -> Any:
+        scheduler = type(self.model.scheduler).from_config(self.model.scheduler.config)
+        scheduler.set_timesteps(steps, device=self.model.placed_on)
+        return scheduler
+
+    def predict_noise(self, z: Tensor, t: Tensor) -> Tensor:
+        """z (B, C, L, F) -> eps; a long latent window by window, cross-faded (Bar-Tal et al., MultiDiffusion, 2023)."""
+        return blend(self.windows, lambda window: self._predict(z[:, :, window.start : window.stop], t), dim=2)
+
+    def _predict(self, z: Tensor, t: Tensor) -> Tensor:
+        guided = self.guidance_scale != 1
+        labels = torch.cat([self.negative, self.positive]) if guided else self.positive
+        labels = labels.repeat_interleave(len(z), 0)
+        inputs = torch.cat([z, z]) if guided else z
+        eps = self.model.unet(inputs, t, encoder_hidden_states=None, class_labels=labels).sample
+        if not guided:
+            return eps
+        negative, positive = eps.chunk(2)
+        return negative + self.guidance_scale * (positive - negative)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, length) waveform, window by window, cross-faded."""
+        per = self.model.samples_per_latent
+        pieces = {window.scaled(per): window for window in self.windows}
+        whole = blend(
+            list(pieces), lambda w: self.model.decode(z[:, :, pieces[w].start : pieces[w].stop]).float(), dim=1
+        )
+        return whole[:, : self.length]

@@ -1,0 +1,61 @@
+"""Long sounds in pieces: overlapping windows, so that memory does not grow with the length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece [start, stop) of a long axis, in that axis's own unit."""
+
+    start: int
+    stop: int
+
+    def scaled(self, factor: int) -> Window:
+        return Window(self.start * factor, self.stop * factor)
+
+
+def split(length: int, size: int, overlap: int) -> list[Window]:
+    """Windows of `size` that cover [0, length), neighbours sharing at least `overlap`; one window if it all fits."""
+    if length <= size:
+        return [Window(0, length)]
+    starts = [*range(0, length - size, size - overlap), length - size]
+    return [Window(start, start + size) for start in starts]
+
+
+def blend(windows: Sequence[Window], piece: Callable[[Window], Tensor], *, dim: int) -> Tensor:
+    """One long tensor from the pieces of its windows, cross-faded linearly where they overlap along `dim`.
+
+    piece(window) -> a tensor at least as long as the window along `dim` (anything over is cut).
+    """
+    total: Tensor | None = None
+    for number, window in enumerate(windows):
+        part = piece(window).narrow(dim, 0, window.stop - window.start)
+        if len(windows) == 1:
+            return part
+        if total is None:
+            shape = list(part.shape)
+            shape[dim] = windows[-1].stop
+            total = part.new_zeros(shape)
+        before = windows[number - 1].stop - window.start if number else 0
+        after = window.stop - windows[number + 1].start if number + 1 < len(windows) else 0
+        total.narrow(dim, window.start, window.stop - window.start).add_(part * _fades(part, before, after, dim))
+    return total
+
+
+def _fades(like: Tensor, before: int, after: int, dim: int) -> Tensor:
+    """Weights that rise over the first `before` and fall over the last `after` places; two neighbours' sum is 1."""
+    length = like.shape[dim]
+    weights = torch.ones(length, dtype=like.dtype, device=like.device)
+    places = torch.arange(1, max(before, after) + 1, dtype=like.dtype, device=like.device)
+    weights[:before] = places[:before] / (before + 1)
+    if after:
+        weights[length - after :] = 1 - places[:after] / (after + 1)
+    shape = [1] * like.ndim
+    shape[dim] = length
+    return weights.view(shape)

@@ -1,0 +1,84 @@
+"""ImageBind (Girdhar et al., CVPR 2023) as a binder: fixed targets embedded once, clips in one batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..media import Film
+from ..text import cut_warning
+from . import Span
+from .imagebind_inputs import RATE_HZ, clip_spans, audio_input, vision_input
+from .imagebind_package import imagebind_module, tokenizer
+
+REMEMBERED = 64
+
+
+class ImageBind(nn.Module):
+    """The vision, audio and text towers. Embeddings come after the post-processors, as the paper's code takes them.
+
+    What was embedded before is remembered by content (the last 64 clips and prompts), so that a run with another seed
+    does not run the vision and text towers again.
+    """
+
+    rate_hz = RATE_HZ
+
+    def __init__(self, towers: nn.Module) -> None:
+        super().__init__()
+        self.towers = towers.eval().requires_grad_(False)
+        self._tokenizer = tokenizer()
+        self._memory: OrderedDict[str, Tensor] = OrderedDict()
+
+    @property
+    def placed_on(self) -> torch.device:
+        return next(self.towers.parameters()).device
+
+    def clip_spans(self, duration_s: float) -> list[Span]:
+        return clip_spans(duration_s)
+
+    @torch.no_grad()
+    def embed_text(self, prompts: Sequence[str]) -> Tensor:
+        """(len(prompts), D). Warns when a prompt is longer than the 77 tokens that ImageBind reads."""
+        return torch.cat([self._remember("text", self._tokens(prompt)[None]) for prompt in prompts])
+
+    @torch.no_grad()
+    def embed_film(self, film: Film, spans: Sequence[Span]) -> Tensor:
+        """(len(spans), D), all clips in one batch."""
+        return self._remember("vision", vision_input(film, spans))
+
+    def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
+        """samples (B, n) at 16 kHz -> (B, len(spans), D), all clips of all samples in one batch; differentiable."""
+        mels = audio_input(samples.float(), spans)  # (B, S, 1, 128, 204)
+        embeddings = self._forward("audio", mels.flatten(0, 1))
+        return embeddings.unflatten(0, mels.shape[:2])
+
+    def _forward(self, modality: str, inputs: Tensor) -> Tensor:
+        if inputs.ndim == 5:  # (S, 3, 2, H, W): the model would average S as the clips of one film
+            inputs = inputs.unsqueeze(1)
+        return self.towers({modality: inputs.to(self.placed_on)})[modality]
+
+    def _remember(self, modality: str, inputs: Tensor) -> Tensor:
+        key = modality + hashlib.sha256(inputs.cpu().contiguous().numpy().tobytes()).hexdigest()
+        if key not in self._memory:
+            self._memory[key] = self._forward(modality, inputs)
+            while len(self._memory) > REMEMBERED:
+                self._memory.popitem(last=False)
+        self._memory.move_to_end(key)
+        return self._memory[key].to(self.placed_on)
+
+    def _tokens(self, prompt: str) -> Tensor:
+        """(77,) token ids."""
+        ids = self._tokenizer.encode(prompt)
+        kept = self._tokenizer.context_length - 2
+        if len(ids) > kept:
+            cut_warning("ImageBind", prompt, self._tokenizer.decode(ids[kept:]), kept)
+        return self._tokenizer(prompt)
+
+
+def build(config: dict[str, object]) -> nn.Module:
+    """An ImageBindModel with these constructor arguments, weights not yet loaded."""
+    return imagebind_module("models.imagebind_model").ImageBindModel(**config)

@@ -1,0 +1,100 @@
+"""What ImageBind looks at: one-second clips of film and sound, in its own input format.
+
+Sources: the authors' released V2A code as listed in the design notes; ImageBind (Girdhar et al., CVPR 2023),
+data.py; pytorchvideo's ConstantClipsPerVideoSampler and UniformTemporalSubsample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from ..media import Film
+from . import Span
+from .fbank import fbank
+
+RATE_HZ = 16000
+CLIP_S = 1.0
+FRAMES_PER_CLIP = 2
+SIDE = 224
+MEL_BINS = 128
+MEL_FRAMES = 204
+MEL_MEAN, MEL_STD = -4.268, 9.138
+RGB_MEAN = (0.48145466, 0.4578275, 0.40821073)
+RGB_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def clip_spans(duration_s: float) -> list[Span]:
+    """ceil(duration) clips of one second, spread evenly from the start to the end of the film."""
+    count = max(1, math.ceil(duration_s - 1e-6))
+    stride = max(duration_s - CLIP_S, 0.0) / max(count - 1, 1)
+    return [(i * stride, i * stride + CLIP_S) for i in range(count)]
+
+
+def frame_indices(times_s: Tensor, span: Span, count: int = FRAMES_PER_CLIP) -> list[int]:
+    """`count` frames spread evenly over those that appear within the span, first and last included.
+
+    A span in which no frame appears (a film slower than one frame a second) takes the frame then on screen.
+    """
+    first, stop = (int(torch.searchsorted(times_s, edge - 1e-6)) for edge in span)
+    if first >= stop:
+        return [max(first - 1, 0)] * count
+    steps = torch.linspace(0, stop - first - 1, count)
+    return [first + int(step) for step in steps]
+
+
+def vision_input(film: Film, spans: Sequence[Span] | float) -> Tensor:
+    """(S, 3, 2, 224, 224): two frames of each span; short side to 224, then squashed to a square; CLIP's mean and std.
+
+    `spans` may be a duration in seconds: then the usual one-second clips of it.
+    """
+    if isinstance(spans, (int, float)):
+        spans = clip_spans(spans)
+    picks = [frame_indices(film.times_s, span) for span in spans]
+    wanted = sorted({index for pick in picks for index in pick})
+    squares = torch.cat([to_square(frame[None]) for frame in film.frames(wanted)])  # (n, 3, 224, 224)
+    place = {index: i for i, index in enumerate(wanted)}
+    order = torch.tensor([[place[index] for index in pick] for pick in picks])
+    clips = squares[order].movedim(1, 2)  # (S, 3, 2, 224, 224)
+    mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (RGB_MEAN, RGB_STD))
+    return (clips - mean) / std
+
+
+def to_square(frames: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 3, 224, 224): the short side scaled to 224, then the long side squashed; bilinear."""
+    height, width = frames.shape[-2:]
+    if width < height:
+        size = (math.floor(height / width * SIDE), SIDE)
+    else:
+        size = (SIDE, math.floor(width / height * SIDE))
+    scaled = interpolate(frames.float(), size=size, mode="bilinear", align_corners=False)
+    return interpolate(scaled, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+
+
+def audio_input(samples: Tensor, spans: Sequence[Span] | float) -> Tensor:
+    """(B, n) at 16 kHz -> (B, S, 1, 128, 204), differentiable: log-mel of each span, zero-padded, normalised.
+
+    `spans` may be a duration in seconds: then the usual one-second clips of it.
+    """
+    if isinstance(spans, (int, float)):
+        spans = clip_spans(spans)
+    clips = [samples[:, int(start * RATE_HZ) : int(stop * RATE_HZ)] for start, stop in spans]
+    if len({clip.shape[-1] for clip in clips}) == 1:
+        mels = _mel(torch.stack(clips, 1))  # (B, S, frames, 128)
+        mels = _to_length(mels)
+    else:  # rounding of the span's edges left clips that differ by a sample
+        mels = torch.stack([_to_length(_mel(clip)) for clip in clips], 1)
+    return ((mels.transpose(-1, -2) - MEL_MEAN) / MEL_STD).unsqueeze(2)
+
+
+def _mel(clips: Tensor) -> Tensor:
+    return fbank(clips - clips.mean(-1, keepdim=True), bins=MEL_BINS, rate_hz=RATE_HZ)
+
+
+def _to_length(mels: Tensor) -> Tensor:
+    """(..., frames, 128) -> (..., 204, 128): cut or padded with zeros, before normalisation."""
+    return pad(mels, (0, 0, 0, MEL_FRAMES - mels.shape[-2]))

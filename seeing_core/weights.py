@@ -1,0 +1,163 @@
+"""Checkpoints from disk: only the files named, every key and shape accounted for, no code run from a weight file."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from .audio.audioldm import AudioLDM
+from .binders.imagebind import ImageBind, build
+from .errors import InputError
+
+AUDIOLDM_PARTS = ("unet", "vae", "vocoder", "text_encoder", "tokenizer", "scheduler")
+UNREADABLE = (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError,
+              zipfile.BadZipFile)
+OLD_BUFFERS = ("position_ids",)  # written by old transformers releases, computed by new ones
+LISTED = 5
+
+
+def load_audioldm(folder: Path | str) -> AudioLDM:
+    """AudioLDM from a diffusers folder. Raises InputError naming the part that is missing, unreadable or does not fit.
+
+    The folder holds unet/, vae/, vocoder/, text_encoder/, tokenizer/ and scheduler/, as `save_pretrained` writes them.
+    """
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import AutoTokenizer, ClapTextModelWithProjection, SpeechT5HifiGan
+
+    folder = Path(folder)
+    absent = [part for part in AUDIOLDM_PARTS if not (folder / part).is_dir()]
+    if absent:
+        raise InputError("AudioLDM", f"folder '{folder}' without {', '.join(absent)}",
+                         "a diffusers folder with " + ", ".join(AUDIOLDM_PARTS))
+    models = {
+        part: _load_part(cls, folder, part)
+        for part, cls in [("unet", UNet2DConditionModel), ("vae", AutoencoderKL), ("vocoder", SpeechT5HifiGan),
+                          ("text_encoder", ClapTextModelWithProjection)]
+    }
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+    except UNREADABLE as error:
+        raise InputError("AudioLDM", f"tokenizer or scheduler that cannot be read ({error})",
+                         f"the original files in '{folder}'") from error
+    _check_audioldm(models, folder)
+    return AudioLDM(**models, tokenizer=tokenizer, scheduler=scheduler)
+
+
+def _check_audioldm(models: Mapping[str, nn.Module], folder: Path) -> None:
+    """Raises InputError when the parts are fine alone but do not belong together, e.g. AudioLDM 2 or Stable Diffusion."""
+    unet, vae, vocoder = (models[part].config for part in ("unet", "vae", "vocoder"))
+    if unet.class_embed_type != "simple_projection" or vae.in_channels != 1:
+        raise InputError("AudioLDM", f"'{folder}', which holds another kind of diffusion model",
+                         "AudioLDM (version 1): a UNet conditioned by class embedding, a one-channel VAE")
+    if unet.in_channels != vae.latent_channels:
+        raise InputError("AudioLDM", f"a UNet of {unet.in_channels} channels with a VAE of {vae.latent_channels}",
+                         "parts of one checkpoint")
+    if unet.projection_class_embeddings_input_dim != models["text_encoder"].config.projection_dim:
+        raise InputError("AudioLDM", "a text encoder whose embedding does not fit the UNet", "parts of one checkpoint")
+    if vocoder.model_in_dim % 2 ** (len(vae.block_out_channels) - 1):
+        raise InputError("AudioLDM", f"a vocoder of {vocoder.model_in_dim} mel bands", "parts of one checkpoint")
+
+
+def _load_part(cls: type, folder: Path, part: str) -> nn.Module:
+    """One component through its library's own loader, strictly."""
+    where = f"AudioLDM part '{part}' in '{folder}'"
+    # Each library keeps a missing key's random start silently; its loading report is what makes the load strict.
+    options: dict[str, Any] = {"output_loading_info": True, "local_files_only": True, "ignore_mismatched_sizes": True}
+    if cls.__module__.startswith("diffusers"):
+        options["low_cpu_mem_usage"] = False
+    try:
+        model, report = cls.from_pretrained(folder / part, **options)
+    except UNREADABLE as error:
+        raise InputError(where, f"a file that cannot be read ({_first_line(error)})", "an undamaged checkpoint",
+                         "Download it again.") from error
+    unexpected = [key for key in report["unexpected_keys"] if not key.endswith(OLD_BUFFERS)]
+    _refuse(where, report["missing_keys"], unexpected, report["mismatched_keys"])
+    _check_finite(where, model.state_dict())
+    return model
+
+
+def load_imagebind(path: Path | str) -> ImageBind:
+    """ImageBind from `.pth` (the official file) or `.safetensors`. Raises InputError when anything does not fit."""
+    path = Path(path)
+    state, metadata = read_tensors(path)
+    where = f"ImageBind file '{path}'"
+    try:
+        config = json.loads(metadata["config"]) if "config" in metadata else _imagebind_config(state)
+        towers = build(config)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(where, f"other weights ({_first_line(error)})", "an ImageBind checkpoint with all its towers"
+                         ) from error
+    expected = towers.state_dict()
+    wrong = [(key, state[key].shape, own.shape) for key, own in expected.items()
+             if key in state and state[key].shape != own.shape]
+    _refuse(where, expected.keys() - state.keys(), state.keys() - expected.keys(), wrong)
+    _check_finite(where, state)
+    towers.load_state_dict(state, strict=True)
+    return ImageBind(towers.float())
+
+
+def _imagebind_config(state: Mapping[str, Tensor]) -> dict[str, object]:
+    """Constructor arguments read off the tensors' shapes; head counts, which leave no shape, are imagebind_huge's."""
+    config: dict[str, object] = {"out_embed_dim": state["modality_heads.vision.2.weight"].shape[0]}
+    for tower in ("vision", "audio", "text", "depth", "thermal", "imu"):
+        blocks = {key.split(".")[3] for key in state if key.startswith(f"modality_trunks.{tower}.blocks.")}
+        config[f"{tower}_num_blocks"] = len(blocks)
+        config[f"{tower}_embed_dim"] = state[f"modality_trunks.{tower}.blocks.0.norm_1.weight"].shape[0]
+    config |= {"vision_num_heads": 16, "text_num_heads": 16}
+    return config
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a `.safetensors` file, or of a `.pth` read without running code, and the file's metadata.
+
+    Raises InputError if the file is absent, truncated, holds code, or is neither format.
+    """
+    where = f"file '{path}'"
+    if not path.is_file():
+        raise InputError(where, "no such file", "a weight file")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except UNREADABLE as error:
+        raise InputError(where, f"a file that cannot be read safely ({_first_line(error)})",
+                         "an undamaged weight file that holds tensors only", "Download it again.") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(where, "something else than a state dict", "names and tensors only")
+    return state, {}
+
+
+def _refuse(where: str, missing: Sequence[str], unexpected: Sequence[str], wrong: Sequence[tuple]) -> None:
+    """Raises InputError with a short report unless all three are empty."""
+    shapes = [f"{key} {tuple(found)}, not {tuple(needed)}" for key, found, needed in wrong]
+    found = {"missing": sorted(missing), "unexpected": sorted(unexpected), "wrong shape": sorted(shapes)}
+    lines = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in found.items() if keys]
+    if lines:
+        raise InputError(where, "weights that do not fit: " + "; ".join(lines), "exactly this model's weights")
+
+
+def _check_finite(where: str, state: Mapping[str, Tensor]) -> None:
+    # The text tower's causal mask is a stored buffer and holds -inf by design.
+    bad = [key for key, value in state.items()
+           if value.is_floating_point() and not key.endswith(".mask") and not torch.isfinite(value).all()]
+    if bad:
+        raise InputError(where, f"NaN or infinite weights ({_some(bad)})", "finite weights", "Download it again.")
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + rest
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
