@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).resolve().parent.parent
+COMFYUI = Path(os.environ.get("COMFYUI_PATH", ROOT / ".venv" / "ComfyUI"))
 START_LIMIT_S = 180
 LINK = "seeing_hearing"
 
@@ -49,7 +50,7 @@ class ComfyServer:
             "--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []),
         ]
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, cwd=os.environ["COMFYUI_PATH"], stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, cwd=COMFYUI, stdout=log, stderr=log)
         try:
             self._wait_until_ready()
         except BaseException:

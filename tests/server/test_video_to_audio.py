@@ -1,0 +1,167 @@
+"""Video to audio in the real server: a real mp4 in, the same picture with new sound out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import av
+import pytest
+
+from scripts.comfy_server import error_of, output_files
+
+from .conftest import film_path, run, workflow
+
+
+def packets(path, kind):
+    with av.open(str(path)) as film:
+        return [bytes(packet) for packet in film.demux(film.streams.get(**{kind: 0})[0]) if packet.size]
+
+
+def lengths(path):
+    with av.open(str(path)) as film:
+        return {stream.type: float(stream.duration * stream.time_base) for stream in film.streams}
+
+
+def run_noting_nodes(server, api):
+    """The history entry, and the ids of the nodes that were run rather than taken from the cache."""
+    ran = set()
+    entry = run(server, api, event=lambda kind, data: ran.add(data.get("node")) if kind == "executing" else None)
+    return entry, ran
+
+
+@pytest.mark.parametrize("name, seconds, frame_s", [("bigbuckbunny.mp4", 5.28, 1 / 25), ("bikes.mp4", 10.0, 1 / 25)])
+def test_real_film_keeps_its_picture_and_gets_sound(server, name, seconds, frame_s):
+    api = workflow(seed=1)
+    api["1"]["inputs"]["file"] = asyncio.run(server.upload(film_path(name), name))
+    pictures = []
+
+    def listen(kind, data):
+        if kind == "preview":
+            pictures.append(data["bytes"])
+
+    entry = run(server, api, event=listen)
+    (path,) = output_files(entry, server)
+    assert packets(path, "video") == packets(film_path(name), "video")
+    tracks = lengths(path)
+    assert set(tracks) == {"video", "audio"}
+    assert tracks["video"] == pytest.approx(seconds, abs=frame_s)
+    assert tracks["audio"] == pytest.approx(tracks["video"], abs=frame_s)
+    with av.open(str(path)) as film:
+        sound = film.streams.audio[0]
+        assert (sound.codec_context.name, sound.rate, sound.channels) == ("aac", 16000, 1)
+        assert max(abs(frame.to_ndarray()).max() for frame in film.decode(sound)) > 0.01
+    assert any(b"\xff\xd8\xff" in picture for picture in pictures)  # a JPEG of the sound came while it was made
+    (text,) = entry["outputs"]["7"]["text"]
+    assert text.startswith("paper mode, strength 1, 4 steps") and len(text.splitlines()) > 3
+
+
+def test_another_seed_neither_reloads_nor_embeds_again(server, uploaded):
+    run(server, workflow(seed=10))
+    entry, ran = run_noting_nodes(server, workflow(seed=11))
+    assert "4" in ran and not {"1", "2", "3"} & ran
+    assert output_files(entry, server)
+
+
+def test_same_seed_comes_from_the_cache(server, uploaded):
+    run(server, workflow(seed=12))
+    _, ran = run_noting_nodes(server, workflow(seed=12))
+    assert not {"1", "2", "3", "4", "5"} & ran
+
+
+def test_cancel_while_sampling_then_run_again(server, uploaded):
+    seen = []
+
+    def cancel(kind, data):
+        if kind == "progress" and data["node"] == "4":
+            seen.append(data["value"])
+            if len(seen) == 3:
+                server.post("/interrupt", {})
+
+    entry = run(server, workflow(steps=500, seed=20), event=cancel)
+    kinds = [kind for kind, _ in entry["status"]["messages"]]
+    assert "execution_interrupted" in kinds and not output_files(entry, server)
+    assert max(seen) < 60
+    assert output_files(run(server, workflow(seed=21)), server)
+
+
+@pytest.mark.parametrize(
+    "inputs, words",
+    [
+        ({"duration": 0.05}, "duration: received 0.05; expected a number from 0.3"),
+        ({"duration": float("nan")}, "duration: received nan"),
+    ],
+)
+def test_bad_values_are_named_and_the_server_lives_on(server, uploaded, inputs, words):
+    before = sorted(server.output.rglob("*.mp4"))
+    entry = run(server, workflow(**inputs))
+    assert words in error_of(entry)
+    assert sorted(server.output.rglob("*.mp4")) == before
+    assert output_files(run(server, workflow(seed=30)), server)
+
+
+@pytest.mark.parametrize("field, value", [("steps", 0), ("duration", -1), ("strength", -0.5), ("start_fraction", 1.5),
+                                          ("duration", 1e9), ("fps", 0)])
+def test_values_out_of_range_are_refused_before_running(server, uploaded, field, value):
+    with pytest.raises(RuntimeError, match=field):
+        run(server, workflow(**{field: value}))
+
+
+@pytest.mark.parametrize("value", ["../../etc/passwd", "/etc/passwd", "nothing_here"])
+def test_model_names_never_leave_their_folder(server, uploaded, value):
+    api = workflow()
+    api["2"]["inputs"]["model"] = value
+    with pytest.raises(RuntimeError, match="model"):
+        run(server, api)
+
+
+def test_unreadable_film_is_named(server):
+    (server.base / "input" / "broken.mp4").write_bytes(film_path("bikes.mp4").read_bytes()[:3000])
+    api = workflow()
+    api["1"]["inputs"]["file"] = "broken.mp4"
+    assert "broken.mp4" in error_of(run(server, api))
+
+
+def test_damaged_checkpoint_is_named(server, uploaded):
+    folder = server.base / "models" / "imagebind"
+    (folder / "cut.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
+    api = workflow()
+    api["3"]["inputs"]["model"] = "cut.safetensors"
+    message = error_of(run(server, api))
+    assert "cut.safetensors" in message and "expected" in message
+
+
+def test_images_with_fps_instead_of_a_video(server, uploaded):
+    api = workflow(fps=25.0, duration=0.0)
+    api["8"] = {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}}
+    api["4"]["inputs"]["video"] = ["8", 0]
+    (path,) = output_files(run(server, api), server)
+    assert lengths(path)["audio"] == pytest.approx(5.28, abs=1 / 25)
+
+
+def test_key_frames_of_a_video(server, uploaded):
+    api = {
+        "1": {"class_type": "LoadVideo", "inputs": {"file": uploaded}},
+        "2": {"class_type": "SeeingHearing_KeyFrames", "inputs": {"video": ["1", 0], "count": 3}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "key"}},
+    }
+    assert len(output_files(run(server, api), server)) == 3
+
+
+def test_trimmed_video_gets_sound_of_the_trimmed_length(server, uploaded):
+    api = workflow()
+    api["8"] = {
+        "class_type": "Video Slice",
+        "inputs": {"video": ["1", 0], "start_time": 1.0, "duration": 2.0, "strict_duration": False},
+    }
+    for node in ("4", "5"):
+        api[node]["inputs"]["video"] = ["8", 0]
+    (path,) = output_files(run(server, api), server)
+    tracks = lengths(path)
+    assert tracks["video"] == pytest.approx(2.0, abs=1 / 25) and tracks["audio"] == pytest.approx(2.0, abs=1 / 25)
+
+
+def test_models_are_freed_when_asked(server, uploaded):
+    run(server, workflow(seed=40))
+    server.post("/free", {"unload_models": True, "free_memory": True})
+    entry, ran = run_noting_nodes(server, workflow(seed=40))
+    assert {"2", "3", "4"} <= ran and output_files(entry, server)
