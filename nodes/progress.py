@@ -28,7 +28,7 @@ class SoundProgress:
         if progress.evaluation is None:
             self.bar.update_absolute(progress.step + 1, progress.steps)
         elif progress.inner == 0:
-            picture = ("JPEG", sound_picture(progress.evaluation.preview[0]), WIDTH)
+            picture = ("JPEG", sound_picture(progress.evaluation.previews[0][0]), WIDTH)
             self.bar.update_absolute(progress.step, progress.steps, picture)
 
 

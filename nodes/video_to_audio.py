@@ -102,14 +102,18 @@ class VideoToAudio(io.ComfyNode):
         start_fraction: float, inner_steps: int, vision_weight: float, text_weight: float,
     ) -> io.NodeOutput:
         from ..seeing_core.settings import AlignSettings
-        from ..seeing_core.tasks import video_to_audio
+        from ..seeing_core.tasks import Run, video_to_audio
 
-        settings = AlignSettings(mode, strength, start_fraction, inner_steps, vision_weight, text_weight)
+        settings = AlignSettings(
+            mode, strength, start_fraction=start_fraction, inner_steps=inner_steps, vision_weight=vision_weight,
+            text_weight=text_weight,
+        )
+        run = Run([seed], steps, settings, listener=SoundProgress(steps))
         with on_device(audio_model, binder, activations_bytes=ACTIVATION_BYTES):
             result = video_to_audio(
-                audio_model.model, binder.model, film_from(video, fps), prompt=prompt, negative_prompt=negative_prompt,
-                duration_s=duration if duration != 0 else None, seeds=[seed], steps=steps,
-                guidance_scale=guidance_scale, settings=settings, listener=SoundProgress(steps),
+                audio_model.model, binder.model, film_from(video, fps), run, prompt=prompt,
+                negative_prompt=negative_prompt, duration_s=duration if duration != 0 else None,
+                guidance_scale=guidance_scale,
             )
         for note in result.trace.notes:
             logging.warning("Video to Audio: %s", note)

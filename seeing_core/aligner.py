@@ -1,46 +1,37 @@
-"""The sampling loop: denoise, predict x0, align, step. Everything else in this package serves these two functions."""
+"""The sampling loop: denoise, predict x0, align, step. Everything else in this package serves `sample` and `align`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from .settings import AlignSettings
-
-
-class Denoiser(Protocol):
-    """A latent diffusion model with its prompt already set: what the loop asks of a model family."""
-
-    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
-        """(len(seeds), ...) noise; each seed's sample does not depend on the others."""
-
-    def new_scheduler(self, steps: int) -> Any:
-        """A diffusers scheduler of this model, its timesteps set."""
-
-    def predict_noise(self, z: Tensor, t: Tensor) -> Tensor:
-        """eps like z, with classifier-free guidance."""
+from .track import Denoiser, Track
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The loss of a predicted x0.  loss: (B,).  gradient: like x0.  terms: (B,) each.  preview: decoded, detached."""
+    """How well the predicted x0s fit.
+
+    loss: (B,).  gradients: d loss / d x0 of each track, like its x0.  terms: the parts of the loss, (B,) each.
+    previews: what each track decodes to now, detached: (B, n) samples or (B, frames, 3, H, W) pictures.
+    """
 
     loss: Tensor
-    gradient: Tensor
+    gradients: tuple[Tensor, ...]
     terms: dict[str, Tensor]
-    preview: Tensor
+    previews: tuple[Tensor, ...]
 
 
-Objective = Callable[[Tensor], Evaluation]
+Objective = Callable[[Sequence[Tensor]], Evaluation]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Told after every denoise step and every inner step; an exception raised by the listener ends the run.
+    """Told after every inner step and every denoise step; an exception raised by the listener ends the run.
 
     step counts from 0; inner is the inner step, or None after the denoise step itself.
     """
@@ -56,62 +47,34 @@ Report = Callable[[Progress], None]
 
 @torch.no_grad()
 def sample(
-    model: Denoiser, objective: Objective, settings: AlignSettings, *, seeds: Sequence[int], steps: int, report: Report
-) -> Tensor:
-    """Denoises one latent per seed, each guided step followed by the aligner (§3.2 of the paper). Returns (B, ...)."""
-    scheduler = model.new_scheduler(steps)
-    z = model.initial_noise(seeds) * scheduler.init_noise_sigma
-    for step, t in enumerate(scheduler.timesteps):
-        eps = model.predict_noise(scheduler.scale_model_input(z, t), t)
-        noisier, z = z, scheduler.step(eps, t, z).prev_sample
-        if settings.guides(step, len(scheduler.timesteps)):
+    models: Sequence[Denoiser], objective: Objective, settings: AlignSettings, *, seeds: Sequence[int], steps: int,
+    report: Report,
+) -> list[Tensor]:
+    """Denoises one latent per seed with each model, in lock-step; guided steps are followed by the aligner (§3.2).
 
-            def told(inner: int, evaluation: Evaluation, step: int = step) -> None:
-                report(Progress(step, steps, inner, evaluation))
-
-            z = align(z, noisier, eps, *signal_levels(scheduler, step), objective, settings, told)
+    One model: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). Returns each model's clean latents, (B, ...).
+    """
+    tracks = [Track(model, seeds, steps, settings) for model in models]
+    for step in range(steps):
+        guided = settings.guides(step, steps)
+        for track in tracks:
+            track.denoise(step, gradients=guided and settings.through_unet)
+        if guided:
+            align(tracks, objective, settings, lambda inner, seen: report(Progress(step, steps, inner, seen)))
         report(Progress(step, steps))
-    return z
+    return [track.z for track in tracks]
 
 
 def align(
-    z: Tensor, noisier: Tensor, eps: Tensor, level: float, next_level: float, objective: Objective,
-    settings: AlignSettings, told: Callable[[int, Evaluation], None],
-) -> Tensor:
-    """Nudges the latent so that what it decodes to fits the targets better; returns the new z.
-
-    z: the latent after the denoise step; noisier: before it; eps: the step's noise estimate; level: ā_t of the step,
-    next_level: that of the next one. "paper" and "gradient" predict x0 from z with the step's own eps and ā_t, as the
-    released code does; d x0 / d z is then 1/√ā_t. "x0" predicts it from the latent that eps belongs to.
-    """
-    in_x0 = settings.mode == "x0"
-    leaf = predict_x0(noisier, eps, level) if in_x0 else z.clone()
-    start = leaf.clone()
-    optimizer = torch.optim.Adam([leaf], lr=settings.rate) if settings.mode == "paper" else None
+    tracks: Sequence[Track], objective: Objective, settings: AlignSettings, told: Callable[[int, Evaluation], None]
+) -> None:
+    """Nudges the tracks' latents, and their prompts where that is asked for, so that what they decode to fits better."""
     for inner in range(settings.inner_steps):
-        evaluation = objective(leaf if in_x0 else predict_x0(leaf, eps, level))
-        gradient = evaluation.gradient if in_x0 else evaluation.gradient / level**0.5
+        if inner and settings.through_unet:  # the prompt or the latent that eps came from has changed
+            for track in tracks:
+                track.denoise_again()
+        x0s = [track.predict_x0() for track in tracks]
+        evaluation = objective([x0.detach() for x0 in x0s])
         told(inner, evaluation)
-        if optimizer:
-            leaf.grad = gradient
-            optimizer.step()
-        else:
-            leaf -= settings.rate * (unit_rms(gradient) if in_x0 else gradient)
-    return z + next_level**0.5 * (leaf - start) if in_x0 else leaf
-
-
-def predict_x0(z: Tensor, eps: Tensor, level: float) -> Tensor:
-    """Eq. 11: x0 = (z - √(1-ā)·eps) / √ā."""
-    return (z - (1 - level) ** 0.5 * eps) / level**0.5
-
-
-def unit_rms(gradient: Tensor) -> Tensor:
-    """(B, ...) scaled so that each sample's root mean square is 1; a zero gradient stays zero."""
-    rms = gradient.flatten(1).square().mean(1).sqrt().clamp_min(1e-12)
-    return gradient / rms.view(-1, *[1] * (gradient.ndim - 1))
-
-
-def signal_levels(scheduler: Any, step: int) -> tuple[float, float]:
-    """ā of this step and of the next (after the last: the scheduler's final one)."""
-    levels = [float(scheduler.alphas_cumprod[t]) for t in scheduler.timesteps[step : step + 2]]
-    return levels[0], levels[1] if len(levels) == 2 else float(scheduler.final_alpha_cumprod)
+        for track, x0, gradient in zip(tracks, x0s, evaluation.gradients, strict=True):
+            track.nudge(x0, gradient)

@@ -11,7 +11,7 @@ from torch.nn.functional import cosine_similarity
 
 @dataclass(frozen=True)
 class Target:
-    """What the output must fit.  embedding: (D,), e.g. the mean of a film's clip embeddings.  weight: 0 is off."""
+    """What the output must fit.  name: "vision", "audio", "text" ...  embedding: (D,).  weight: 0 leaves it out."""
 
     name: str
     embedding: Tensor
@@ -23,7 +23,6 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
     return 1 - cosine_similarity(a, b, dim=-1)
 
 
-def target_loss(embedding: Tensor, targets: Sequence[Target]) -> tuple[Tensor, dict[str, Tensor]]:
-    """embedding (B, D) -> the weighted sum over the targets (B,), and each target's own unweighted distance (B,)."""
-    terms = {target.name: distance(embedding, target.embedding) for target in targets}
-    return sum(target.weight * terms[target.name] for target in targets), terms
+def target_terms(embedding: Tensor, targets: Sequence[Target]) -> list[tuple[str, float, Tensor]]:
+    """embedding (B, D) -> name, weight and distance (B,) of each target."""
+    return [(target.name, target.weight, distance(embedding, target.embedding)) for target in targets]

@@ -98,3 +98,13 @@ def check_duration(duration_s: float) -> float:
 def fit_length(samples: Tensor, length: int) -> Tensor:
     """`samples` (..., n) cut, or padded with silence, at its end to (..., length)."""
     return torch.nn.functional.pad(samples, (0, length - samples.shape[-1]))
+
+
+def mono(sound: Waveform, rate_hz: int) -> Tensor:
+    """(n,) samples at `rate_hz`: channels averaged, resampled."""
+    samples = sound.samples.mean(0)
+    if sound.rate_hz == rate_hz:
+        return samples
+    from torchaudio.functional import resample
+
+    return resample(samples, sound.rate_hz, rate_hz)

@@ -2,50 +2,80 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .errors import InputError
 from .media import check_number
 
-Mode = Literal["paper", "gradient", "x0"]
+Mode = Literal["paper", "gradient", "x0", "unet"]
 MODES: tuple[str, ...] = get_args(Mode)
-RATES = {"paper": 0.1, "gradient": 30.0, "x0": 0.15}
+# λ₁ at strength 1. "paper": published (§4.1 of the paper). The others: found on the pocket world.
+RATES: dict[str, dict[str, float]] = {
+    "sound": {"paper": 0.1, "gradient": 30.0, "x0": 0.15, "unet": 0.2},
+    "picture": {"paper": 0.01, "gradient": 3.0, "x0": 0.05, "unet": 0.05},
+}
+PROMPT_RATES = {"sound": 0.15, "picture": 0.05}  # λ₂ at prompt strength 1, in units of the embedding's own size
 
 
 @dataclass(frozen=True)
 class AlignSettings:
     """Settings of the aligner.
 
-    mode: "paper", the released code's rule (Adam, made afresh each denoise step, on the latent after the step);
-        "gradient", plain gradient descent on the same latent (eq. 13); "x0", the step is taken in the predicted
-        clean latent and carried back with the same noise (MPGD, He et al., ICLR 2024), the gradient's size normalised.
-    strength: 1 is each mode's usual rate (`RATES`); 0 turns the aligner off.
-    start_fraction: denoise step i is guided when i > int(steps * start_fraction); 1 guides none.
+    mode: how the latent is nudged. "paper": the released code's rule, Adam made afresh each denoise step, on the latent
+        after the step. "gradient": plain gradient descent on the same latent (eq. 13). "x0": the step is taken in the
+        predicted clean latent and carried back with the same noise (MPGD), the gradient's size normalised. "unet": the
+        gradient goes through the UNet to the latent before the step (DPS), its size normalised.
+    strength: 1 is the mode's usual rate λ₁ for the model (`RATES`); 0 leaves the latent alone.
+    prompt_strength: 1 is the usual rate λ₂ of guided prompt tuning (eq. 17); 0 leaves the prompt alone. Tuning runs the
+        UNet with gradients.
+    start_fraction, end_fraction: denoise step i of n is guided when i > int(n * start) and i < n * end; a start of 0
+        guides from the first step on, of 1 never.
     inner_steps: gradient steps per denoise step.
-    vision_weight, text_weight: weights of F(e_a, e_v) and F(e_a, e_p) (eq. 14).
+    vision_weight, audio_weight, text_weight: weights of the loss terms (eqs. 14-16).
     """
 
     mode: Mode = "paper"
     strength: float = 1.0
+    prompt_strength: float = 0.0
     start_fraction: float = 0.2
+    end_fraction: float = 1.0
     inner_steps: int = 1
     vision_weight: float = 1.0
+    audio_weight: float = 1.0
     text_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise InputError("alignment mode", f"'{self.mode}'", "one of " + ", ".join(MODES))
         check_number("alignment strength", self.strength, 0, 100)
+        check_number("prompt tuning strength", self.prompt_strength, 0, 100)
         check_number("start fraction", self.start_fraction, 0, 1)
+        check_number("end fraction", self.end_fraction, 0, 1)
         check_number("inner steps", self.inner_steps, 1, 100)
         check_number("vision weight", self.vision_weight, 0, 100)
+        check_number("audio weight", self.audio_weight, 0, 100)
         check_number("text weight", self.text_weight, 0, 100)
 
+    def rate(self, medium: str) -> float:
+        """λ₁ for a model that makes this medium, "sound" or "picture"."""
+        return RATES[medium][self.mode] * self.strength
+
+    def prompt_rate(self, medium: str) -> float:
+        """λ₂ likewise."""
+        return PROMPT_RATES[medium] * self.prompt_strength
+
     @property
-    def rate(self) -> float:
-        return RATES[self.mode] * self.strength
+    def aligns(self) -> bool:
+        return self.strength > 0 or self.prompt_strength > 0
+
+    @property
+    def through_unet(self) -> bool:
+        """Whether gradients go through the UNet."""
+        return self.prompt_strength > 0 or (self.mode == "unet" and self.strength > 0)
 
     def guides(self, step: int, steps: int) -> bool:
         """Whether denoise step `step` of `steps` is guided."""
-        return self.rate > 0 and self.vision_weight + self.text_weight > 0 and step > int(steps * self.start_fraction)
+        started = self.start_fraction == 0 or step > int(steps * self.start_fraction)
+        return self.aligns and started and step < math.ceil(steps * self.end_fraction)

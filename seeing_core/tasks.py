@@ -1,112 +1,207 @@
-"""The tasks, each from media in to media out."""
+"""The four tasks, each from media in to media out."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .aligner import Evaluation, Progress, sample
+from .aligner import Evaluation, Objective, Progress, sample
 from .audio.audioldm import AudioLDM, AudioTask
 from .binders import Binder, Span
 from .errors import InputError
 from .losses import Target
-from .media import Film, Waveform, check_duration, check_number
-from .objectives import SoundObjective, SoundWindow
+from .media import Clip, Film, Waveform, check_duration, check_number, mono
+from .objectives import FitEachOther, FitTargets
 from .settings import AlignSettings
+from .targets import ExtraTarget, Stills, embed_extra, embed_media
 from .text import PromptCut
 from .trace import Trace, TracePoint
+from .track import Denoiser
+from .video.animatediff import AnimateDiff, VideoTask
+from .views import PictureView, SoundView
 
 Listener = Callable[[Progress], None]
+SILENCE = 1e-4  # peak below which a sound has nothing to align to
 
 
 @dataclass(frozen=True)
-class SoundResult:
-    """sounds: one mono `Waveform` per seed, exactly as long as asked.  trace: what the loss did."""
+class Result:
+    """sounds, films: one per seed, empty where the task makes none.  trace: what the loss did."""
 
-    sounds: tuple[Waveform, ...]
     trace: Trace
+    sounds: tuple[Waveform, ...] = ()
+    films: tuple[Clip, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all tasks share.
+
+    seeds: one output each.  steps: denoise steps.  settings: of the aligner.  extra: further targets that the output
+    should fit.  listener: told of every step; an exception it raises cancels the run.
+    """
+
+    seeds: Sequence[int] = (0,)
+    steps: int = 30
+    settings: AlignSettings = AlignSettings()
+    extra: Sequence[ExtraTarget] = ()
+    listener: Listener = lambda progress: None
+
+    def __post_init__(self) -> None:
+        check_number("steps", self.steps, 1, 1000)
 
 
 def video_to_audio(
-    model: AudioLDM, binder: Binder, film: Film, *, prompt: str = "", negative_prompt: str = "",
-    duration_s: float | None = None, seeds: Sequence[int] = (0,), steps: int = 30, guidance_scale: float = 2.5,
-    settings: AlignSettings = AlignSettings(), listener: Listener = lambda progress: None,
-) -> SoundResult:
+    model: AudioLDM, binder: Binder, film: Film, run: Run = Run(), *, prompt: str = "", negative_prompt: str = "",
+    duration_s: float | None = None, guidance_scale: float = 2.5,
+) -> Result:
     """Sound that fits a film (V2A): AudioLDM steered by F(e_a, e_v) + F(e_a, e_p) (eq. 14).
 
-    duration_s: seconds of sound, by default the film's.  listener: told of every step, may raise to cancel.
-    An empty prompt is allowed: the text term is then left out. Raises InputError on bad input.
+    duration_s: seconds of sound, by default the film's. A film longer than 10 s is fitted window by window, each to its
+    own part. An empty prompt leaves the text term out. Raises InputError on bad input.
     """
     if len(film.times_s) < 2:
-        raise InputError("video", f"{len(film.times_s)} frame", "at least two frames", "For a still picture, "
-                         "repeat it into a batch, or use the image to audio task.")
-    check_number("steps", steps, 1, 1000)
-    check_number("guidance scale", guidance_scale, 0, 100)
+        raise InputError("video", f"{len(film.times_s)} frame", "at least two frames",
+                         "For a still picture use the image to audio task.")
     duration_s = check_duration(film.duration_s if duration_s is None else duration_s)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PromptCut)
-        task = AudioTask.from_prompt(
-            model, prompt, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale
-        )
-        windows = _sound_windows(task, binder, film, prompt, settings)
-    notes = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, PromptCut)))
-    return _guided_sound(task, SoundObjective(task, binder, windows), settings, seeds, steps, listener, notes)
+
+    def vision(view: SoundView) -> list[Tensor]:
+        groups = [[_shifted_into(span, film.duration_s) for span in view.times_s(piece)] for piece in view.pieces]
+        clips = binder.embed_film(film, [span for group in groups for span in group])
+        return [part.mean(0) for part in clips.split([len(group) for group in groups])]
+
+    return _make_sound(model, binder, vision, run, prompt, negative_prompt, duration_s, guidance_scale)
 
 
-def _sound_windows(
-    task: AudioTask, binder: Binder, film: Film, prompt: str, settings: AlignSettings
-) -> list[SoundWindow]:
-    """The windows of the sound with their fixed targets, each embedded once. Empty when nothing is guided."""
-    if settings.rate == 0:
+def image_to_audio(
+    model: AudioLDM, binder: Binder, pictures: Tensor, run: Run = Run(), *, prompt: str = "", negative_prompt: str = "",
+    duration_s: float = 10.0, guidance_scale: float = 2.5,
+) -> Result:
+    """Sound that fits one or several pictures (I2A): the loop and the loss of V2A, the pictures' mean as the target.
+
+    pictures: (N, 3, H, W), 0..1.  duration_s: seconds of sound. Raises InputError on bad input.
+    """
+    check_duration(duration_s)
+
+    def vision(view: SoundView) -> list[Tensor]:
+        return [embed_media(binder, Stills(pictures))] * len(view.pieces)
+
+    return _make_sound(model, binder, vision, run, prompt, negative_prompt, duration_s, guidance_scale)
+
+
+def audio_to_video(
+    model: AnimateDiff, binder: Binder, sound: Waveform, run: Run = Run(steps=25), *, prompt: str = "",
+    negative_prompt: str = "", duration_s: float | None = None, fps: float = 8.0, width: int = 0, height: int = 0,
+    guidance_scale: float = 7.5,
+) -> Result:
+    """A film that fits a sound (A2V): AnimateDiff steered by F(e_v, e_a) + F(e_v, e_p) (eq. 15).
+
+    duration_s: seconds of film, by default the sound's.  width, height: pixels; 0 is the model's own size.
+    Silence is noted in the trace: there is nothing to align to. Raises InputError on bad input.
+    """
+    settings = run.settings
+    duration_s = check_duration(sound.duration_s if duration_s is None else duration_s)
+    with _notes() as notes:
+        task = VideoTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, fps=fps, width=width,
+                                     height=height, guidance_scale=guidance_scale)
+        groups = span_groups(binder, task.duration_s)
+        view = PictureView.of(task, binder, groups)
+        fixed = _fixed_targets(binder, prompt, run)
+        targets = [list(fixed) for _ in groups]
+        if settings.aligns and settings.audio_weight:
+            samples = mono(sound, binder.rate_hz)
+            if samples.abs().max() < SILENCE:
+                notes.append("audio: it is silent, so there is nothing to align the picture to")
+            for own, group in zip(targets, groups, strict=True):
+                inside = [_shifted_into(span, sound.duration_s) for span in group]
+                heard = binder.embed_sound(samples[None], inside)[0].mean(0).detach()
+                own.append(Target("audio", heard, settings.audio_weight))
+    (z,), trace = _guided([task], FitTargets(view, targets), run, any(targets), notes)
+    return Result(trace, films=tuple(Clip(_finite(frames), fps) for frames in task.decode(z)))
+
+
+def video_and_audio(
+    video_model: AnimateDiff, audio_model: AudioLDM, binder: Binder, run: Run = Run(steps=25), *, prompt: str,
+    negative_prompt: str = "", duration_s: float = 2.0, fps: float = 8.0, width: int = 0, height: int = 0,
+    video_guidance_scale: float = 7.5, audio_guidance_scale: float = 2.5,
+) -> Result:
+    """A film and its sound from a text (Joint-VA, Algorithm 1): both models in lock-step, the triangle loss of eq. 16.
+
+    The sound lasts exactly as long as the frames: round(duration_s * fps) / fps seconds. Raises InputError on bad input.
+    """
+    settings, check = run.settings, check_duration(duration_s)
+    with _notes() as notes:
+        film = VideoTask.from_prompt(video_model, prompt, negative_prompt, duration_s=check, fps=fps, width=width,
+                                     height=height, guidance_scale=video_guidance_scale)
+        sound = AudioTask.from_prompt(audio_model, prompt, negative_prompt, duration_s=film.duration_s,
+                                      guidance_scale=audio_guidance_scale)
+        hearing = SoundView.of(sound, binder)
+        seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces])
+        text = settings.text_weight if prompt.strip() else 0.0
+        weights = {"vision-text": text * settings.vision_weight, "audio-text": text * settings.audio_weight,
+                   "vision-audio": settings.vision_weight * settings.audio_weight}
+        extra = embed_extra(binder, run.extra) if settings.aligns else []
+        objective = FitEachOther(seeing, hearing, binder.embed_text([prompt])[0], weights, extra)
+    (z_v, z_a), trace = _guided([film, sound], objective, run, any(weights.values()) or bool(extra), notes)
+    films = tuple(Clip(_finite(frames), fps) for frames in film.decode(z_v))
+    return Result(trace, _sounds(sound, z_a), films)
+
+
+def span_groups(binder: Binder, duration_s: float, group_s: float = 10.24) -> list[list[Span]]:
+    """The binder's clips of a long film in groups of at most `group_s`, each group judged by its own mean."""
+    count = max(1, -int(-duration_s // group_s))
+    length = duration_s / count
+    return [[(i * length + a, i * length + b) for a, b in binder.clip_spans(length)] for i in range(count)]
+
+
+def _make_sound(
+    model: AudioLDM, binder: Binder, vision: Callable[[SoundView], list[Tensor]], run: Run, prompt: str,
+    negative_prompt: str, duration_s: float, guidance_scale: float,
+) -> Result:
+    """V2A and I2A, which differ only in the vision target: `vision` gives one embedding (D,) per group of clips."""
+    check_number("guidance scale", guidance_scale, 0, 100)
+    with _notes() as notes:
+        task = AudioTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s,
+                                     guidance_scale=guidance_scale)
+        view = SoundView.of(task, binder)
+        fixed = _fixed_targets(binder, prompt, run)
+        targets = [list(fixed) for _ in view.pieces]
+        if run.settings.aligns and run.settings.vision_weight:
+            for own, seen in zip(targets, vision(view), strict=True):
+                own.insert(0, Target("vision", seen, run.settings.vision_weight))
+    (z,), trace = _guided([task], FitTargets(view, targets), run, any(targets), notes)
+    return Result(trace, _sounds(task, z))
+
+
+def _fixed_targets(binder: Binder, prompt: str, run: Run) -> list[Target]:
+    """The prompt and the extra targets, embedded once; none when nothing is aligned."""
+    if not run.settings.aligns:
         return []
     text = []
-    if prompt.strip() and settings.text_weight:
-        text = [Target("text", binder.embed_text([prompt])[0], settings.text_weight)]
-    pieces = [w.scaled(task.model.samples_per_latent) for w in task.windows]
-    spans, in_film = [], []
-    for piece in pieces:
-        start_s, stop_s = piece.start / task.model.rate_hz, min(piece.stop, task.length) / task.model.rate_hz
-        own = binder.clip_spans(stop_s - start_s)
-        spans.append(own)
-        in_film.append([_within(film, start_s + a, start_s + b) for a, b in own])
-    clips = [()] * len(pieces)
-    if settings.vision_weight:
-        clips = binder.embed_film(film, [span for own in in_film for span in own]).split([len(own) for own in spans])
-    windows = []
-    for window, piece, own, seen in zip(task.windows, pieces, spans, clips, strict=True):
-        vision = [Target("vision", seen.mean(0), settings.vision_weight)] if settings.vision_weight else []
-        length = min(piece.stop, task.length) - piece.start
-        windows.append(SoundWindow(window.start, window.stop, length, own, vision + text))
-    return windows
+    if prompt.strip() and run.settings.text_weight:
+        text = [Target("text", binder.embed_text([prompt])[0], run.settings.text_weight)]
+    return text + embed_extra(binder, run.extra)
 
 
-def _within(film: Film, start_s: float, stop_s: float) -> Span:
-    """The span moved back into the film where the sound asked for outlasts it (its last second goes on)."""
-    over = max(0.0, stop_s - max(film.duration_s, stop_s - start_s))
-    return start_s - over, stop_s - over
-
-
-def _guided_sound(
-    task: AudioTask, objective: SoundObjective, settings: AlignSettings, seeds: Sequence[int], steps: int,
-    listener: Listener, notes: tuple[str, ...],
-) -> SoundResult:
-    if not any(window.targets for window in objective.windows):
-        settings = replace(settings, strength=0.0)
+def _guided(
+    models: Sequence[Denoiser], objective: Objective, run: Run, wanted: bool, notes: Sequence[str]
+) -> tuple[list[Tensor], Trace]:
+    """Runs the loop; `wanted` is False when no target is left, which is plain sampling."""
+    settings = run.settings if wanted else replace(run.settings, strength=0.0, prompt_strength=0.0)
     points: list[TracePoint] = []
 
     def report(progress: Progress) -> None:
         if progress.evaluation is not None:
             points.append(_trace_point(progress, progress.evaluation))
-        listener(progress)
+        run.listener(progress)
 
-    z = sample(task, objective, settings, seeds=seeds, steps=steps, report=report)
-    waveforms = _finite(task.decode(z)).clamp(-1, 1).cpu()
-    sounds = tuple(Waveform(row[None], task.model.rate_hz) for row in waveforms)
-    return SoundResult(sounds, Trace(settings, steps, tuple(points), notes))
+    latents = sample(models, objective, settings, seeds=run.seeds, steps=run.steps, report=report)
+    return latents, Trace(settings, run.steps, tuple(points), tuple(dict.fromkeys(notes)))
 
 
 def _trace_point(progress: Progress, evaluation: Evaluation) -> TracePoint:
@@ -114,8 +209,33 @@ def _trace_point(progress: Progress, evaluation: Evaluation) -> TracePoint:
     return TracePoint(progress.step, progress.inner or 0, float(evaluation.loss.mean()), terms)
 
 
-def _finite(samples: Tensor) -> Tensor:
-    if not torch.isfinite(samples).all():
-        raise InputError("alignment", "NaN or infinite sound", "finite samples", "Lower the alignment strength or the "
-                         "guidance scale; if that does not help, the model's weights are damaged.")
-    return samples
+def _sounds(task: AudioTask, z: Tensor) -> tuple[Waveform, ...]:
+    waveforms = _finite(task.decode(z)).clamp(-1, 1).cpu()
+    return tuple(Waveform(row[None], task.model.rate_hz) for row in waveforms)
+
+
+@contextmanager
+def _notes() -> Iterator[list[str]]:
+    """A list that also collects what was cut from too long prompts."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PromptCut)
+        yield notes
+    for warning in caught:
+        if issubclass(warning.category, PromptCut):
+            notes.append(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _shifted_into(span: Span, duration_s: float) -> Span:
+    """The span moved back to where there is something, when the output outlasts it (its last second goes on)."""
+    over = max(0.0, span[1] - max(duration_s, span[1] - span[0]))
+    return span[0] - over, span[1] - over
+
+
+def _finite(output: Tensor) -> Tensor:
+    if not torch.isfinite(output).all():
+        raise InputError("alignment", "an output with NaN or infinite values", "finite values", "Lower the alignment "
+                         "strength or the guidance scale; if that does not help, the model's weights are damaged.")
+    return output

@@ -71,6 +71,14 @@ class VideoFile:
             raise InputError(self._name, f"no frame from {part}", f"a part within its {end:g} s")
         return kept
 
+    @cached_property
+    def clock_start_s(self) -> float:
+        """When the first of the chosen frames appears in the file's own clock, which its sound shares; in seconds."""
+        with self.open() as container:
+            stream = container.streams.video[0]
+            file_start_s = float((stream.start_time or 0) * stream.time_base)
+        return file_start_s + float(self._index[0][self._kept[0]])
+
     @property
     def duration_s(self) -> float:
         end = self._index[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from .audio.audioldm import AudioLDM
 from .binders.imagebind import ImageBind, build
 from .errors import InputError
+from .video.animatediff import AnimateDiff
 
 AUDIOLDM_PARTS = ("unet", "vae", "vocoder", "text_encoder", "tokenizer", "scheduler")
+SD_PARTS = ("unet", "vae", "text_encoder", "tokenizer")
 UNREADABLE = (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError,
               zipfile.BadZipFile)
 OLD_BUFFERS = ("position_ids",)  # written by old transformers releases, computed by new ones
@@ -33,21 +35,14 @@ def load_audioldm(folder: Path | str) -> AudioLDM:
     from transformers import AutoTokenizer, ClapTextModelWithProjection, SpeechT5HifiGan
 
     folder = Path(folder)
-    absent = [part for part in AUDIOLDM_PARTS if not (folder / part).is_dir()]
-    if absent:
-        raise InputError("AudioLDM", f"folder '{folder}' without {', '.join(absent)}",
-                         "a diffusers folder with " + ", ".join(AUDIOLDM_PARTS))
+    _check_folder("AudioLDM", folder, AUDIOLDM_PARTS)
     models = {
-        part: _load_part(cls, folder, part)
+        part: _load_part(cls, folder / part, "AudioLDM")
         for part, cls in [("unet", UNet2DConditionModel), ("vae", AutoencoderKL), ("vocoder", SpeechT5HifiGan),
                           ("text_encoder", ClapTextModelWithProjection)]
     }
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-    except UNREADABLE as error:
-        raise InputError("AudioLDM", f"tokenizer or scheduler that cannot be read ({error})",
-                         f"the original files in '{folder}'") from error
+    tokenizer = _read("AudioLDM tokenizer", folder / "tokenizer", AutoTokenizer.from_pretrained)
+    scheduler = _read("AudioLDM scheduler", folder / "scheduler", DDIMScheduler.from_pretrained)
     _check_audioldm(models, folder)
     return AudioLDM(**models, tokenizer=tokenizer, scheduler=scheduler)
 
@@ -67,15 +62,59 @@ def _check_audioldm(models: Mapping[str, nn.Module], folder: Path) -> None:
         raise InputError("AudioLDM", f"a vocoder of {vocoder.model_in_dim} mel bands", "parts of one checkpoint")
 
 
-def _load_part(cls: type, folder: Path, part: str) -> nn.Module:
+def load_animatediff(base: Path | str, motion: Path | str) -> AnimateDiff:
+    """AnimateDiff from a Stable Diffusion 1.5 diffusers folder and a MotionAdapter folder (`save_pretrained`).
+
+    Raises InputError naming the part that is missing, unreadable or does not fit.
+    """
+    from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+    from transformers import AutoTokenizer, CLIPTextModel
+
+    base, motion = Path(base), Path(motion)
+    _check_folder("Stable Diffusion", base, SD_PARTS)
+    if (base / "text_encoder_2").exists():
+        raise InputError("Stable Diffusion", f"'{base}', which is SDXL", "a Stable Diffusion 1.5 folder")
+    unet = _load_part(UNet2DConditionModel, base / "unet", "Stable Diffusion")
+    adapter = _load_part(MotionAdapter, motion, "motion adapter")
+    text_encoder = _load_part(CLIPTextModel, base / "text_encoder", "Stable Diffusion")
+    vae = _load_part(AutoencoderKL, base / "vae", "Stable Diffusion")
+    widths = tuple(unet.config.block_out_channels), tuple(adapter.config.block_out_channels)
+    if widths[0] != widths[1] or unet.config.layers_per_block != adapter.config.motion_layers_per_block:
+        raise InputError("motion adapter", f"'{motion}', made for a UNet of widths {widths[1]}",
+                         f"one for this base model's widths {widths[0]}")
+    if unet.config.cross_attention_dim != text_encoder.config.hidden_size:
+        raise InputError("Stable Diffusion", f"'{base}', whose text encoder does not fit its UNet", "parts of one checkpoint")
+    tokenizer = _read("Stable Diffusion tokenizer", base / "tokenizer", AutoTokenizer.from_pretrained)
+    # AnimateDiff's own noise schedule: the base model's is another one.
+    scheduler = DDIMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, steps_offset=1,
+                              clip_sample=False)
+    return AnimateDiff(UNetMotionModel.from_unet2d(unet, adapter), vae, text_encoder, tokenizer, scheduler)
+
+
+def _check_folder(what: str, folder: Path, parts: Sequence[str]) -> None:
+    absent = [part for part in parts if not (folder / part).is_dir()]
+    if absent:
+        raise InputError(what, f"folder '{folder}' without {', '.join(absent)}",
+                         "a diffusers folder with " + ", ".join(parts))
+
+
+def _read(what: str, folder: Path, reader: Callable[..., Any]) -> Any:
+    try:
+        return reader(folder, local_files_only=True)
+    except UNREADABLE as error:
+        raise InputError(what, f"files that cannot be read ({_first_line(error)})",
+                         f"the original files in '{folder}'") from error
+
+
+def _load_part(cls: type, folder: Path, what: str) -> nn.Module:
     """One component through its library's own loader, strictly."""
-    where = f"AudioLDM part '{part}' in '{folder}'"
+    where = f"{what} part '{folder}'"
     # Each library keeps a missing key's random start silently; its loading report is what makes the load strict.
     options: dict[str, Any] = {"output_loading_info": True, "local_files_only": True, "ignore_mismatched_sizes": True}
     if cls.__module__.startswith("diffusers"):
         options["low_cpu_mem_usage"] = False
     try:
-        model, report = cls.from_pretrained(folder / part, **options)
+        model, report = cls.from_pretrained(folder, **options)
     except UNREADABLE as error:
         raise InputError(where, f"a file that cannot be read ({_first_line(error)})", "an undamaged checkpoint",
                          "Download it again.") from error

@@ -88,3 +88,45 @@ def write_roberta_tokenizer(folder: Path) -> None:
     (folder / "vocab.json").write_text(json.dumps(vocab))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     RobertaTokenizer(vocab=vocab, merges=[], model_max_length=512).save_pretrained(folder)
+
+
+def write_animatediff(base: Path, motion: Path, *, seed: int = 0) -> tuple[Path, Path]:
+    """A Stable Diffusion 1.5 diffusers folder and a MotionAdapter folder with the real block structure, narrow."""
+    from diffusers import AutoencoderKL, MotionAdapter, PNDMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(seed)
+    widths = (8, 16, 16, 16)
+    UNet2DConditionModel(
+        sample_size=8, in_channels=4, out_channels=4, block_out_channels=widths, layers_per_block=2,
+        down_block_types=(*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
+        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 3), cross_attention_dim=16, attention_head_dim=8,
+        norm_num_groups=4,
+    ).save_pretrained(base / "unet")
+    AutoencoderKL(
+        in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4, block_out_channels=(4, 8, 8, 8), layers_per_block=1,
+        latent_channels=4, norm_num_groups=4, sample_size=64,
+    ).save_pretrained(base / "vae")
+    words = [*sorted(_clip_alphabet()), *(word + "</w>" for word in sorted(_clip_alphabet())),
+             "<|startoftext|>", "<|endoftext|>"]
+    vocab = {word: number for number, word in enumerate(words)}
+    CLIPTokenizer(vocab=vocab, merges=[], model_max_length=77).save_pretrained(base / "tokenizer")
+    CLIPTextModel(CLIPTextConfig(
+        vocab_size=len(vocab), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        bos_token_id=len(vocab) - 2, eos_token_id=len(vocab) - 1,
+    )).save_pretrained(base / "text_encoder")
+    PNDMScheduler(beta_schedule="scaled_linear").save_pretrained(base / "scheduler")
+    index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.30.0"}
+    (base / "model_index.json").write_text(json.dumps(index))
+    MotionAdapter(
+        block_out_channels=widths, motion_layers_per_block=2, motion_mid_block_layers_per_block=1,
+        motion_num_attention_heads=2, motion_norm_num_groups=4, motion_max_seq_length=32,
+    ).save_pretrained(motion)
+    return base, motion
+
+
+def _clip_alphabet() -> list[str]:
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    return ByteLevel.alphabet()

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from ..media import check_duration, fit_length
 from ..text import cut_warning
-from .windows import Window, blend, split
+from ..windows import Window, blend, sparing, split
 
 WINDOW_S = 10.24
 OVERLAP_S = 2.56
@@ -71,7 +71,7 @@ class AudioLDM(nn.Module):
 class AudioTask:
     """AudioLDM with a prompt and a length set: the `Denoiser` of one run.
 
-    positive, negative: (1, D) prompt embeddings.  guidance_scale: w of classifier-free guidance; 1 is off.
+    positive, negative: (1, D) prompt embeddings; the first is only where the tuned prompt of a run starts from.  guidance_scale: w of classifier-free guidance; 1 is off.
     """
 
     model: AudioLDM
@@ -79,6 +79,7 @@ class AudioTask:
     negative: Tensor
     duration_s: float
     guidance_scale: float = 2.5
+    medium = "sound"
 
     @classmethod
     def from_prompt(
@@ -110,19 +111,26 @@ class AudioTask:
         noise = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
         return torch.stack(noise).to(self.model.placed_on, self.model.unet.dtype)
 
+    def initial_prompt(self, batch: int) -> Tensor:
+        return self.positive.repeat(batch, 1)
+
     def new_scheduler(self, steps: int) -> Any:
         scheduler = type(self.model.scheduler).from_config(self.model.scheduler.config)
         scheduler.set_timesteps(steps, device=self.model.placed_on)
         return scheduler
 
-    def predict_noise(self, z: Tensor, t: Tensor) -> Tensor:
-        """z (B, C, L, F) -> eps; a long latent window by window, cross-faded (Bar-Tal et al., MultiDiffusion, 2023)."""
-        return blend(self.windows, lambda window: self._predict(z[:, :, window.start : window.stop], t), dim=2)
+    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+        """z (B, C, L, F), prompt (B, D) -> eps; a long latent window by window, cross-faded (MultiDiffusion, 2023)."""
+        windows = self.windows
 
-    def _predict(self, z: Tensor, t: Tensor) -> Tensor:
+        def piece(window: Window) -> Tensor:
+            return sparing(self._predict, z[:, :, window.start : window.stop], t, prompt, pieces=len(windows))
+
+        return blend(windows, piece, dim=2)
+
+    def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
         guided = self.guidance_scale != 1
-        labels = torch.cat([self.negative, self.positive]) if guided else self.positive
-        labels = labels.repeat_interleave(len(z), 0)
+        labels = torch.cat([self.negative.expand(len(z), -1), prompt]) if guided else prompt
         inputs = torch.cat([z, z]) if guided else z
         eps = self.model.unet(inputs, t, encoder_hidden_states=None, class_labels=labels).sample
         if not guided:

@@ -27,5 +27,14 @@ class Binder(Protocol):
     def embed_film(self, film: Film, spans: Sequence[Span]) -> Tensor:
         """(len(spans), D)."""
 
+    def frames_of(self, times_s: Tensor, spans: Sequence[Span]) -> tuple[list[int], Tensor]:
+        """The frames it looks at of a film with these frame times, rising, and each span's own places in that list."""
+
+    def squares(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W), 0..1 -> (N, ...), each frame as the vision tower sees it; differentiable."""
+
+    def embed_squares(self, squares: Tensor, places: Tensor) -> Tensor:
+        """squares (B, n, ...), places (S, k) in n -> (B, S, D), differentiable."""
+
     def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
         """samples (B, n) at `rate_hz` -> (B, len(spans), D), differentiable."""

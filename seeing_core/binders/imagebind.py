@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..media import Film
 from ..text import cut_warning
 from . import Span
-from .imagebind_inputs import RATE_HZ, clip_spans, audio_input, vision_input
+from .imagebind_inputs import RATE_HZ, audio_input, clip_spans, clips_of, frames_of, to_square, vision_input
 from .imagebind_package import imagebind_module, tokenizer
 
 REMEMBERED = 64
@@ -49,6 +49,18 @@ class ImageBind(nn.Module):
     def embed_film(self, film: Film, spans: Sequence[Span]) -> Tensor:
         """(len(spans), D), all clips in one batch."""
         return self._remember("vision", vision_input(film, spans))
+
+    def frames_of(self, times_s: Tensor, spans: Sequence[Span]) -> tuple[list[int], Tensor]:
+        return frames_of(times_s, spans)
+
+    def squares(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W), 0..1 -> (N, 3, 224, 224), what the vision tower sees of each frame; differentiable."""
+        return to_square(frames)
+
+    def embed_squares(self, squares: Tensor, places: Tensor) -> Tensor:
+        """squares (B, n, 3, 224, 224), places (S, 2) in n -> (B, S, D), all clips in one batch; differentiable."""
+        clips = clips_of(squares, places)
+        return self._forward("vision", clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
 
     def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
         """samples (B, n) at 16 kHz -> (B, len(spans), D), all clips of all samples in one batch; differentiable."""

@@ -29,9 +29,9 @@ RGB_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def clip_spans(duration_s: float) -> list[Span]:
-    """ceil(duration) clips of one second, spread evenly from the start to the end of the film."""
+    """ceil(duration) clips of one second, where pytorchvideo 0.1.5 puts them: (duration - 1) / count apart."""
     count = max(1, math.ceil(duration_s - 1e-6))
-    stride = max(duration_s - CLIP_S, 0.0) / max(count - 1, 1)
+    stride = max(duration_s - CLIP_S, 0.0) / count
     return [(i * stride, i * stride + CLIP_S) for i in range(count)]
 
 
@@ -54,25 +54,38 @@ def vision_input(film: Film, spans: Sequence[Span] | float) -> Tensor:
     """
     if isinstance(spans, (int, float)):
         spans = clip_spans(spans)
-    picks = [frame_indices(film.times_s, span) for span in spans]
+    wanted, places = frames_of(film.times_s, spans)
+    squares = torch.cat([to_square(frame[None]) for frame in film.frames(wanted)])
+    return clips_of(squares[None], places)[0]
+
+
+def frames_of(times_s: Tensor, spans: Sequence[Span]) -> tuple[list[int], Tensor]:
+    """The frames that some span looks at, rising, and for each span the places of its own two in that list, (S, 2)."""
+    picks = [frame_indices(times_s, span) for span in spans]
     wanted = sorted({index for pick in picks for index in pick})
-    squares = torch.cat([to_square(frame[None]) for frame in film.frames(wanted)])  # (n, 3, 224, 224)
     place = {index: i for i, index in enumerate(wanted)}
-    order = torch.tensor([[place[index] for index in pick] for pick in picks])
-    clips = squares[order].movedim(1, 2)  # (S, 3, 2, 224, 224)
+    return wanted, torch.tensor([[place[index] for index in pick] for pick in picks])
+
+
+def clips_of(squares: Tensor, places: Tensor) -> Tensor:
+    """squares (B, n, 3, 224, 224), 0..1, and places (S, 2) in n -> (B, S, 3, 2, 224, 224), normalised."""
+    clips = squares[:, places].transpose(2, 3)
     mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (RGB_MEAN, RGB_STD))
     return (clips - mean) / std
 
 
 def to_square(frames: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, 3, 224, 224): the short side scaled to 224, then the long side squashed; bilinear."""
+    """(N, 3, H, W) -> (N, 3, 224, 224): the short side scaled to 224, then the long side squashed; bilinear.
+
+    The squash is antialiased, as torchvision's Resize is in the authors' environment; the scaling is not.
+    """
     height, width = frames.shape[-2:]
     if width < height:
         size = (math.floor(height / width * SIDE), SIDE)
     else:
         size = (SIDE, math.floor(width / height * SIDE))
     scaled = interpolate(frames.float(), size=size, mode="bilinear", align_corners=False)
-    return interpolate(scaled, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    return interpolate(scaled, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
 
 
 def audio_input(samples: Tensor, spans: Sequence[Span] | float) -> Tensor:

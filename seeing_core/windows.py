@@ -1,4 +1,4 @@
-"""Long sounds in pieces: overlapping windows, so that memory does not grow with the length."""
+"""Long sounds and films in pieces: overlapping windows, so that memory does not grow with the length."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,10 @@ def _fades(like: Tensor, before: int, after: int, dim: int) -> Tensor:
     shape = [1] * like.ndim
     shape[dim] = length
     return weights.view(shape)
+
+
+def sparing(function: Callable[..., Tensor], latents: Tensor, *rest: object, pieces: int) -> Tensor:
+    """function(latents, *rest), its activations thrown away and made again for backward if there are several pieces."""
+    if pieces == 1 or not torch.is_grad_enabled():
+        return function(latents, *rest)
+    return checkpoint(function, latents, *rest, use_reentrant=False, preserve_rng_state=False)

@@ -1,0 +1,118 @@
+"""One model on its way from noise to x0, and the rules by which the aligner may nudge it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .settings import AlignSettings
+
+
+class Denoiser(Protocol):
+    """A latent diffusion model with its task set: what the loop asks of a model family."""
+
+    medium: str
+    """"sound" or "picture": which of the usual rates are its own."""
+
+    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
+        """(B, ...) noise, one seed each; no sample depends on the others."""
+
+    def initial_prompt(self, batch: int) -> Tensor:
+        """(B, ...) prompt embeddings: the y that guided prompt tuning changes."""
+
+    def new_scheduler(self, steps: int) -> Any:
+        """A diffusers scheduler of this model, its timesteps set."""
+
+    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+        """eps like z, with classifier-free guidance; differentiable in z and in the prompt."""
+
+
+class Track:
+    """The state of one model within a run.
+
+    z: the latent after the last step; noisier: before it; eps: the step's noise estimate, with a graph back to `noisier`
+    and `prompt` when gradients go through the UNet; level, next_level: ā_t of the step and of the next one.
+    """
+
+    def __init__(self, model: Denoiser, seeds: Sequence[int], steps: int, settings: AlignSettings) -> None:
+        self.model, self.settings = model, settings
+        self.scheduler = model.new_scheduler(steps)
+        self.z = model.initial_noise(seeds) * self.scheduler.init_noise_sigma
+        self.prompt = model.initial_prompt(len(seeds))
+        self.rate = settings.rate(model.medium)
+        self.prompt_rate = settings.prompt_rate(model.medium)
+
+    def denoise(self, step: int, *, gradients: bool) -> None:
+        """One step of the scheduler: noisier -> z. `gradients` keeps the UNet's graph for the aligner."""
+        self.noisier, self.t = self.z, self.scheduler.timesteps[step]
+        self.level, self.next_level = signal_levels(self.scheduler, step)
+        self._predict(gradients)
+        self.z = self.scheduler.step(self.eps.detach(), self.t, self.noisier.detach()).prev_sample
+        # The released code makes its optimiser afresh at every denoise step, so its update is close to a sign.
+        self.moments = torch.optim.Adam([self.z], lr=self.rate) if self.settings.mode == "paper" else None
+
+    def denoise_again(self) -> None:
+        """The same step anew, from the prompt as it is now; what the aligner did to z stays."""
+        before = self.scheduler.step(self.eps.detach(), self.t, self.noisier.detach()).prev_sample
+        self._predict(gradients=True)
+        # In place: the optimiser of this step holds this very tensor.
+        self.z += self.scheduler.step(self.eps.detach(), self.t, self.noisier.detach()).prev_sample - before
+
+    def _predict(self, gradients: bool) -> None:
+        with torch.set_grad_enabled(gradients):
+            self.noisier = self.noisier.detach().requires_grad_(gradients and self.settings.mode == "unet")
+            self.prompt = self.prompt.detach().requires_grad_(gradients and self.prompt_rate > 0)
+            scaled = self.scheduler.scale_model_input(self.noisier, self.t)
+            self.eps = self.model.predict_noise(scaled, self.t, self.prompt)
+
+    def predict_x0(self) -> Tensor:
+        """Eq. 11: x0 = (z - √(1-ā)·eps) / √ā, with the graph that eps carries.
+
+        "paper" and "gradient" put in the latent after the step, as the released code does; "x0" and "unet" the one that
+        eps belongs to.
+        """
+        latent = self.z if self.settings.mode in ("paper", "gradient") else self.noisier
+        with torch.set_grad_enabled(self.eps.requires_grad):
+            return (latent - (1 - self.level) ** 0.5 * self.eps) / self.level**0.5
+
+    def nudge(self, x0: Tensor, gradient: Tensor) -> None:
+        """One inner step on z and on the prompt; gradient: d loss / d x0, like x0."""
+        wanted = [leaf for leaf in (self.noisier, self.prompt) if leaf.requires_grad]
+        through = dict(zip(wanted, torch.autograd.grad(x0, wanted, gradient), strict=True)) if wanted else {}
+        if self.rate > 0:
+            self._nudge_latent(gradient, through.get(self.noisier))
+        if self.prompt_rate > 0:  # eq. 17; the size of the step is relative to the embedding's own
+            step = self.prompt_rate * rms(self.prompt) * unit_rms(through[self.prompt])
+            self.prompt = self.prompt.detach() - step
+
+    def _nudge_latent(self, gradient: Tensor, through_unet: Tensor | None) -> None:
+        match self.settings.mode:
+            case "paper":  # d x0 / d z = 1/√ā, the eps of the step held fixed
+                self.z.grad = gradient / self.level**0.5
+                self.moments.step()
+            case "gradient":  # eq. 13
+                self.z = self.z - self.rate * gradient / self.level**0.5
+            case "x0":  # MPGD (He et al., ICLR 2024): step in x0, noised again with the same eps
+                self.z = self.z - self.next_level**0.5 * self.rate * unit_rms(gradient)
+                self.noisier = self.noisier - self.level**0.5 * self.rate * unit_rms(gradient)
+            case "unet":  # DPS (Chung et al., ICLR 2023), the gradient's size normalised
+                self.z = self.z - self.rate * unit_rms(through_unet)
+
+
+def rms(x: Tensor) -> Tensor:
+    """(B, ...) -> each sample's root mean square, (B, 1, ...)."""
+    return x.flatten(1).square().mean(1).sqrt().view(-1, *[1] * (x.ndim - 1))
+
+
+def unit_rms(gradient: Tensor) -> Tensor:
+    """(B, ...) scaled so that each sample's root mean square is 1; a zero gradient stays zero."""
+    return gradient / rms(gradient).clamp_min(1e-12)
+
+
+def signal_levels(scheduler: Any, step: int) -> tuple[float, float]:
+    """ā of this step and of the next (after the last: the scheduler's final one)."""
+    levels = [float(scheduler.alphas_cumprod[t]) for t in scheduler.timesteps[step : step + 2]]
+    return levels[0], levels[1] if len(levels) == 2 else float(scheduler.final_alpha_cumprod)

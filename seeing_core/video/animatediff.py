@@ -1,0 +1,141 @@
+"""AnimateDiff (Guo et al., ICLR 2024) as components: a Stable Diffusion 1.5 with a motion module, no pipeline class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..media import check_number
+from ..text import cut_warning
+from ..windows import Window, blend, sparing, split
+
+CONTEXT_FRAMES = 16  # what motion modules were trained on
+CONTEXT_OVERLAP = 4
+DECODE_FRAMES = 8  # frames per slice of the final decode
+
+
+class AnimateDiff(nn.Module):
+    """UNetMotionModel, VAE and CLIP text encoder; the weights are frozen, the UNet is checkpointed when differentiated."""
+
+    def __init__(self, unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, tokenizer: Any, scheduler: Any) -> None:
+        super().__init__()
+        self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
+        self.tokenizer, self.scheduler = tokenizer, scheduler
+        self.eval().requires_grad_(False)
+        self.unet.enable_gradient_checkpointing()
+        self.pixels_per_latent = 2 ** (len(vae.config.block_out_channels) - 1)
+
+    @property
+    def placed_on(self) -> torch.device:
+        return self.unet.device  # not named `device`: model managers set that attribute themselves
+
+    @property
+    def native_side(self) -> int:
+        """The side, in pixels, of the square pictures the model was trained on."""
+        return self.unet.config.sample_size * self.pixels_per_latent
+
+    @torch.no_grad()
+    def embed_prompt(self, prompts: Sequence[str]) -> Tensor:
+        """(len(prompts), 77, D) CLIP text states. Warns when a prompt is longer than CLIP reads."""
+        limit = self.tokenizer.model_max_length
+        for prompt in prompts:
+            ids = self.tokenizer(prompt).input_ids
+            if len(ids) > limit:
+                cut_warning("AnimateDiff", prompt, self.tokenizer.decode(ids[limit - 1 : -1]), limit - 2)
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
+        )
+        return self.text_encoder(tokens.input_ids.to(self.placed_on)).last_hidden_state
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""
+        frames = z.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # (B F, C, h, w)
+        return (self.vae.decode(frames).sample / 2 + 0.5).unflatten(0, (len(z), -1))
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """AnimateDiff with a prompt and a size set: the `Denoiser` of one run.
+
+    positive, negative: (1, 77, D) prompt embeddings; the first is only where the tuned prompt of a run starts from.
+    frames: how many, at `fps`; more than 16 are made in overlapping windows.  width, height: pixels.
+    """
+
+    model: AnimateDiff
+    positive: Tensor
+    negative: Tensor
+    frames: int
+    fps: float
+    width: int
+    height: int
+    guidance_scale: float = 7.5
+    medium = "picture"
+
+    @classmethod
+    def from_prompt(
+        cls, model: AnimateDiff, prompt: str, negative_prompt: str = "", *, duration_s: float, fps: float = 8.0,
+        width: int = 0, height: int = 0, guidance_scale: float = 7.5,
+    ) -> VideoTask:
+        """width, height: pixels, rounded down to multiples of 8; 0 is the model's own side."""
+        positive, negative = model.embed_prompt([prompt, negative_prompt]).split(1)
+        step = model.pixels_per_latent
+        sides = [model.native_side if side == 0 else side // step * step for side in (width, height)]
+        for name, side in zip(("width", "height"), sides, strict=True):
+            check_number(name, side, 2 * step, 4096, unit="pixels")
+        return cls(model, positive, negative, max(1, round(duration_s * fps)), fps, *sides, guidance_scale)
+
+    @property
+    def duration_s(self) -> float:
+        return self.frames / self.fps
+
+    @property
+    def times_s(self) -> Tensor:
+        return torch.arange(self.frames, dtype=torch.float64) / self.fps
+
+    @property
+    def windows(self) -> list[Window]:
+        return split(self.frames, CONTEXT_FRAMES, CONTEXT_OVERLAP)
+
+    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
+        step = self.model.pixels_per_latent
+        shape = (self.model.unet.config.in_channels, self.frames, self.height // step, self.width // step)
+        noise = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
+        return torch.stack(noise).to(self.model.placed_on, self.model.unet.dtype)
+
+    def initial_prompt(self, batch: int) -> Tensor:
+        return self.positive.repeat(batch, 1, 1)
+
+    def new_scheduler(self, steps: int) -> Any:
+        scheduler = type(self.model.scheduler).from_config(self.model.scheduler.config)
+        scheduler.set_timesteps(steps, device=self.model.placed_on)
+        return scheduler
+
+    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+        """z (B, C, F, h, w), prompt (B, 77, D) -> eps; a long film window by window, cross-faded."""
+        windows = self.windows
+
+        def piece(window: Window) -> Tensor:
+            return sparing(self._predict, z[:, :, window.start : window.stop], t, prompt, pieces=len(windows))
+
+        return blend(windows, piece, dim=2)
+
+    def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+        guided = self.guidance_scale != 1
+        states = torch.cat([self.negative.expand(len(z), -1, -1), prompt]) if guided else prompt
+        inputs = torch.cat([z, z]) if guided else z
+        # The spatial blocks see frames as a batch: each needs its own copy of the text.
+        eps = self.model.unet(inputs, t, states.repeat_interleave(z.shape[2], 0)).sample
+        if not guided:
+            return eps
+        negative, positive = eps.chunk(2)
+        return negative + self.guidance_scale * (positive - negative)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, F, 3, H, W) frames, 0..1, a few at a time."""
+        slices = z.split(DECODE_FRAMES, dim=2)
+        return torch.cat([self.model.decode(part).float().clamp(0, 1).cpu() for part in slices], dim=1)
