@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..seeing_core.errors import InputError
 from ..seeing_core.media import Clip, Waveform
+from ..seeing_core.trace import Trace
 from ..seeing_core.video_file import VideoFile
 
 
@@ -25,6 +27,11 @@ def film_from(media: Input.Video | Tensor, fps: float) -> VideoFile | Clip:
         return VideoFile(media.get_stream_source(), *media.get_active_trim_window())
     components = media.get_components()
     return _clip(components.images, float(components.frame_rate))
+
+
+def pictures_from(images: Tensor) -> Tensor:
+    """An IMAGE batch (B, H, W, 3 or 4) as (B, 3, H, W); alpha is left out. Raises InputError on NaN and a wrong shape."""
+    return _clip(images, fps=1.0).pixels
 
 
 def _clip(images: Tensor, fps: float) -> Clip:
@@ -47,3 +54,14 @@ def sound_from(audio: dict[str, Any] | None) -> Waveform:
 def audio_from(sounds: tuple[Waveform, ...]) -> dict[str, Any]:
     """Sounds of equal length as one AUDIO batch."""
     return {"waveform": torch.stack([sound.samples for sound in sounds]), "sample_rate": sounds[0].rate_hz}
+
+
+def images_from(films: tuple[Clip, ...]) -> Tensor:
+    """Films one after another as one IMAGE batch (B, H, W, 3)."""
+    return torch.cat([film.pixels for film in films]).movedim(1, -1).contiguous()
+
+
+def log_notes(node: str, trace: Trace) -> None:
+    """What the user should know of a run, in the server's log; it stands in the trace as well."""
+    for note in trace.notes:
+        logging.warning("%s: %s", node, note)

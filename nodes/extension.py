@@ -7,9 +7,14 @@ from typing_extensions import override
 from comfy_api.latest import ComfyExtension, io
 
 from . import folders
+from .align_settings import AlignSettingsNode
+from .align_target import AlignTarget
+from .audio_to_video import AudioToVideo
+from .image_to_audio import ImageToAudio
 from .key_frames import KeyFrames
-from .load_models import LoadAudioLDM, LoadImageBind
+from .load_models import LoadAnimateDiff, LoadAudioLDM, LoadImageBind
 from .mux_audio import MuxAudioIntoVideo
+from .video_and_audio import VideoAndAudio
 from .video_to_audio import VideoToAudio
 
 
@@ -20,4 +25,7 @@ class SeeingHearing(ComfyExtension):
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadAudioLDM, LoadImageBind, VideoToAudio, KeyFrames, MuxAudioIntoVideo]
+        return [
+            LoadAudioLDM, LoadAnimateDiff, LoadImageBind, VideoToAudio, ImageToAudio, AudioToVideo, VideoAndAudio,
+            AlignSettingsNode, AlignTarget, KeyFrames, MuxAudioIntoVideo,
+        ]

@@ -11,6 +11,11 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
+# What ComfyUI is asked to keep free for activations with gradients, rounded up: a window of 10 s of sound through VAE,
+# vocoder and ImageBind; two frames of 512 x 512 through the VAE, and a checkpointed UNet pass of 16.
+SOUND_BYTES = 3 * 2**30
+PICTURE_BYTES = 6 * 2**30
+
 
 @dataclass(frozen=True)
 class Managed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.model_management as management
 import numpy as np
 from comfy.utils import ProgressBar
@@ -13,12 +15,13 @@ from ..seeing_core.aligner import Progress
 from ..seeing_core.binders.fbank import fbank
 
 WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT = 512, 96, 160
+FRAMES = 4
 PAPER, INK = (24, 24, 32), (120, 200, 255)
 HEAT = np.array([(10, 8, 32), (90, 20, 110), (200, 60, 90), (250, 150, 60), (255, 245, 190)], dtype=np.float32)
 
 
-class SoundProgress:
-    """A listener for the core: moves the node's bar, sends a picture of the current sound, stops on cancel."""
+class TaskProgress:
+    """A listener for the core: moves the node's bar, sends a picture of what forms, stops on cancel."""
 
     def __init__(self, steps: int) -> None:
         self.bar = ProgressBar(steps)
@@ -28,8 +31,28 @@ class SoundProgress:
         if progress.evaluation is None:
             self.bar.update_absolute(progress.step + 1, progress.steps)
         elif progress.inner == 0:
-            picture = ("JPEG", sound_picture(progress.evaluation.previews[0][0]), WIDTH)
+            picture = ("JPEG", preview(progress.evaluation.previews), WIDTH)
             self.bar.update_absolute(progress.step, progress.steps, picture)
+
+
+def preview(previews: Sequence[Tensor]) -> Image.Image:
+    """The first sample of each track: frames (B, n, 3, H, W) as a strip, samples (B, n) as waveform and spectrogram."""
+    rows = [frame_strip(first) if (first := track[0]).ndim == 4 else sound_picture(first) for track in previews]
+    whole = Image.new("RGB", (WIDTH, sum(row.height for row in rows)))
+    top = 0
+    for row in rows:
+        whole.paste(row, (0, top))
+        top += row.height
+    return whole
+
+
+def frame_strip(frames: Tensor) -> Image.Image:
+    """(n, 3, H, W), about 0..1 -> up to four of them side by side, evenly chosen, WIDTH pixels wide."""
+    count = min(FRAMES, len(frames))
+    chosen = frames[[round(i * (len(frames) - 1) / max(count - 1, 1)) for i in range(count)]]
+    pixels = (chosen.float().clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).cpu().numpy()  # (count, H, W, 3)
+    strip = Image.fromarray(np.concatenate(list(pixels), 1))
+    return strip.resize((WIDTH, max(1, round(strip.height * WIDTH / strip.width))))
 
 
 def sound_picture(samples: Tensor) -> Image.Image:

@@ -1,8 +1,11 @@
-"""The sockets of this pack. Models travel as `Managed`, the trace as `seeing_core.trace.Trace`."""
+"""The sockets of this pack. Models travel as `Managed`; settings, targets and the trace as the core's own values."""
 
 from comfy_api.latest import io
 
 CATEGORY = "Seeing & Hearing"
 AudioModel = io.Custom("SEEING_AUDIO_MODEL")
+VideoModel = io.Custom("SEEING_VIDEO_MODEL")
 Binder = io.Custom("SEEING_BINDER")
+Settings = io.Custom("SEEING_SETTINGS")
+Targets = io.Custom("SEEING_TARGETS")
 Trace = io.Custom("SEEING_TRACE")

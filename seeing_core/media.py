@@ -102,9 +102,25 @@ def fit_length(samples: Tensor, length: int) -> Tensor:
 
 def mono(sound: Waveform, rate_hz: int) -> Tensor:
     """(n,) samples at `rate_hz`: channels averaged, resampled."""
-    samples = sound.samples.mean(0)
-    if sound.rate_hz == rate_hz:
-        return samples
-    from torchaudio.functional import resample
+    return resample(sound.samples.mean(0, keepdim=True), sound.rate_hz, rate_hz)[0]
 
-    return resample(samples, sound.rate_hz, rate_hz)
+
+def resample(samples: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
+    """(channels, n) -> (channels, round(n * new / old)), on the CPU.
+
+    FFmpeg's resampler: torchaudio's builds a table of the product of the two rates, 20 GB for 44101 to 48000 Hz.
+    """
+    if rate_hz == new_rate_hz:
+        return samples
+    length = max(1, round(samples.shape[-1] * new_rate_hz / rate_hz))
+    return torch.stack([fit_length(_resampled(row, rate_hz, new_rate_hz), length) for row in samples.detach().cpu()])
+
+
+def _resampled(samples: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
+    import av
+
+    frame = av.AudioFrame.from_ndarray(samples[None].float().numpy(), format="fltp", layout="mono")
+    frame.sample_rate = rate_hz
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=new_rate_hz)
+    parts = [part.to_ndarray()[0] for piece in (frame, None) for part in resampler.resample(piece)]
+    return torch.cat([torch.from_numpy(part) for part in parts])

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .errors import InputError
-from .media import Clip, Waveform, fit_length
+from .media import Clip, Waveform, fit_length, resample
 from .video_file import VideoFile
 
 Fit = Literal["fit to picture", "trim to shorter"]
@@ -90,7 +90,7 @@ def _encode_picture(
     film: VideoFile | Clip, length_s: float, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
 ) -> None:
     times = film.times_s
-    shown = [index for index, time in enumerate(times.tolist()) if time < length_s - 1e-3]
+    shown = [index for index, time in enumerate(times.tolist()) if time < length_s - 1e-6]
     clock = Fraction(1, 90000)
     picture: av.VideoStream | None = None
     for index, frame in zip(shown, film.frames(shown), strict=True):
@@ -130,8 +130,5 @@ def _encodable(sound: Waveform) -> Waveform:
     samples = sound.samples.detach().cpu()
     if len(samples) > 2:
         samples = samples.mean(0, keepdim=True).expand(2, -1)
-    if sound.rate_hz in AAC_RATES_HZ:
-        return Waveform(samples, sound.rate_hz)
-    from torchaudio.functional import resample
-
-    return Waveform(resample(samples, sound.rate_hz, 48000), 48000)
+    rate_hz = sound.rate_hz if sound.rate_hz in AAC_RATES_HZ else 48000
+    return Waveform(resample(samples, sound.rate_hz, rate_hz), rate_hz)

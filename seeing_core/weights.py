@@ -109,6 +109,8 @@ def _read(what: str, folder: Path, reader: Callable[..., Any]) -> Any:
 def _load_part(cls: type, folder: Path, what: str) -> nn.Module:
     """One component through its library's own loader, strictly."""
     where = f"{what} part '{folder}'"
+    if not (folder / "config.json").is_file():  # transformers would go on with its own default sizes
+        raise InputError(where, "a folder without config.json", "a whole diffusers folder", "Download it again.")
     # Each library keeps a missing key's random start silently; its loading report is what makes the load strict.
     options: dict[str, Any] = {"output_loading_info": True, "local_files_only": True, "ignore_mismatched_sizes": True}
     if cls.__module__.startswith("diffusers"):

@@ -32,7 +32,8 @@ def split(length: int, size: int, overlap: int) -> list[Window]:
 def blend(windows: Sequence[Window], piece: Callable[[Window], Tensor], *, dim: int) -> Tensor:
     """One long tensor from the pieces of its windows, cross-faded linearly where they overlap along `dim`.
 
-    piece(window) -> a tensor at least as long as the window along `dim` (anything over is cut).
+    piece(window) -> a tensor at least as long as the window along `dim` (anything over is cut). Where three windows
+    overlap, which the last may do with the two before it, their weights are scaled so that they too add up to 1.
     """
     total: Tensor | None = None
     for number, window in enumerate(windows):
@@ -43,20 +44,21 @@ def blend(windows: Sequence[Window], piece: Callable[[Window], Tensor], *, dim: 
             shape = list(part.shape)
             shape[dim] = windows[-1].stop
             total = part.new_zeros(shape)
+            weights = part.new_zeros([size if axis == dim else 1 for axis, size in enumerate(shape)])
         before = windows[number - 1].stop - window.start if number else 0
         after = window.stop - windows[number + 1].start if number + 1 < len(windows) else 0
-        total.narrow(dim, window.start, window.stop - window.start).add_(part * _fades(part, before, after, dim))
-    return total
+        fades = _fades(part, before, after, dim)
+        total.narrow(dim, window.start, window.stop - window.start).add_(part * fades)
+        weights.narrow(dim, window.start, window.stop - window.start).add_(fades)
+    return total / weights
 
 
 def _fades(like: Tensor, before: int, after: int, dim: int) -> Tensor:
     """Weights that rise over the first `before` and fall over the last `after` places; two neighbours' sum is 1."""
     length = like.shape[dim]
-    weights = torch.ones(length, dtype=like.dtype, device=like.device)
-    places = torch.arange(1, max(before, after) + 1, dtype=like.dtype, device=like.device)
-    weights[:before] = places[:before] / (before + 1)
-    if after:
-        weights[length - after :] = 1 - places[:after] / (after + 1)
+    places = torch.arange(1, length + 1, dtype=like.dtype, device=like.device)
+    rise, fall = places / (before + 1), (length + 1 - places) / (after + 1)
+    weights = torch.minimum(rise, fall).clamp_max(1)
     shape = [1] * like.ndim
     shape[dim] = length
     return weights.view(shape)

@@ -29,13 +29,18 @@ class ImageBind(nn.Module):
 
     def __init__(self, towers: nn.Module) -> None:
         super().__init__()
-        self.towers = towers.eval().requires_grad_(False)
+        self.towers = towers
+        self.eval().requires_grad_(False)
         self._tokenizer = tokenizer()
         self._memory: OrderedDict[str, Tensor] = OrderedDict()
 
     @property
     def placed_on(self) -> torch.device:
         return next(self.towers.parameters()).device
+
+    @property
+    def precision(self) -> torch.dtype:
+        return next(self.towers.parameters()).dtype
 
     def clip_spans(self, duration_s: float) -> list[Span]:
         return clip_spans(duration_s)
@@ -64,7 +69,7 @@ class ImageBind(nn.Module):
 
     def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
         """samples (B, n) at 16 kHz -> (B, len(spans), D), all clips of all samples in one batch; differentiable."""
-        mels = audio_input(samples.float(), spans)  # (B, S, 1, 128, 204)
+        mels = audio_input(samples.to(self.precision), spans)  # (B, S, 1, 128, 204)
         embeddings = self._forward("audio", mels.flatten(0, 1))
         return embeddings.unflatten(0, mels.shape[:2])
 

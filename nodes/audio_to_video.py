@@ -1,0 +1,72 @@
+"""Audio to Video: a sound in, frames that fit it out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..seeing_core.settings import AlignSettings
+from ..seeing_core.targets import ExtraTarget
+from . import inputs
+from .bridge import images_from, log_notes, sound_from
+from .managed import PICTURE_BYTES, Managed, on_device
+from .progress import TaskProgress
+from .types import CATEGORY, Trace
+
+
+class AudioToVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_AudioToVideo",
+            display_name="Audio to Video",
+            category=CATEGORY,
+            description="Makes a film that fits a sound. AnimateDiff makes the frames; while it does, ImageBind compares "
+            "them with the sound and the prompt, and nudges them towards both. The film is as long as the sound.",
+            search_aliases=["a2v", "audio reactive", "sound to video", "music video", "visualizer"],
+            inputs=[
+                inputs.video_model(),
+                inputs.binder(),
+                io.Audio.Input("audio", tooltip="The sound. Of a batch, the first."),
+                inputs.prompt("seen", "a dog barking in a garden"),
+                inputs.negative_prompt("seen", "blurry, text, watermark"),
+                inputs.steps(25),
+                inputs.strength("the sound and the prompt"),
+                inputs.prompt_strength(),
+                inputs.fps_to_make(),
+                inputs.seed(),
+                io.Float.Input(
+                    "duration", default=0.0, min=0.0, max=3600.0, step=0.01, advanced=True,
+                    tooltip="Length of the film in seconds, 0.3 or more. 0: as long as the sound.",
+                ),
+                *inputs.sides(),
+                inputs.guidance_scale("guidance_scale", "AnimateDiff", 7.5, "5 to 10"),
+                inputs.settings(),
+                inputs.targets(),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="The frames, in order."),
+                io.Float.Output("fps", tooltip="Their frames per second, for Create Video or Mux Audio into Video."),
+                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, video_model: Managed, binder: Managed, audio: dict[str, Any], prompt: str, negative_prompt: str, steps: int,
+        strength: float, prompt_strength: float, fps: float, seed: int, duration: float, width: int, height: int,
+        guidance_scale: float, settings: AlignSettings | None = None, targets: tuple[ExtraTarget, ...] = (),
+    ) -> io.NodeOutput:
+        from ..seeing_core.tasks import Run, audio_to_video
+
+        settings = settings or AlignSettings(strength=strength, prompt_strength=prompt_strength)
+        run = Run([seed], steps, settings, targets, TaskProgress(steps))
+        with on_device(video_model, binder, activations_bytes=PICTURE_BYTES):
+            result = audio_to_video(
+                video_model.model, binder.model, sound_from(audio), run, prompt=prompt, negative_prompt=negative_prompt,
+                duration_s=duration if duration != 0 else None, fps=fps, width=width, height=height,
+                guidance_scale=guidance_scale,
+            )
+        log_notes("Audio to Video", result.trace)
+        return io.NodeOutput(images_from(result.films), fps, result.trace)

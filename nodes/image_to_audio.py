@@ -1,0 +1,64 @@
+"""Image to Audio: a picture in, sound that fits it out."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..seeing_core.settings import AlignSettings
+from ..seeing_core.targets import ExtraTarget
+from . import inputs
+from .bridge import audio_from, log_notes, pictures_from
+from .managed import SOUND_BYTES, Managed, on_device
+from .progress import TaskProgress
+from .types import CATEGORY, Trace
+
+
+class ImageToAudio(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_ImageToAudio",
+            display_name="Image to Audio",
+            category=CATEGORY,
+            description="Makes sound that fits a picture, or several pictures together.",
+            search_aliases=["i2a", "sound from picture", "foley", "sound effect", "sfx", "ambience"],
+            inputs=[
+                inputs.audio_model(),
+                inputs.binder(),
+                io.Image.Input("image", tooltip="The picture. Of a batch, all pictures count alike."),
+                inputs.prompt("heard", "waves on a beach"),
+                inputs.negative_prompt("heard", "music, speech, low quality"),
+                io.Float.Input(
+                    "duration", default=5.0, min=0.3, max=3600.0, step=0.01,
+                    tooltip="Length of the sound in seconds.",
+                ),
+                inputs.steps(30),
+                inputs.strength("the picture and the prompt"),
+                inputs.seed(),
+                inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
+                inputs.settings(),
+                inputs.targets(),
+            ],
+            outputs=[
+                io.Audio.Output("audio", tooltip="The sound: mono, 16 kHz, exactly as long as asked."),
+                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, audio_model: Managed, binder: Managed, image: Tensor, prompt: str, negative_prompt: str, duration: float,
+        steps: int, strength: float, seed: int, guidance_scale: float, settings: AlignSettings | None = None,
+        targets: tuple[ExtraTarget, ...] = (),
+    ) -> io.NodeOutput:
+        from ..seeing_core.tasks import Run, image_to_audio
+
+        run = Run([seed], steps, settings or AlignSettings(strength=strength), targets, TaskProgress(steps))
+        with on_device(audio_model, binder, activations_bytes=SOUND_BYTES):
+            result = image_to_audio(
+                audio_model.model, binder.model, pictures_from(image), run, prompt=prompt,
+                negative_prompt=negative_prompt, duration_s=duration, guidance_scale=guidance_scale,
+            )
+        log_notes("Image to Audio", result.trace)
+        return io.NodeOutput(audio_from(result.sounds), result.trace)

@@ -1,0 +1,138 @@
+"""Inputs that several task nodes share, so that a knob has one name, one range and one explanation everywhere."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .types import AudioModel, Binder, Settings, Targets, VideoModel
+
+
+def audio_model() -> io.Input:
+    return AudioModel.Input("audio_model", tooltip="AudioLDM, from Load AudioLDM.")
+
+
+def video_model() -> io.Input:
+    return VideoModel.Input("video_model", tooltip="AnimateDiff, from Load AnimateDiff.")
+
+
+def binder() -> io.Input:
+    return Binder.Input("binder", tooltip="ImageBind, from Load ImageBind.")
+
+
+def prompt(of: str, example: str) -> io.Input:
+    return io.String.Input(
+        "prompt", multiline=True, default="",
+        tooltip=f"What should be {of}, in a few English words: '{example}'. May stay empty.",
+    )
+
+
+def negative_prompt(of: str, example: str) -> io.Input:
+    return io.String.Input(
+        "negative_prompt", multiline=True, default="",
+        tooltip=f"What should not be {of}: '{example}'. May stay empty.",
+    )
+
+
+def steps(default: int) -> io.Input:
+    return io.Int.Input(
+        "steps", default=default, min=1, max=1000,
+        tooltip="Denoise steps. More is slower and a little cleaner; 20 to 50 is usual.",
+    )
+
+
+def strength(towards: str) -> io.Input:
+    return io.Float.Input(
+        "strength", display_name="alignment strength", default=1.0, min=0.0, max=100.0, step=0.05,
+        tooltip=f"How strongly the result is pulled towards {towards}. 1 is the usual rate; 0 turns this off; above 2 "
+        "the result may look or sound broken.",
+    )
+
+
+def prompt_strength() -> io.Input:
+    return io.Float.Input(
+        "prompt_strength", display_name="prompt tuning", default=1.0, min=0.0, max=100.0, step=0.05,
+        tooltip="How strongly the prompt itself is tuned towards the target while sampling (the paper's guided prompt "
+        "tuning). 1 is the usual rate; 0 turns it off, which halves the time.",
+    )
+
+
+def seed() -> io.Input:
+    return io.Int.Input(
+        "seed", default=0, min=0, max=2**63 - 1, control_after_generate=True,
+        tooltip="Another seed gives another result. The same seed and settings give the same result again.",
+    )
+
+
+def guidance_scale(name: str, model: str, default: float, usual: str) -> io.Input:
+    return io.Float.Input(
+        name, default=default, min=0.0, max=100.0, step=0.1, advanced=True,
+        tooltip=f"How closely {model} follows the prompt (classifier-free guidance). 1 is off, {usual} is usual.",
+    )
+
+
+def fps_of_images() -> io.Input:
+    return io.Float.Input(
+        "fps", default=8.0, min=0.01, max=1000.0, step=0.01, advanced=True,
+        tooltip="Frames per second of an image batch. A video knows its own; this is then not used.",
+    )
+
+
+def fps_to_make() -> io.Input:
+    return io.Float.Input(
+        "fps", default=8.0, min=1.0, max=60.0, step=0.01,
+        tooltip="Frames per second of the film. AnimateDiff moves naturally at 8; more takes longer.",
+    )
+
+
+def sides() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            name, default=0, min=0, max=4096, step=8, advanced=True,
+            tooltip=f"{name.capitalize()} of the film in pixels, a multiple of 8. 0: the model's own size (512 for Stable "
+            "Diffusion 1.5).",
+        )
+        for name in ("width", "height")
+    ]
+
+
+def settings() -> io.Input:
+    return Settings.Input(
+        "settings", optional=True,
+        tooltip="From Align Settings. When connected, it takes the place of this node's own alignment widgets.",
+    )
+
+
+def targets() -> io.Input:
+    return Targets.Input(
+        "targets", optional=True,
+        tooltip="From Align Target: further things that the result should fit, a reference sound for example.",
+    )
+
+
+def alignment(modes: tuple[str, ...], *, advanced: bool = True) -> list[io.Input]:
+    """The fields of AlignSettings beside the strength and the audio weight, under the same names."""
+    return [
+        io.Combo.Input(
+            "mode", options=list(modes), default="paper", advanced=advanced,
+            tooltip="How the latent is nudged. 'paper': the paper's released rule. 'gradient': plain gradient descent. "
+            "'x0': the step is taken in the predicted clean output. 'unet': the gradient goes through the UNet; slower, "
+            "and it stays closer to what the model knows.",
+        ),
+        io.Float.Input(
+            "start_fraction", default=0.2, min=0.0, max=1.0, step=0.01, advanced=advanced,
+            tooltip="The part of the steps that runs unaligned at the start, from 0 to 1. 0 aligns from the first step on, "
+            "1 aligns none.",
+        ),
+        io.Int.Input(
+            "inner_steps", default=1, min=1, max=100, advanced=advanced,
+            tooltip="Nudges per denoise step. Each costs as much time as the first.",
+        ),
+        io.Float.Input(
+            "vision_weight", default=1.0, min=0.0, max=100.0, step=0.05, advanced=advanced,
+            tooltip="Weight of the picture in the alignment. 0 leaves it out.",
+        ),
+        io.Float.Input(
+            "text_weight", default=1.0, min=0.0, max=100.0, step=0.05, advanced=advanced,
+            tooltip="Weight of the prompt in the alignment. 0 leaves it out. An empty prompt is always left out.",
+        ),
+    ]
