@@ -119,7 +119,9 @@ def resample(samples: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
 def _resampled(samples: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
     import av
 
-    frame = av.AudioFrame.from_ndarray(samples[None].float().numpy(), format="fltp", layout="mono")
+    # The resampler looks ahead: a sound shorter than its filter would give nothing.
+    padded = fit_length(samples[None].float(), len(samples) + 64 + rate_hz // 10)
+    frame = av.AudioFrame.from_ndarray(padded.numpy(), format="fltp", layout="mono")
     frame.sample_rate = rate_hz
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=new_rate_hz)
     parts = [part.to_ndarray()[0] for piece in (frame, None) for part in resampler.resample(piece)]

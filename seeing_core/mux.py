@@ -51,7 +51,8 @@ def mux(film: VideoFile | Clip, sound: Waveform, path: Path | str, *, fit: Fit =
         raise InputError(f"output file '{path}'", f"a failure while writing ({error})",
                          "a folder that can be written, with room for the film") from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.is_file():
+            partial.unlink()
     return path
 
 

@@ -72,7 +72,7 @@ def _evaluation(leaves: Sequence[Tensor], groups: Sequence[Sequence[Term]], prev
     """The mean loss of the groups and its gradients. Terms of one name in several groups are averaged."""
     loss = torch.stack([sum(weight * value for _, weight, value in group) for group in groups]).mean(0)  # (B,)
     # Samples of a batch do not see each other, so the gradient of the sum is each one's own.
-    gradients = torch.autograd.grad(loss.sum(), leaves)
+    gradients = torch.autograd.grad(loss.sum(), leaves, materialize_grads=True)
     named: dict[str, list[Tensor]] = {}
     for name, _, value in (term for group in groups for term in group):
         named.setdefault(name, []).append(value.detach())

@@ -67,7 +67,7 @@ class SoundView:
                 heard.append(samples.detach())
             return self.binder.embed_sound(samples, piece.spans).mean(1)
 
-        means = [sparing(embed, x0[:, :, piece.start : piece.stop], piece, pieces=len(self.pieces))
+        means = [sparing(embed, x0[:, :, piece.start : piece.stop], piece, several=len(self.pieces) > 1)
                  for piece in self.pieces]
         return means, heard[0]
 
@@ -104,7 +104,7 @@ class PictureView:
             return self.binder.squares(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
         slices = x0[:, :, list(self.wanted)].split(self.slice_frames, dim=2)
-        whole = torch.cat([sparing(squares, part, pieces=len(slices)) for part in slices], 1)
-        means = [sparing(self.binder.embed_squares, whole, places, pieces=len(self.places)).mean(1)
+        whole = torch.cat([sparing(squares, part, several=len(slices) > 1) for part in slices], 1)
+        means = [sparing(self.binder.embed_squares, whole, places, several=len(self.places) > 1).mean(1)
                  for places in self.places]
         return means, torch.cat(seen, 1)

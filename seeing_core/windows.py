@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,8 +65,11 @@ def _fades(like: Tensor, before: int, after: int, dim: int) -> Tensor:
     return weights.view(shape)
 
 
-def sparing(function: Callable[..., Tensor], latents: Tensor, *rest: object, pieces: int) -> Tensor:
-    """function(latents, *rest), its activations thrown away and made again for backward if there are several pieces."""
-    if pieces == 1 or not torch.is_grad_enabled():
-        return function(latents, *rest)
-    return checkpoint(function, latents, *rest, use_reentrant=False, preserve_rng_state=False)
+def sparing(function: Callable[..., Any], *inputs: Any, several: bool = True, **more: Any) -> Any:
+    """function(*inputs, **more), its activations thrown away and made again for the backward pass.
+
+    `several` False: it is the only piece, so that there is nothing to save, and it is run as it is.
+    """
+    if not several or not torch.is_grad_enabled():
+        return function(*inputs, **more)
+    return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False, **more)

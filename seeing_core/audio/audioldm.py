@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from ..cfg import guided_noise
 from ..media import check_duration, fit_length
 from ..text import cut_warning
 from ..windows import Window, blend, sparing, split
@@ -124,19 +125,15 @@ class AudioTask:
         windows = self.windows
 
         def piece(window: Window) -> Tensor:
-            return sparing(self._predict, z[:, :, window.start : window.stop], t, prompt, pieces=len(windows))
+            return sparing(self._predict, z[:, :, window.start : window.stop], t, prompt, several=len(windows) > 1)
 
         return blend(windows, piece, dim=2)
 
     def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
-        guided = self.guidance_scale != 1
-        labels = torch.cat([self.negative.expand(len(z), -1), prompt]) if guided else prompt
-        inputs = torch.cat([z, z]) if guided else z
-        eps = self.model.unet(inputs, t, encoder_hidden_states=None, class_labels=labels).sample
-        if not guided:
-            return eps
-        negative, positive = eps.chunk(2)
-        return negative + self.guidance_scale * (positive - negative)
+        def unet(latents: Tensor, labels: Tensor) -> Tensor:
+            return self.model.unet(latents, t, encoder_hidden_states=None, class_labels=labels).sample
+
+        return guided_noise(unet, z, prompt, self.negative, self.guidance_scale)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..cfg import guided_noise
 from ..media import check_number
 from ..text import cut_warning
 from ..windows import Window, blend, sparing, split
@@ -26,7 +28,7 @@ class AnimateDiff(nn.Module):
         self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
         self.tokenizer, self.scheduler = tokenizer, scheduler
         self.eval().requires_grad_(False)
-        self.unet.enable_gradient_checkpointing()
+        _checkpoint_parts(self.unet)
         self.pixels_per_latent = 2 ** (len(vae.config.block_out_channels) - 1)
 
     @property
@@ -55,6 +57,20 @@ class AnimateDiff(nn.Module):
         """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""
         frames = z.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # (B F, C, h, w)
         return (self.vae.decode(frames).sample / 2 + 0.5).unflatten(0, (len(z), -1))
+
+
+def _checkpoint_parts(unet: nn.Module) -> None:
+    """Makes each convolution block, attention block and motion module throw its activations away and make them again.
+
+    diffusers' own switch leaves attention and motion modules out, which are most of the memory.
+    """
+    from diffusers.models.resnet import ResnetBlock2D
+    from diffusers.models.transformers.transformer_2d import Transformer2DModel
+    from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+
+    for part in unet.modules():
+        if isinstance(part, (ResnetBlock2D, Transformer2DModel, AnimateDiffTransformer3D)):
+            part.forward = partial(sparing, part.forward)
 
 
 @dataclass(frozen=True)
@@ -119,20 +135,16 @@ class VideoTask:
         windows = self.windows
 
         def piece(window: Window) -> Tensor:
-            return sparing(self._predict, z[:, :, window.start : window.stop], t, prompt, pieces=len(windows))
+            return sparing(self._predict, z[:, :, window.start : window.stop], t, prompt, several=len(windows) > 1)
 
         return blend(windows, piece, dim=2)
 
     def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
-        guided = self.guidance_scale != 1
-        states = torch.cat([self.negative.expand(len(z), -1, -1), prompt]) if guided else prompt
-        inputs = torch.cat([z, z]) if guided else z
-        # The spatial blocks see frames as a batch: each needs its own copy of the text.
-        eps = self.model.unet(inputs, t, states.repeat_interleave(z.shape[2], 0)).sample
-        if not guided:
-            return eps
-        negative, positive = eps.chunk(2)
-        return negative + self.guidance_scale * (positive - negative)
+        def unet(latents: Tensor, states: Tensor) -> Tensor:
+            # The spatial blocks see frames as a batch: each needs its own copy of the text.
+            return self.model.unet(latents, t, states.repeat_interleave(latents.shape[2], 0)).sample
+
+        return guided_noise(unet, z, prompt, self.negative, self.guidance_scale)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
