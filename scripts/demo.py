@@ -1,4 +1,4 @@
-"""Makes sound for a video: the shared workflow, queued over HTTP in a real ComfyUI. Called by demo.sh."""
+"""Runs a shared workflow of the pocket models in a real ComfyUI, queued over HTTP. Called by demo.sh."""
 
 from __future__ import annotations
 
@@ -6,57 +6,111 @@ import argparse
 import asyncio
 import json
 import sys
+import time
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 import torch
+from PIL import Image
 
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
+from seeing_core.pocket.world import make_clip, write_clip
 
-WORKFLOW = ROOT / "workflows" / "api" / "video_to_audio.json"
 BAR = 40
+CLIP_SEED = 10_000_003
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("video", nargs="?", type=Path, help="a video file; by default a made clip of a bouncing thing")
-    options.add_argument("--prompt", default=None, help="what should be heard")
-    options.add_argument("--seed", type=int, default=0)
-    arguments = options.parse_args()
-    base = ROOT / ".venv" / "demo"
-    base.mkdir(parents=True, exist_ok=True)
-    video = arguments.video or default_clip(base)
-    if not video.is_file():
-        sys.exit(f"{video}: no such file; give the path of a video.")
-    print("The pocket models that ship with the pack are small demonstration models: they know a toy world of eight\n"
-          "things and make its sounds for any film. For real sounds use the real weights (see README).")
-    print("Starting ComfyUI ...", flush=True)
-    with ComfyServer(base, output=ROOT / "output", cpu=not torch.cuda.is_available()) as server:
-        print(f"ComfyUI is up at {server.url}", flush=True)
-        result = asyncio.run(make_sound(server, video, arguments.prompt, arguments.seed))
-    check(result)
-    print(f"Done: {result}")
+@dataclass(frozen=True)
+class Task:
+    """A pocket workflow.  load: class and field of the node that takes the user's file; sample: makes a file for it."""
+
+    workflow: str
+    load: tuple[str, str] | None = None
+    sample: Callable[[Path], Path] | None = None
 
 
-def default_clip(folder: Path) -> Path:
-    """A clip of the pocket models' own world, without its sound."""
-    from seeing_core.pocket.world import make_clip, write_clip
-
-    path = folder / "bouncing.mp4"
-    write_clip(make_clip(10_000_003, duration_s=4.0), path, audio=False)
+def sample_video(folder: Path) -> Path:
+    """Four seconds of the pocket models' own world, without their sound."""
+    path = folder / "silent_clip.mp4"
+    write_clip(make_clip(CLIP_SEED, duration_s=4.0), path, audio=False)
     return path
 
 
-async def make_sound(server: ComfyServer, video: Path, prompt: str | None, seed: int) -> Path:
-    """Runs the workflow on the video; returns the saved film."""
-    workflow: dict[str, Any] = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    nodes = {node["class_type"]: node["inputs"] for node in workflow.values()}
-    nodes["LoadVideo"]["file"] = await server.upload(video, video.name)
-    nodes["SaveVideo"]["filename_prefix"] = video.stem
-    nodes["SeeingHearing_VideoToAudio"]["seed"] = seed
-    if prompt is not None:
-        nodes["SeeingHearing_VideoToAudio"]["prompt"] = prompt
+def sample_picture(folder: Path) -> Path:
+    frame = make_clip(CLIP_SEED).frames[0]  # (3, 64, 64)
+    path = folder / "picture.png"
+    Image.fromarray((frame * 255).byte().permute(1, 2, 0).numpy()).resize((256, 256), Image.NEAREST).save(path)
+    return path
+
+
+def sample_sound(folder: Path) -> Path:
+    path = folder / "sound.wav"
+    samples = (make_clip(CLIP_SEED).samples.clamp(-1, 1) * 32767).short()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(samples.numpy().tobytes())
+    return path
+
+
+TASKS = {
+    "v2a": Task("pocket_video_to_audio", ("LoadVideo", "file"), sample_video),
+    "i2a": Task("pocket_image_to_audio", ("LoadImage", "image"), sample_picture),
+    "a2v": Task("pocket_audio_to_video", ("LoadAudio", "audio"), sample_sound),
+    "joint": Task("pocket_video_and_audio_together"),
+}
+
+
+def main() -> None:
+    arguments = parse(sys.argv[1:])
+    base = ROOT / ".venv" / "demo"
+    base.mkdir(parents=True, exist_ok=True)
+    print("The pocket models that ship with the pack are small demonstration models: they know a toy world of eight\n"
+          "things, whatever the film shows. For real pictures and sounds use the real weights (see README).")
+    print("Starting ComfyUI ...", flush=True)
+    with ComfyServer(base, output=ROOT / "output", cpu=not torch.cuda.is_available()) as server:
+        for name in TASKS if arguments.task == "all" else [arguments.task]:
+            started = time.monotonic()
+            path = asyncio.run(run(server, TASKS[name], arguments.file, arguments.seed))
+            check(path, film=name != "i2a")
+            print(f"{name} in {time.monotonic() - started:.0f} s: {path}", flush=True)
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """[TASK] [FILE]: either may be left out."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("task", nargs="?", default="v2a", help=f"{', '.join(TASKS)} or all; by default v2a")
+    options.add_argument("file", nargs="?", type=Path, help="your video, picture or sound; by default a made one")
+    options.add_argument("--seed", type=int, default=0)
+    arguments = options.parse_args(words)
+    if arguments.task not in (*TASKS, "all") and arguments.file is None:
+        arguments.task, arguments.file = "v2a", Path(arguments.task)
+    if arguments.task not in (*TASKS, "all"):
+        options.error(f"no task '{arguments.task}': expected one of {', '.join(TASKS)}, all")
+    if arguments.file is not None and not arguments.file.is_file():
+        options.error(f"no such file: {arguments.file}")
+    if arguments.file is not None and arguments.task in ("joint", "all"):
+        options.error(f"the task '{arguments.task}' takes no file")
+    return arguments
+
+
+async def run(server: ComfyServer, task: Task, file: Path | None, seed: int) -> Path:
+    """Runs the task's workflow; returns the file it saved."""
+    path = ROOT / "workflows" / "api" / f"{task.workflow}.json"
+    workflow: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for node in workflow.values():
+        if "seed" in node["inputs"]:
+            node["inputs"]["seed"] = seed
+        if task.load and node["class_type"] == task.load[0]:
+            file = file or task.sample(server.base)
+            node["inputs"][task.load[1]] = await server.upload(file, file.name)
+        if file and "filename_prefix" in node["inputs"]:
+            node["inputs"]["filename_prefix"] = f"{task.workflow.removeprefix('pocket_')}_{file.stem}"
     entry = await server.run(workflow, event=lambda kind, data: show(workflow, kind, data))
     print()
     files = output_files(entry, server)
@@ -67,22 +121,26 @@ async def make_sound(server: ComfyServer, video: Path, prompt: str | None, seed:
 
 def show(workflow: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
     """The terminal's progress line."""
-    if kind == "executing" and data.get("node"):
-        print(f"\n{workflow[data['node']]['class_type'].removeprefix('SeeingHearing_')}", end="", flush=True)
-    if kind == "progress" and data["max"]:
+    if kind not in ("executing", "progress") or not data.get("node"):
+        return
+    name = workflow[data["node"]]["class_type"].removeprefix("SeeingHearing_")
+    if kind == "executing":
+        print(f"\n{name}", end="", flush=True)
+    elif data["max"]:
         done = round(BAR * data["value"] / data["max"])
-        name = workflow[data["node"]]["class_type"].removeprefix("SeeingHearing_")
         print(f"\r{name} [{'#' * done}{'.' * (BAR - done)}] {data['value']}/{data['max']}", end="", flush=True)
 
 
-def check(path: Path) -> None:
-    """Ends with an error unless the film has a picture and a sound track of equal length, within one frame."""
-    with av.open(str(path)) as film:
-        lengths = {stream.type: float(stream.duration * stream.time_base) for stream in film.streams}
-        frame_s = float(1 / film.streams.video[0].average_rate)
-    if set(lengths) != {"video", "audio"} or abs(lengths["video"] - lengths["audio"]) > frame_s:
-        sys.exit(f"{path}: tracks {lengths}; expected picture and sound of equal length")
-    print(f"Picture {lengths['video']:.2f} s, sound {lengths['audio']:.2f} s")
+def check(path: Path, *, film: bool) -> None:
+    """Ends with an error unless the file has a sound track and, if a film, a picture track as long within one frame."""
+    with av.open(str(path)) as container:
+        lengths = {stream.type: float(stream.duration * stream.time_base) for stream in container.streams}
+        frame_s = float(1 / container.streams.video[0].average_rate) if film else 0.0
+    if set(lengths) != ({"video", "audio"} if film else {"audio"}):
+        sys.exit(f"{path}: it has {', '.join(lengths)}; expected {'picture and sound' if film else 'sound'}")
+    if film and abs(lengths["video"] - lengths["audio"]) > frame_s:
+        sys.exit(f"{path}: picture and sound of unequal length ({lengths})")
+    print(", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in lengths.items()))
 
 
 if __name__ == "__main__":

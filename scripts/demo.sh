@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes sound for a video through a real ComfyUI, after setting up what that needs: bash scripts/demo.sh [VIDEO]
+# Makes sound for a video, or runs another task, through a real ComfyUI, after setting up what that needs:
+#   bash scripts/demo.sh [v2a|i2a|a2v|joint|all] [FILE]
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/scripts/setup.sh"

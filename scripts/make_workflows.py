@@ -1,61 +1,94 @@
-"""Lays out the shared workflows: workflows/api/*.json -> workflows/*.json, made by ComfyUI's own page.
+"""Makes the shared workflows from workflows/api/<task>.json, which are written by hand for the real weights:
 
-Run it after a change to a node's inputs:  .venv/bin/python -m scripts.make_workflows
+- workflows/api/pocket_<task>.json, the same on the built-in pocket models,
+- workflows/<name>.json for the editor, laid out and written by ComfyUI's own page.
+
+Run it after a change to a node's inputs:  bash scripts/setup.sh --browser && .venv/bin/python -m scripts.make_workflows
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.comfy_page import comfy_page
 from scripts.comfy_server import ROOT, ComfyServer
+from seeing_core.pocket.world_kinds import KINDS, precise_captions
 
 FOLDER = ROOT / "workflows"
-NOTE = """## Sound for a silent clip
-1. **Load Video**: choose your clip.
-2. Write a **prompt** if you like: what should be heard.
-3. Press **Run**. Another **seed** gives another sound.
+POCKET = "pocket (built in)"
+GAP, TOP, PAD = 40, 80, 20
 
-The *pocket* models are small demonstration models and need no download. For real sounds choose real weights in the two \
-loaders; the README says where they go."""
 
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "video_to_audio": {
-        "nodes": {  # id: x, y, width, height
-            "1": (40, 80, 300, 320), "2": (40, 500, 300, 60), "3": (40, 620, 300, 60), "4": (420, 80, 420, 620),
-            "5": (920, 80, 320, 110), "6": (920, 280, 320, 420), "7": (1320, 80, 360, 620),
-        },
-        "groups": {  # title: x, y, width, height
-            "1  Your clip": (20, 0, 340, 420), "2  The models": (20, 430, 340, 280), "3  The sound": (400, 0, 460, 720),
-            "4  The film with its sound": (900, 0, 360, 720), "How the alignment went": (1300, 0, 400, 720),
-        },
-        "note": (NOTE, (20, -280, 640, 250)),
-    },
+@dataclass(frozen=True)
+class Layout:
+    """columns: group title, width, and node id -> height, from left to right.  steps: what the note says to do."""
+
+    title: str
+    steps: str
+    columns: tuple[tuple[str, int, dict[str, int]], ...]
+
+
+MODELS = {"2": 110, "3": 90}
+LAYOUTS = {
+    "video_to_audio": Layout("Sound for a silent clip", """1. **Load Video**: choose your clip.
+2. Press **Run**. Another **seed** gives another sound.
+3. To say yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
+        ("1  Your clip", 300, {"1": 330}), ("2  The models", 320, MODELS),
+        ("3  What is in it", 360, {"8": 100, "9": 260}), ("4  Its sound", 400, {"4": 620}),
+        ("5  The film with its sound", 340, {"5": 120, "6": 420}), ("How the alignment went", 360, {"7": 560}),
+    )),
+    "image_to_audio": Layout("Sound for a picture", """1. **Load Image**: choose your picture.
+2. Set the **duration** of the sound in seconds and press **Run**.
+3. To say yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
+        ("1  Your picture", 300, {"1": 330}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
+        ("4  Its sound", 400, {"4": 520}), ("5  Listen", 320, {"5": 140}), ("How the alignment went", 360, {"7": 480}),
+    )),
+    "audio_to_video": Layout("Pictures for a sound", """1. **Load Audio**: choose your sound. The film will be as long.
+2. Press **Run**. Another **seed** gives another film.
+3. To say yourself what should be seen, write it into *phrases* of **Describe with ImageBind**.""", (
+        ("1  Your sound", 320, {"1": 160}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
+        ("4  Its pictures", 400, {"4": 640}), ("5  The film with your sound", 340, {"5": 120, "6": 420}),
+        ("How the alignment went", 360, {"7": 580}),
+    )),
+    "video_and_audio_together": Layout("A film with its sound, from words", """1. Write the **prompt**: what should be seen and heard.
+2. Set the **duration** in seconds and press **Run**.
+3. Another **seed** gives another film.""", (
+        ("1  The models", 320, {"1": 90, "2": 110, "3": 90}), ("2  Film and sound", 400, {"4": 660}),
+        ("3  Together", 340, {"5": 120, "6": 420}), ("How the alignment went", 360, {"7": 580}),
+    )),
 }
+POCKET_NOTE = """
 
-ARRANGE = """async ([api, layout]) => {
+The *pocket* models are small demonstration models that ship with the pack. They know a toy world of eight things; for \
+real pictures and sounds take the workflow of the same name without "pocket"."""
+REAL_NOTE = """
+
+The models must lie in ComfyUI's *models* folder; the README says which, where, and under which licence. To try without \
+any download, take the workflow of the same name with "pocket"."""
+
+ARRANGE = """async ([api, places, groups, text]) => {
   await window.app.loadApiJson(api, 'workflow')
   const graph = window.app.graph
   for (const node of graph.nodes) {
-    const [x, y, width, height] = layout.nodes[node.id]
+    const [x, y, width, height] = places[node.id]
     node.pos = [x, y]
     node.setSize([width, height])
     for (const widget of node.widgets ?? []) if (widget.name === 'control_after_generate') widget.value = 'fixed'
   }
-  for (const [title, [x, y, width, height]] of Object.entries(layout.groups)) {
+  for (const [title, [x, y, width, height]] of Object.entries(groups)) {
     const group = new LiteGraph.LGraphGroup(title)
     group.pos = [x, y]
     group.size = [width, height]
     graph.add(group)
   }
-  const [text, [x, y, width, height]] = layout.note
   const note = LiteGraph.createNode('MarkdownNote')
   graph.add(note)
-  note.pos = [x, y]
-  note.setSize([width, height])
+  note.pos = [0, -300]
+  note.setSize([700, 270])
   note.widgets[0].value = text
   return graph.serialize()
 }"""
@@ -63,16 +96,56 @@ ARRANGE = """async ([api, layout]) => {
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
-        (server.base / "input" / "silent_clip.mp4").touch()
+        for name in ("silent_clip.mp4", "picture.png", "sound.wav"):
+            (server.base / "input" / name).touch()
         with comfy_page(server) as page:
             for name, layout in LAYOUTS.items():
                 api = json.loads((FOLDER / "api" / f"{name}.json").read_text(encoding="utf-8"))
-                graph = page.evaluate(ARRANGE, [api, layout])
-                (FOLDER / f"{name}.json").write_text(json.dumps(tidy(graph), indent=1) + "\n", encoding="utf-8")
+                places, groups = arrange(layout)
+                for title, graph, note in ((name, api, REAL_NOTE), (f"pocket_{name}", on_pocket(api), POCKET_NOTE)):
+                    if graph is not api:
+                        write_api(FOLDER / "api" / f"{title}.json", graph)
+                    text = f"## {layout.title}\n{layout.steps}{note}"
+                    made = page.evaluate(ARRANGE, [graph, places, groups, text])
+                    (FOLDER / f"{title}.json").write_text(json.dumps(tidy(made), indent=1) + "\n", encoding="utf-8")
+
+
+def arrange(layout: Layout) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """x, y, width, height of each node and of each group, left to right."""
+    places, groups, left = {}, {}, 0
+    for title, width, nodes in layout.columns:
+        top = TOP
+        for node, height in nodes.items():
+            places[node] = [left + PAD, top, width, height]
+            top += height + GAP + PAD
+        groups[title] = [left, 0, width + 2 * PAD, top - GAP]
+        left += width + 2 * PAD + GAP
+    return places, groups
+
+
+def on_pocket(api: dict[str, Any]) -> dict[str, Any]:
+    """The workflow on the pocket models, in the words of their world."""
+    pocket = json.loads(json.dumps(api))
+    for node in pocket.values():
+        for field in ("model", "base", "motion"):
+            if field in node["inputs"]:
+                node["inputs"][field] = POCKET
+        if node["class_type"] == "SeeingHearing_Describe":
+            node["inputs"]["phrases"] = "\n".join(precise_captions(kind)[0] for kind in KINDS)
+        if node["class_type"] == "SeeingHearing_VideoAndAudio":
+            node["inputs"]["prompt"] = precise_captions(KINDS[0])[0]
+        if node["class_type"] == "SeeingHearing_ImageToAudio":
+            node["inputs"]["duration"] = 2
+    return pocket
+
+
+def write_api(path: Path, api: dict[str, Any]) -> None:
+    rows = [f"  {json.dumps(number)}: {json.dumps(node)}" for number, node in api.items()]
+    path.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
 
 
 def tidy(value: Any) -> Any:
-    """The graph without empty entries and without its random id."""
+    """The graph without empty entries."""
     if isinstance(value, dict):
         return {key: tidy(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -28,7 +28,8 @@ class Trace:
 
     def __str__(self) -> str:
         names = list(self.points[0].terms) if self.points else []
-        head = f"{self.settings.mode} mode, strength {self.settings.strength:g}, {self.steps} steps"
+        tuning = f", prompt tuning {self.settings.prompt_strength:g}" if self.settings.prompt_strength else ""
+        head = f"{self.settings.mode} mode, strength {self.settings.strength:g}{tuning}, {self.steps} steps"
         if not self.points:
             return "\n".join([head + ": no step was guided", *self.notes])
         rows = ["step  inner  loss    " + "  ".join(f"{name:8}" for name in names)]

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from scripts.comfy_server import ROOT, ComfyServer
-from tests.stand_ins import write_audioldm, write_imagebind
+from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
 AUDIOLDM, IMAGEBIND = "audioldm-s-full-v2", "imagebind_huge.pth"
+BASE, MOTION = "stable-diffusion-v1-5", "animatediff-motion-adapter-v1-5-2"
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,7 @@ def server(tmp_path_factory):
     base = tmp_path_factory.mktemp("comfyui")
     write_audioldm(base / "models" / "audioldm" / AUDIOLDM)
     write_imagebind(base / "models" / "imagebind" / IMAGEBIND)
+    write_animatediff(base / "models" / "diffusers" / BASE, base / "models" / "animatediff_models" / MOTION)
     with ComfyServer(base) as running:
         yield running
 

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.comfy_server import error_of, output_files
 
-from .conftest import film_path, run, workflow
+from tests.server.conftest import film_path, run, workflow
 
 
 def packets(path, kind):
