@@ -100,6 +100,7 @@ class Track:
                 self.noisier = self.noisier - self.level**0.5 * self.rate * unit_rms(gradient)
             case "unet":  # DPS (Chung et al., ICLR 2023), the gradient's size normalised
                 self.z = self.z - self.rate * unit_rms(through_unet)
+                self.noisier = self.noisier.detach() - self.rate * unit_rms(through_unet)  # what the next inner step sees
 
 
 def rms(x: Tensor) -> Tensor:

