@@ -10,10 +10,16 @@ from . import folders
 from .align_settings import AlignSettingsNode
 from .align_target import AlignTarget
 from .audio_to_video import AudioToVideo
+from .caption_audio import CaptionAudio
+from .caption_image import CaptionImage
+from .describe import DescribeWithImageBind
 from .image_to_audio import ImageToAudio
 from .key_frames import KeyFrames
 from .load_models import LoadAnimateDiff, LoadAudioLDM, LoadImageBind
 from .mux_audio import MuxAudioIntoVideo
+from .pick_best import PickBestSound, PickBestVideo
+from .plot_alignment import PlotAlignment
+from .score import ScoreFit
 from .video_and_audio import VideoAndAudio
 from .video_to_audio import VideoToAudio
 
@@ -28,4 +34,6 @@ class SeeingHearing(ComfyExtension):
         return [
             LoadAudioLDM, LoadAnimateDiff, LoadImageBind, VideoToAudio, ImageToAudio, AudioToVideo, VideoAndAudio,
             AlignSettingsNode, AlignTarget, KeyFrames, MuxAudioIntoVideo,
+            ScoreFit, PlotAlignment, PickBestSound, PickBestVideo,
+            CaptionImage, CaptionAudio, DescribeWithImageBind,
         ]

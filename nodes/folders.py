@@ -12,7 +12,7 @@ from ..seeing_core.errors import InputError
 from ..seeing_core.pocket import MODELS_DIR
 
 POCKET = "pocket (built in)"
-EXTENSIONS = {"audioldm": set(), "animatediff_models": set(), "imagebind": {".pth", ".safetensors"}}
+EXTENSIONS = {"audioldm": set(), "animatediff_models": set(), "imagebind": {".pth", ".safetensors"}, "LLM": set()}
 DEPTH = 3  # how many folders below a model root a diffusers folder is looked for
 AUDIOLDM = (("audioldm", "diffusers"), "model_index.json", "AudioLDMPipeline")
 BASE = (("diffusers",), "model_index.json", "StableDiffusionPipeline")
@@ -20,10 +20,11 @@ MOTION = (("animatediff_models",), "config.json", "MotionAdapter")
 
 
 def register() -> None:
-    """Adds models/audioldm, models/animatediff_models and models/imagebind to ComfyUI's model folders."""
+    """Adds models/audioldm, models/animatediff_models, models/imagebind and models/LLM to ComfyUI's model folders."""
     for name, extensions in EXTENSIONS.items():
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
-        folder_paths.folder_names_and_paths[name][1].update(extensions)
+        if extensions:  # another pack may have registered models/LLM with a list
+            folder_paths.folder_names_and_paths[name][1].update(extensions)
 
 
 def audioldm_choices() -> list[str]:

@@ -63,7 +63,7 @@ class Track:
 
     def _predict(self, gradients: bool) -> None:
         with torch.set_grad_enabled(gradients):
-            self.noisier = self.noisier.detach().requires_grad_(gradients and self.settings.mode == "unet")
+            self.noisier = self.noisier.detach().requires_grad_(gradients and self.settings.mode == "unet" and self.rate > 0)
             self.prompt = self.prompt.detach().requires_grad_(gradients and self.prompt_rate > 0)
             scaled = self.scheduler.scale_model_input(self.noisier, self.t)
             self.eps = self.model.predict_noise(scaled, self.t, self.prompt)
