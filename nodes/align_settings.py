@@ -20,24 +20,40 @@ class AlignSettingsNode(io.ComfyNode):
             "task node it takes the place of that node's own alignment widgets.",
             search_aliases=["aligner", "guidance settings", "prompt tuning", "seeing and hearing advanced"],
             inputs=[
-                *inputs.alignment(MODES, advanced=False),
+                io.Combo.Input(
+                    "mode", options=list(MODES), default="unet",
+                    tooltip="How the latent is nudged. 'paper': the paper's released rule. 'gradient': plain gradient "
+                    "descent. 'x0': the step is taken in the predicted clean output. 'unet': the gradient goes through "
+                    "the UNet; slower, and it stays closer to what the model knows.",
+                ),
                 io.Float.Input(
                     "strength", display_name="latent strength", default=1.0, min=0.0, max=100.0, step=0.05,
                     tooltip="How strongly the latent is nudged. 1 is the mode's usual rate, 0 leaves the latent alone.",
                 ),
                 io.Float.Input(
-                    "prompt_strength", display_name="prompt tuning", default=0.0, min=0.0, max=100.0, step=0.05,
+                    "prompt_strength", display_name="prompt tuning", default=1.0, min=0.0, max=100.0, step=0.05,
                     tooltip="How strongly the prompt itself is tuned while sampling (the paper's guided prompt tuning). "
                     "1 is the usual rate, 0 leaves the prompt alone. Costs about twice the time.",
+                ),
+                io.Float.Input(
+                    "start_fraction", default=0.0, min=0.0, max=1.0, step=0.01,
+                    tooltip="The part of the steps that runs unaligned at the start, from 0 to 1. 0 aligns from the first "
+                    "step on (the paper: 0.2), 1 aligns none.",
                 ),
                 io.Float.Input(
                     "end_fraction", default=1.0, min=0.0, max=1.0, step=0.01,
                     tooltip="The part of the steps after which alignment stops, from 0 to 1. 1 aligns to the last step.",
                 ),
+                io.Int.Input(
+                    "inner_steps", default=1, min=1, max=100,
+                    tooltip="Nudges per denoise step. Each costs as much time as the first.",
+                ),
+                inputs.vision_weight(),
                 io.Float.Input(
                     "audio_weight", default=1.0, min=0.0, max=100.0, step=0.05,
                     tooltip="Weight of the sound in the alignment, where the task has one. 0 leaves it out.",
                 ),
+                inputs.text_weight(),
             ],
             outputs=[Settings.Output("settings", tooltip="For the settings input of a task node.")],
         )

@@ -32,7 +32,7 @@ class AudioToVideo(io.ComfyNode):
                 inputs.prompt("seen", "a dog barking in a garden"),
                 inputs.negative_prompt("seen", "blurry, text, watermark"),
                 inputs.steps(25),
-                inputs.strength("the sound and the prompt"),
+                inputs.strength("the sound and the prompt", "latent strength"),
                 inputs.prompt_strength(),
                 inputs.fps_to_make(),
                 inputs.seed(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..seeing_core.settings import AlignSettings
+from ..seeing_core.settings import SOUND_PRESETS, AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, log_notes, pictures_from
@@ -37,6 +37,7 @@ class ImageToAudio(io.ComfyNode):
                 inputs.strength("the picture and the prompt"),
                 inputs.seed(),
                 inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
+                inputs.preset(),
                 inputs.settings(),
                 inputs.targets(),
             ],
@@ -49,12 +50,13 @@ class ImageToAudio(io.ComfyNode):
     @classmethod
     def execute(
         cls, audio_model: Managed, binder: Managed, image: Tensor, prompt: str, negative_prompt: str, duration: float,
-        steps: int, strength: float, seed: int, guidance_scale: float, settings: AlignSettings | None = None,
+        steps: int, strength: float, seed: int, guidance_scale: float, preset: str,
+        settings: AlignSettings | None = None,
         targets: tuple[ExtraTarget, ...] = (),
     ) -> io.NodeOutput:
         from ..seeing_core.tasks import Run, image_to_audio
 
-        run = Run([seed], steps, settings or AlignSettings(strength=strength), targets, TaskProgress(steps))
+        run = Run([seed], steps, settings or SOUND_PRESETS[preset].scaled(strength), targets, TaskProgress(steps))
         with on_device(audio_model, binder, activations_bytes=SOUND_BYTES):
             result = image_to_audio(
                 audio_model.model, binder.model, pictures_from(image), run, prompt=prompt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..seeing_core.settings import SOUND_PRESETS
 from .types import AudioModel, Binder, Settings, Targets, VideoModel
 
 
@@ -40,9 +41,9 @@ def steps(default: int) -> io.Input:
     )
 
 
-def strength(towards: str) -> io.Input:
+def strength(towards: str, name: str = "alignment strength") -> io.Input:
     return io.Float.Input(
-        "strength", display_name="alignment strength", default=1.0, min=0.0, max=100.0, step=0.05,
+        "strength", display_name=name, default=1.0, min=0.0, max=100.0, step=0.05,
         tooltip=f"How strongly the result is pulled towards {towards}. 1 is the usual rate; 0 turns this off; above 2 "
         "the result may look or sound broken.",
     )
@@ -109,30 +110,24 @@ def targets() -> io.Input:
     )
 
 
-def alignment(modes: tuple[str, ...], *, advanced: bool = True) -> list[io.Input]:
-    """The fields of AlignSettings beside the strength and the audio weight, under the same names."""
-    return [
-        io.Combo.Input(
-            "mode", options=list(modes), default="paper", advanced=advanced,
-            tooltip="How the latent is nudged. 'paper': the paper's released rule. 'gradient': plain gradient descent. "
-            "'x0': the step is taken in the predicted clean output. 'unet': the gradient goes through the UNet; slower, "
-            "and it stays closer to what the model knows.",
-        ),
-        io.Float.Input(
-            "start_fraction", default=0.2, min=0.0, max=1.0, step=0.01, advanced=advanced,
-            tooltip="The part of the steps that runs unaligned at the start, from 0 to 1. 0 aligns from the first step on, "
-            "1 aligns none.",
-        ),
-        io.Int.Input(
-            "inner_steps", default=1, min=1, max=100, advanced=advanced,
-            tooltip="Nudges per denoise step. Each costs as much time as the first.",
-        ),
-        io.Float.Input(
-            "vision_weight", default=1.0, min=0.0, max=100.0, step=0.05, advanced=advanced,
-            tooltip="Weight of the picture in the alignment. 0 leaves it out.",
-        ),
-        io.Float.Input(
-            "text_weight", default=1.0, min=0.0, max=100.0, step=0.05, advanced=advanced,
-            tooltip="Weight of the prompt in the alignment. 0 leaves it out. An empty prompt is always left out.",
-        ),
-    ]
+def preset() -> io.Input:
+    return io.Combo.Input(
+        "preset", options=list(SOUND_PRESETS), default="balanced", advanced=True,
+        tooltip="How the sound is aligned. 'balanced': gradients through the UNet and a tuned prompt, best in our tests. "
+        "'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in the predicted clean sound. "
+        "For every detail use Align Settings.",
+    )
+
+
+def vision_weight(**options: bool) -> io.Input:
+    return io.Float.Input(
+        "vision_weight", default=1.0, min=0.0, max=100.0, step=0.05, **options,
+        tooltip="Weight of the picture in the alignment. 0 leaves it out.",
+    )
+
+
+def text_weight(**options: bool) -> io.Input:
+    return io.Float.Input(
+        "text_weight", default=1.0, min=0.0, max=100.0, step=0.05, **options,
+        tooltip="Weight of the prompt in the alignment. 0 leaves it out. An empty prompt is always left out.",
+    )

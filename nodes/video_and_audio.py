@@ -34,7 +34,7 @@ class VideoAndAudio(io.ComfyNode):
                     tooltip="Length of the film and of its sound, in seconds.",
                 ),
                 inputs.steps(25),
-                inputs.strength("each other and the prompt"),
+                inputs.strength("each other and the prompt", "latent strength"),
                 inputs.prompt_strength(),
                 inputs.seed(),
                 io.Float.Input(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ..seeing_core.settings import MODES, AlignSettings
+from ..seeing_core.settings import SOUND_PRESETS, AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, film_from, log_notes
@@ -42,7 +44,9 @@ class VideoToAudio(io.ComfyNode):
                     tooltip="Length of the sound in seconds, 0.3 or more. 0: as long as the video.",
                 ),
                 inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
-                *inputs.alignment(MODES),
+                inputs.preset(),
+                inputs.vision_weight(advanced=True),
+                inputs.text_weight(advanced=True),
                 inputs.settings(),
                 inputs.targets(),
             ],
@@ -55,12 +59,14 @@ class VideoToAudio(io.ComfyNode):
     @classmethod
     def execute(
         cls, audio_model: Managed, binder: Managed, video: Input.Video | Tensor, prompt: str, negative_prompt: str,
-        steps: int, strength: float, seed: int, fps: float, duration: float, guidance_scale: float,
-        settings: AlignSettings | None = None, targets: tuple[ExtraTarget, ...] = (), **alignment: float,
+        steps: int, strength: float, seed: int, fps: float, duration: float, guidance_scale: float, preset: str,
+        vision_weight: float, text_weight: float, settings: AlignSettings | None = None,
+        targets: tuple[ExtraTarget, ...] = (),
     ) -> io.NodeOutput:
         from ..seeing_core.tasks import Run, video_to_audio
 
-        settings = settings or AlignSettings(strength=strength, **alignment)
+        weights = {"vision_weight": vision_weight, "text_weight": text_weight}
+        settings = settings or replace(SOUND_PRESETS[preset].scaled(strength), **weights)
         run = Run([seed], steps, settings, targets, TaskProgress(steps))
         with on_device(audio_model, binder, activations_bytes=SOUND_BYTES):
             result = video_to_audio(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from .errors import InputError
@@ -79,3 +79,16 @@ class AlignSettings:
         """Whether denoise step `step` of `steps` is guided."""
         started = self.start_fraction == 0 or step > int(steps * self.start_fraction)
         return self.aligns and started and step < math.ceil(steps * self.end_fraction)
+
+    def scaled(self, factor: float) -> AlignSettings:
+        """The same with both strengths multiplied; a factor of 0 turns the aligner off."""
+        return replace(self, strength=self.strength * factor, prompt_strength=self.prompt_strength * factor)
+
+
+# Ways to align a sound, for those who do not want to set each part; "balanced" is what the pocket world found best.
+SOUND_PRESETS: dict[str, AlignSettings] = {
+    "balanced": AlignSettings("unet", prompt_strength=1.0, start_fraction=0.0, end_fraction=0.7),
+    "paper": AlignSettings("paper"),
+    "gradient": AlignSettings("gradient"),
+    "x0": AlignSettings("x0"),
+}

@@ -36,7 +36,7 @@ def workflow(**video_to_audio: Any) -> dict[str, Any]:
     """The shared workflow on the stand-ins, quick, with these Video to Audio inputs changed."""
     api = json.loads((ROOT / "workflows" / "api" / "video_to_audio.json").read_text(encoding="utf-8"))
     api["2"]["inputs"]["model"], api["3"]["inputs"]["model"] = AUDIOLDM, IMAGEBIND
-    api["4"]["inputs"] |= {"steps": 4} | video_to_audio
+    api["4"]["inputs"] |= {"steps": 4, "preset": "paper"} | video_to_audio
     return api
 
 

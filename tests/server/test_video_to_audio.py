@@ -99,8 +99,8 @@ def test_bad_values_are_named_and_the_server_lives_on(server, uploaded, inputs, 
     assert output_files(run(server, workflow(seed=30)), server)
 
 
-@pytest.mark.parametrize("field, value", [("steps", 0), ("duration", -1), ("strength", -0.5), ("start_fraction", 1.5),
-                                          ("duration", 1e9), ("fps", 0)])
+@pytest.mark.parametrize("field, value", [("steps", 0), ("duration", -1), ("strength", -0.5), ("vision_weight", 1000),
+                                          ("duration", 1e9), ("fps", 0), ("preset", "magic")])
 def test_values_out_of_range_are_refused_before_running(server, uploaded, field, value):
     with pytest.raises(RuntimeError, match=field):
         run(server, workflow(**{field: value}))
