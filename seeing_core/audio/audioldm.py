@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ..cfg import guided_noise
+from ..denoising import fresh_scheduler, guided_noise, in_windows, seeded_noise
 from ..media import check_duration, fit_length
-from ..text import cut_warning
-from ..windows import Window, blend, sparing, split
+from ..text import tokens
+from ..windows import Window, blend, split
 
 WINDOW_S = 10.24
 OVERLAP_S = 2.56
@@ -47,15 +47,8 @@ class AudioLDM(nn.Module):
     @torch.no_grad()
     def embed_prompt(self, prompts: Sequence[str]) -> Tensor:
         """(len(prompts), D) CLAP text embeddings of length 1. Warns when a prompt is longer than CLAP reads."""
-        limit = self.tokenizer.model_max_length
-        for prompt in prompts:
-            ids = self.tokenizer(prompt).input_ids
-            if len(ids) > limit:
-                cut_warning("AudioLDM", prompt, self.tokenizer.decode(ids[limit - 1 : -1]), limit - 2)
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
-        ).to(self.placed_on)
-        output = self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)
+        batch = tokens(self.tokenizer, prompts, "AudioLDM").to(self.placed_on)
+        output = self.text_encoder(batch.input_ids, attention_mask=batch.attention_mask)
         return normalize(output.text_embeds, dim=-1)
 
     def decode_mel(self, z: Tensor) -> Tensor:
@@ -109,25 +102,17 @@ class AudioTask:
         config = self.model.unet.config
         freqs = self.model.vocoder.config.model_in_dim // self.model.mel_per_latent
         shape = (config.in_channels, self.latent_length, freqs)
-        noise = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
-        return torch.stack(noise).to(self.model.placed_on, self.model.unet.dtype)
+        return seeded_noise(shape, seeds, next(self.model.unet.parameters()))
 
     def initial_prompt(self, batch: int) -> Tensor:
         return self.positive.repeat(batch, 1)
 
     def new_scheduler(self, steps: int) -> Any:
-        scheduler = type(self.model.scheduler).from_config(self.model.scheduler.config)
-        scheduler.set_timesteps(steps, device=self.model.placed_on)
-        return scheduler
+        return fresh_scheduler(self.model.scheduler, steps, self.model.placed_on)
 
     def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
         """z (B, C, L, F), prompt (B, D) -> eps; a long latent window by window, cross-faded (MultiDiffusion, 2023)."""
-        windows = self.windows
-
-        def piece(window: Window) -> Tensor:
-            return sparing(self._predict, z[:, :, window.start : window.stop], t, prompt, several=len(windows) > 1)
-
-        return blend(windows, piece, dim=2)
+        return in_windows(self._predict, self.windows, z, t, prompt)
 
     def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
         def unet(latents: Tensor, labels: Tensor) -> Tensor:

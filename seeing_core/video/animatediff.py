@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cfg import guided_noise
+from ..denoising import fresh_scheduler, guided_noise, in_windows, seeded_noise
 from ..media import check_number
-from ..text import cut_warning
-from ..windows import Window, blend, sparing, split
+from ..text import tokens
+from ..windows import Window, sparing, split
 
 CONTEXT_FRAMES = 16  # what motion modules were trained on
 CONTEXT_OVERLAP = 4
@@ -43,15 +43,8 @@ class AnimateDiff(nn.Module):
     @torch.no_grad()
     def embed_prompt(self, prompts: Sequence[str]) -> Tensor:
         """(len(prompts), 77, D) CLIP text states. Warns when a prompt is longer than CLIP reads."""
-        limit = self.tokenizer.model_max_length
-        for prompt in prompts:
-            ids = self.tokenizer(prompt).input_ids
-            if len(ids) > limit:
-                cut_warning("AnimateDiff", prompt, self.tokenizer.decode(ids[limit - 1 : -1]), limit - 2)
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
-        )
-        return self.text_encoder(tokens.input_ids.to(self.placed_on)).last_hidden_state
+        batch = tokens(self.tokenizer, prompts, "AnimateDiff").to(self.placed_on)
+        return self.text_encoder(batch.input_ids).last_hidden_state
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""
@@ -119,25 +112,17 @@ class VideoTask:
     def initial_noise(self, seeds: Sequence[int]) -> Tensor:
         step = self.model.pixels_per_latent
         shape = (self.model.unet.config.in_channels, self.frames, self.height // step, self.width // step)
-        noise = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
-        return torch.stack(noise).to(self.model.placed_on, self.model.unet.dtype)
+        return seeded_noise(shape, seeds, next(self.model.unet.parameters()))
 
     def initial_prompt(self, batch: int) -> Tensor:
         return self.positive.repeat(batch, 1, 1)
 
     def new_scheduler(self, steps: int) -> Any:
-        scheduler = type(self.model.scheduler).from_config(self.model.scheduler.config)
-        scheduler.set_timesteps(steps, device=self.model.placed_on)
-        return scheduler
+        return fresh_scheduler(self.model.scheduler, steps, self.model.placed_on)
 
     def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
         """z (B, C, F, h, w), prompt (B, 77, D) -> eps; a long film window by window, cross-faded."""
-        windows = self.windows
-
-        def piece(window: Window) -> Tensor:
-            return sparing(self._predict, z[:, :, window.start : window.stop], t, prompt, several=len(windows) > 1)
-
-        return blend(windows, piece, dim=2)
+        return in_windows(self._predict, self.windows, z, t, prompt)
 
     def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
         def unet(latents: Tensor, states: Tensor) -> Tensor:
