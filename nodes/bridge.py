@@ -6,8 +6,7 @@ import logging
 from typing import Any
 
 import torch
-from comfy_api.latest import Input
-from comfy_api.latest import InputImpl
+from comfy_api.latest import Input, InputImpl
 from torch import Tensor
 
 from ..seeing_core.errors import InputError

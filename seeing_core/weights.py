@@ -188,9 +188,9 @@ def _refuse(where: str, missing: Sequence[str], unexpected: Sequence[str], wrong
 
 
 def _check_finite(where: str, state: Mapping[str, Tensor]) -> None:
-    # The text tower's causal mask is a stored buffer and holds -inf by design.
-    bad = [key for key, value in state.items()
-           if value.is_floating_point() and not key.endswith(".mask") and not torch.isfinite(value).all()]
+    # The text tower's causal mask is a stored buffer and holds -inf, but no NaN, by design.
+    bad = [key for key, value in state.items() if value.is_floating_point()
+           and (torch.isnan(value).any() or not key.endswith(".mask") and torch.isinf(value).any())]
     if bad:
         raise InputError(where, f"NaN or infinite weights ({_some(bad)})", "finite weights", "Download it again.")
 

@@ -110,6 +110,12 @@ def test_bad_input_is_named(
         describe(binder, media, phrases, count)
 
 
+def test_a_damaged_binder_is_named(fresh_binder: ImageBind) -> None:
+    fresh_binder.towers.modality_preprocessors["text"].mask.fill_(float("nan"))
+    with pytest.raises(InputError, match="not numbers"):
+        describe(fresh_binder, MEDIA["film"], PHRASES)
+
+
 def test_the_pocket_binder_names_the_kind_of_fresh_clips() -> None:
     binder = load_imagebind(Path(MODELS_DIR) / "imagebind" / "imagebind_pocket.safetensors")
     names = {precise_captions(kind)[0]: kind.name for kind in KINDS}

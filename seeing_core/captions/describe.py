@@ -1,0 +1,61 @@
+"""Describe: the phrases of a list that the binder finds nearest to a picture, a film or a sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cosine_similarity
+
+from ..binders import Binder
+from ..errors import InputError
+from ..media import Film, Waveform, check_number
+from ..targets import Stills, embed_media
+
+PHRASES_FILE = Path(__file__).parent.parent / "data" / "phrases.txt"
+MOST_PHRASES = 5000
+MOST_PICTURES = 64
+SOUND_RANGE_S = (0.3, 3600.0)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A phrase and its cosine with the media, -1 to 1."""
+
+    phrase: str
+    score: float
+
+
+def read_phrases(text: str) -> list[str]:
+    """One phrase a line; empty lines, lines that start with # and repeated phrases are left out."""
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def shipped_phrases() -> list[str]:
+    """The pack's own list of everyday sounds and scenes."""
+    return read_phrases(PHRASES_FILE.read_text(encoding="utf-8"))
+
+
+@torch.no_grad()
+def describe(binder: Binder, media: Stills | Film | Waveform, phrases: Sequence[str], count: int = 5) -> list[Match]:
+    """The `count` best phrases, best first; all of them when there are fewer. Equal scores keep the list's order.
+
+    Raises InputError without phrases, with more than 5000, on more than 64 pictures, on a sound outside 0.3 s to
+    1 h, and when the binder's weights give NaN.
+    """
+    check_number("count", count, 1, MOST_PHRASES)
+    if not 1 <= len(phrases) <= MOST_PHRASES:
+        raise InputError("phrases", f"{len(phrases)} of them", f"1 to {MOST_PHRASES}, one a line")
+    if isinstance(media, Stills) and len(media.pictures) > MOST_PICTURES:
+        raise InputError("pictures", f"{len(media.pictures)} of them", f"at most {MOST_PICTURES}",
+                         "Key Frames picks the few that best stand for a film.")
+    if isinstance(media, Waveform):
+        check_number("duration of the sound", media.duration_s, *SOUND_RANGE_S, unit="seconds")
+    scores = cosine_similarity(embed_media(binder, media)[None], binder.embed_text(phrases)).float().cpu()
+    if not torch.isfinite(scores).all():
+        raise InputError("binder", "similarities that are not numbers", "an undamaged ImageBind file")
+    best = scores.argsort(descending=True, stable=True)[:count]
+    return [Match(phrases[index], scores[index].item()) for index in best.tolist()]
