@@ -82,7 +82,7 @@ def results_sheet() -> Image.Image:
     for seed in range(TEST_SEEDS, TEST_SEEDS + RESULTS):
         clip = make_clip(seed)
         result = video_to_audio(model, binder, Clip(clip.frames, clip.fps), Run([seed], 30, AlignSettings()),
-                                prompt=clip.ambiguous)
+                                prompt=clip.ambiguous_caption)
         made = result.sounds[0].samples[0]
         label = f"{clip.kind}: judged as {judge_sound_kind(made)[0]}"
         cells.append(labelled(stacked([frame_strip(clip.frames), sound_picture(clip.samples), sound_picture(made)]), label))

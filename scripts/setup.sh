@@ -44,7 +44,7 @@ install_torch() {
   "$venv/bin/pip" install -q --no-deps "$torchaudio"
 }
 
-stamp="$venv/.ready-$(cat "$root/scripts/setup.sh" "$root/requirements.txt" "$root/tests/requirements.txt" \
+stamp="$venv/.ready-$(cat "$root/scripts/setup.sh" "$root/requirements.txt" "$root/tests/requirements.txt" "$root/requirements-eval.txt" \
   | sha256sum | cut -c1-16)-$(printf '%s' "$comfyui" | sha256sum | cut -c1-8)"
 if [ ! -f "$stamp" ]; then
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { say "Python 3.10 or newer is needed"; exit 1; }

@@ -123,7 +123,7 @@ def _load_part(cls: type, folder: Path, what: str) -> nn.Module:
     unexpected = [key for key in report["unexpected_keys"] if not key.endswith(OLD_BUFFERS)]
     _refuse(where, report["missing_keys"], unexpected, report["mismatched_keys"])
     _check_finite(where, model.state_dict())
-    return model
+    return model.float()  # whatever precision the file has: parts of one model must agree
 
 
 def load_imagebind(path: Path | str) -> ImageBind:

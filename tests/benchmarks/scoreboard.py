@@ -67,10 +67,14 @@ def measure(job: tuple[str, str, str, AlignSettings, int]) -> Row:
     task, way, caption, settings, seed = job
     clip = make_clip(seed, DURATION_S)
     started = time.perf_counter()
-    samples, fit = TASKS[task](clip, getattr(clip, caption), settings)
+    samples, fit = TASKS[task](clip, _caption(clip, caption), settings)
     seconds = time.perf_counter() - started
     return Row(way, seed, clip.kind, judge_sound_kind(samples)[0], _event_error_s(clip, samples),
                sound_features(samples).tolist(), fit, seconds)
+
+
+def _caption(clip: WorldClip, level: str) -> str:
+    return {"precise": clip.caption, "partial": clip.partial_caption, "ambiguous": clip.ambiguous_caption}[level]
 
 
 def sound_for_video(clip: WorldClip, prompt: str, settings: AlignSettings) -> tuple[Tensor, float]:

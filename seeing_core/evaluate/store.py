@@ -1,0 +1,77 @@
+"""Results file by file, each written whole as soon as it is known, so that an interrupted run can go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from .measure import Job, Options, Record
+
+VERSION = 1  # raised when a measure changes, so that old results are not mixed with new ones
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder beside the report that keeps a record, and where there is one a plot, for each measured file."""
+
+    folder: Path
+
+    def plot(self, job: Job) -> Path:
+        return self.folder / f"{_key(job)}.png"
+
+    def load(self, job: Job, options: Options) -> Record | None:
+        """The record of a file measured before with these options, if neither it nor its partner has changed since."""
+        path = self._path(job)
+        if not path.is_file():
+            return None
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Record(**kept["record"]) if kept["of"] == identity(job, options) else None
+
+    def save(self, job: Job, options: Options, record: Record, plot: Tensor | None = None) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if plot is not None:
+            image = Image.fromarray((plot * 255).round().byte().numpy())
+            partial = self.plot(job).with_suffix(f".{os.getpid()}.part")
+            image.save(partial, format="PNG", optimize=True)
+            os.replace(partial, self.plot(job))
+        else:
+            self.plot(job).unlink(missing_ok=True)
+        text = json.dumps({"of": identity(job, options), "record": record.as_dict()}, allow_nan=False)
+        write_whole(self._path(job), text)
+
+    def clean(self) -> None:
+        """Removes what an interrupted run left half-written."""
+        for partial in self.folder.glob("*.part"):
+            partial.unlink(missing_ok=True)
+
+    def _path(self, job: Job) -> Path:
+        return self.folder / f"{_key(job)}.json"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file that appears whole or not at all."""
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def identity(job: Job, options: Options) -> dict[str, Any]:
+    """What a result belongs to: the files' sizes and times, the prompt and the options."""
+    files = [_state(path) for path in (job.path, job.partner) if path]
+    return {"version": VERSION, "files": files, "prompt": job.prompt, "options": asdict(options)}
+
+
+def _state(path: str) -> list[Any]:
+    status = os.stat(path)
+    return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
+
+
+def _key(job: Job) -> str:
+    return hashlib.sha256(f"{job.group}/{job.name}".encode()).hexdigest()[:24]

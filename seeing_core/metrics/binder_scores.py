@@ -1,0 +1,54 @@
+"""How alike a film, a sound and a sentence are to a binder. What guidance optimises: alone it proves nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from ..binders import Binder, Span
+from ..media import Film, Waveform, fit_length, mono
+
+
+@dataclass(frozen=True)
+class BinderScores:
+    """Cosines, -1..1, of binder embeddings: audio-vision, vision-text, audio-text; None without a prompt.
+
+    av, vt, at: of the embeddings averaged over the film, as the paper's tables and the aligner take them.
+    av_each, vt_each, at_each: (S,) of each clip alone.  spans: the S clips, usually one a second, in seconds.
+    """
+
+    av: float
+    vt: float | None
+    at: float | None
+    av_each: Tensor
+    vt_each: Tensor | None
+    at_each: Tensor | None
+    spans: tuple[Span, ...]
+
+
+@torch.no_grad()
+def binder_scores(binder: Binder, film: Film, sound: Waveform, prompt: str = "") -> BinderScores:
+    """Similarities over the length of the film; a shorter sound is followed by silence, a longer one is cut.
+
+    With ImageBind these are the paper's AV, VT and AT scores (Girdhar et al., CVPR 2023).
+    """
+    spans = binder.clip_spans(film.duration_s)
+    samples = mono(sound, binder.rate_hz)
+    length = max(round(film.duration_s * binder.rate_hz), 1)
+    vision = binder.embed_film(film, spans).float().cpu()  # (S, D)
+    audio = binder.embed_sound(fit_length(samples, length)[None], spans)[0].float().cpu()  # (S, D)
+    av, av_each = _cosines(audio, vision)
+    if not prompt.strip():
+        return BinderScores(av, None, None, av_each, None, None, tuple(spans))
+    text = binder.embed_text([prompt]).float().cpu()  # (1, D)
+    vt, vt_each = _cosines(vision, text)
+    at, at_each = _cosines(audio, text)
+    return BinderScores(av, vt, at, av_each, vt_each, at_each, tuple(spans))
+
+
+def _cosines(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
+    """(S, D) and (S or 1, D) -> the cosine of their means, and those of their rows (S,)."""
+    return float(cosine_similarity(a.mean(0), b.mean(0), dim=-1)), cosine_similarity(a, b, dim=-1)
