@@ -84,9 +84,9 @@ class Track:
         through = dict(zip(wanted, torch.autograd.grad(x0, wanted, gradient), strict=True)) if wanted else {}
         if self.rate > 0:
             self._nudge_latent(gradient, through.get(self.noisier))
-        if self.prompt_rate > 0:  # eq. 17; the size of the step is relative to the embedding's own
-            step = self.prompt_rate * rms(self.prompt) * unit_rms(through[self.prompt])
-            self.prompt = self.prompt.detach() - step
+        if self.prompt_rate > 0:  # eq. 17, the step relative to the embedding's size, which it keeps (CLAP's is 1)
+            size, tuned = rms(self.prompt.detach()), unit_rms(self.prompt.detach())
+            self.prompt = size * unit_rms(tuned - self.prompt_rate * unit_rms(through[self.prompt]))
 
     def _nudge_latent(self, gradient: Tensor, through_unet: Tensor | None) -> None:
         match self.settings.mode:

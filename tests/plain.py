@@ -115,7 +115,8 @@ def guided_latent(
         elif mode == "unet":
             loss(clean).backward()
             z = stepped - rate * z.grad / rms(z.grad)
-            y = y - prompt_rate * rms(y) * y.grad / rms(y.grad)
+            moved = y - prompt_rate * rms(y) * y.grad / rms(y.grad)
+            y = moved * rms(y) / rms(moved)
         elif mode == "x0":
             clean = clean.detach().requires_grad_()
             loss(clean).backward()

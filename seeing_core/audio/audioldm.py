@@ -105,7 +105,7 @@ class AudioTask:
         return seeded_noise(shape, seeds, next(self.model.unet.parameters()))
 
     def initial_prompt(self, batch: int) -> Tensor:
-        return self.positive.repeat(batch, 1)
+        return self.positive.expand(batch, -1)
 
     def new_scheduler(self, steps: int) -> Any:
         return fresh_scheduler(self.model.scheduler, steps, self.model.placed_on)

@@ -115,7 +115,7 @@ class VideoTask:
         return seeded_noise(shape, seeds, next(self.model.unet.parameters()))
 
     def initial_prompt(self, batch: int) -> Tensor:
-        return self.positive.repeat(batch, 1, 1)
+        return self.positive.expand(batch, -1, -1)
 
     def new_scheduler(self, steps: int) -> Any:
         return fresh_scheduler(self.model.scheduler, steps, self.model.placed_on)
