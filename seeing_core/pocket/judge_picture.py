@@ -11,6 +11,7 @@ from .world_kinds import KIND_NAMES, KINDS, kind_index
 
 CLIPS_PER_KIND = 20
 HUE_SPREAD_DEG = 11.0
+STILL = 3
 
 
 def _hue_and_colourfulness(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +85,7 @@ def judge_picture_kind(frames: Tensor) -> tuple[str, Tensor]:
 
 def _motion_signal(motion: str, mask: Tensor, value: Tensor) -> Tensor:
     """A number per frame that jumps up at each event: (T,). For running kinds, how fast they turn."""
-    dx, dy, area, x, y = _grids(mask)
+    dx, dy, _, x, y = _grids(mask)
     if motion == "kick_x":
         tilt = ((mask * dx * dy).sum((1, 2)) / (mask * (dx**2 + dy**2)).sum((1, 2)).clamp_min(1e-3)).abs()
         return (x - x.median()).abs() + 4 * tilt
@@ -94,13 +95,11 @@ def _motion_signal(motion: str, mask: Tensor, value: Tensor) -> Tensor:
         return ((mask * dy**2).sum((1, 2)) / (mask * dx**2).sum((1, 2)).clamp_min(1e-3)).sqrt()
     if motion == "flash":
         return (mask * value).sum((1, 2)).sqrt()
-    symmetry = 2 if motion == "roll" else 4  # a spoke, or a cross; turning is immune to camera shake
-    angle, radius = torch.atan2(dy, dx), dx**2 + dy**2
-    if motion == "roll":  # the spoke only, not the rim
-        spread = (mask * radius).sum((1, 2), keepdim=True) / area[:, None, None]
-        radius = radius * (radius < 0.45 * spread)
-    phase = torch.atan2((mask * radius * (symmetry * angle).sin()).sum((1, 2)),
-                        (mask * radius * (symmetry * angle).cos()).sum((1, 2)))
+    if motion == "roll":  # not its spoke, which is too thin to survive a VAE
+        moved = (x[1:] - x[:-1]).abs()
+        return torch.cat([moved.new_zeros(1), moved])
+    angle, radius = torch.atan2(dy, dx), dx**2 + dy**2  # of a cross; turning is immune to camera shake
+    phase = torch.atan2((mask * radius * (4 * angle).sin()).sum((1, 2)), (mask * radius * (4 * angle).cos()).sum((1, 2)))
     moved = ((phase[1:] - phase[:-1] + torch.pi) % (2 * torch.pi) - torch.pi).abs()
     return torch.cat([moved.new_zeros(1), moved])
 
@@ -115,10 +114,15 @@ def _jumps(signal: Tensor, fps: float) -> list[float]:
 
 
 def _starts(speed: Tensor, fps: float) -> list[float]:
-    """Times at which something starts to move after two still frames."""
-    moving = (speed > 0.4 * speed.quantile(0.9)).tolist()
-    return [(i - 0.5) / fps for i in range(1, len(moving))
-            if moving[i] and not moving[i - 1] and (i < 2 or not moving[i - 2])]
+    """Times at which something starts to move after `STILL` still frames; it may turn back within fewer.
+
+    How far it got in the first two frames, against its usual speed, tells when between frames it started.
+    """
+    steady = speed[speed > 0.4 * speed.quantile(0.9)].median()
+    share = (speed / steady.clamp_min(1e-3)).clamp_max(1).tolist()
+    moving = [value > 0.4 for value in share]
+    return [(i - share[i] - share[i - 1]) / fps for i in range(1, len(moving))
+            if moving[i] and not any(moving[max(i - STILL, 0):i])]
 
 
 def _landings(y: Tensor, fps: float) -> list[float]:

@@ -132,8 +132,8 @@ def test_damaged_checkpoint_is_named(server, uploaded):
 
 def test_images_with_fps_instead_of_a_video(server, uploaded):
     api = workflow(fps=25.0, duration=0.0)
-    api["8"] = {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}}
-    api["4"]["inputs"]["video"] = ["8", 0]
+    api["20"] = {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}}
+    api["4"]["inputs"]["video"] = ["20", 0]
     (path,) = output_files(run(server, api), server)
     assert lengths(path)["audio"] == pytest.approx(5.28, abs=1 / 25)
 
