@@ -24,8 +24,11 @@ CLIPS = 1600
 IMPERFECT = 400
 STEPS = 500
 HARD_STEPS = 220
+LATENT_STEPS = 600
 SOUND_REACH = 0.07  # of ImageBind's normalised log-mel: 0.6 nats
 PICTURE_REACH = 0.10  # of CLIP's normalised pixels: 7 of 255
+LATENT_REACH = 0.7  # of AudioLDM's scaled latents, root mean square
+LATENT_BATCH = 16
 BATCH = 32
 DURATION_S = 2.0
 CONFIG: dict[str, object] = {
@@ -186,14 +189,60 @@ def run_phase(name: str, towers: nn.Module, pool: Pool, folders: Folders, *, ste
     return Run(name, {"towers": towers}, [optimiser], steps, seed=seed, ema_decay=0.995).go(step_losses, folders)
 
 
+def harden_in_latents(towers: nn.Module, pool: Pool, folders: Folders, *, steps: int, rate: float, seed: int) -> Card:
+    """Teaches the sound tower alone to withstand moves of AudioLDM's latent, which are what the aligner makes.
+
+    Each sound is a decoded latent, moved by up to `LATENT_REACH` towards a wrong reading in two normalised steps.
+    """
+    model = folders.out / "audioldm"
+    vae = AutoencoderKL.from_pretrained(model / "vae").eval().requires_grad_(False)
+    vocoder = SpeechT5HifiGan.from_pretrained(model / "vocoder", dtype=torch.float32).eval().requires_grad_(False)
+    log_mel, factor, tokens_of = LogMel(), vae.config.scaling_factor, tokenizer()
+    with torch.no_grad():
+        latents = torch.cat([vae.encode(log_mel(part)[:, None]).latent_dist.mean * factor
+                             for part in pool.samples.split(16)])  # (N, 8, T, 16)
+    second = round(RATE_HZ / pool.samples.shape[1] * latents.shape[2])
+    optimiser = torch.optim.AdamW([p for name, p in towers.named_parameters() if ".audio." in name], rate, (0.9, 0.98))
+
+    def heard_as(z: Tensor) -> Tensor:
+        return encode(towers, audio=audio_input(vocoder(vae.decode(z / factor).sample[:, 0]), 1.0))[0]
+
+    def step_losses(_: int) -> dict[str, float]:
+        rows = torch.randint(len(latents), (3, LATENT_BATCH))
+        start = int(torch.randint(latents.shape[2] - second + 1, ()))
+        z, heard = latents[rows[0], :, start:start + second], kind_targets(pool.kinds[rows[0]])
+        share = torch.rand(len(z)) * (torch.rand(len(z)) < 0.4)  # of another sound, as in what is not yet decided
+        z = z.lerp(z.roll(1, 0), share.view(-1, 1, 1, 1))
+        heard = heard.lerp(heard.roll(1, 0), share[:, None])
+        (pictures, seen), (texts, read) = picture_batch(pool, rows[1]), caption_batch(pool, rows[2])
+        with torch.no_grad():
+            vision, text = encode(towers, vision=pictures, text=tokens_of(texts))
+        anchors, meanings = torch.cat([vision, text]), torch.cat([seen, read])
+        reach = LATENT_REACH * torch.rand(len(z), 1, 1, 1)
+        for _ in range(2):
+            moved = z.detach().requires_grad_()
+            gradient, = torch.autograd.grad(agreement_loss(heard_as(moved), anchors, heard, meanings), moved)
+            z = z + 0.5 * reach * gradient / gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+        loss = agreement_loss(heard_as(z), anchors, heard, meanings)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trainable(towers), 1.0)
+        optimiser.step()
+        return {"latent": loss.item()}
+
+    run = Run("binder_latent", {"towers": towers}, [optimiser], steps, seed=seed, ema_decay=0.99)
+    return run.go(step_losses, folders)
+
+
 def train_binder(folders: Folders) -> Card:
     """Train and save the binder."""
     torch.manual_seed(13)
     towers = build(CONFIG)
     pool = make_pool(folders)
     runs = [run_phase("binder", towers, pool, folders, steps=STEPS, rate=1e-3, seed=13, harden=False),
-            run_phase("binder_hard", towers, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=23, harden=True)]
-    card = Card("binder", STEPS + HARD_STEPS, sum(run.seconds for run in runs), runs[-1].losses)
+            run_phase("binder_hard", towers, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=23, harden=True),
+            harden_in_latents(towers, pool, folders, steps=LATENT_STEPS, rate=8e-4, seed=33)]
+    card = Card("binder", STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), runs[-1].losses)
     card.scores = binder_scores(towers, 128)
     save_half(towers, folders.out / "imagebind" / "imagebind_pocket.safetensors", {"config": json.dumps(CONFIG)})
     return card

@@ -1,12 +1,14 @@
 """The scoreboard: each way of aligning, on fresh clips of the pocket world, judged by signal processing alone.
 
-    python -m tests.benchmarks.scoreboard                      all tasks, 64 clips each
+    python -m tests.benchmarks.scoreboard                      all tasks and ways, 64 clips each
     python -m tests.benchmarks.scoreboard --task v2a --clips 24 --way vanilla paper
 
-The judges never see the binder that guides. "right": the share of results whose kind the judge names correctly, with its
-95 % bootstrap interval. "distance": Fréchet distance of the judge's features to those of as many real clips. "events":
-median distance in time from an event of the clip to the nearest one heard. "fit": the binder's own similarity, which
-guidance optimises and which therefore proves nothing. "seconds": per clip, on one core.
+The judges never see the binder that guides. "right": the share of results whose kind the judge names correctly (joint: the
+share whose film and sound are of one kind), with its 95 % bootstrap interval. "distance": Fréchet distance of the judge's
+features to those of as many real clips. "AV-Align": one to one, mean. "events": mean over the clips of the median distance
+in time from an event of the given medium (joint: of the film) to the nearest one made. "lag": mean size of the lag, where its
+correlation means anything. "fit": the binder's own similarity, which guidance optimises and which therefore proves nothing.
+"seconds": per clip, on one core.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,11 +29,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seeing_core.aligner import Progress, sample
+from seeing_core.aligner import sample
 from seeing_core.audio.audioldm import AudioTask
 from seeing_core.losses import Target
-from seeing_core.media import Clip
-from seeing_core.objectives import FitTargets
+from seeing_core.media import Clip, Waveform
+from seeing_core.metrics.fit import WEAK_CORRELATION, measure_fit
+from seeing_core.metrics.motion import measure_motion
+from seeing_core.objectives import FitEachOther, FitTargets
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.pocket.judge_picture import picture_features
 from seeing_core.pocket.judges import (
@@ -44,9 +49,9 @@ from seeing_core.video.animatediff import VideoTask
 from seeing_core.views import PictureView, SoundView
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 
-DURATION_S = 2.0
+DURATION_S, FPS, RATE_HZ = 2.0, 8.0, 16000
 BATCH = 8  # clips sampled together, each towards its own targets: results do not depend on it, time does
-STEPS = {"v2a": 30, "i2a": 30, "a2v": 25}
+STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 PROMPT = AlignSettings(strength=0.0, prompt_strength=1.0, start_fraction=0.0)
 WAYS: dict[str, AlignSettings] = {
     "vanilla": AlignSettings(strength=0.0),
@@ -61,15 +66,22 @@ WAYS: dict[str, AlignSettings] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One result.  judged: its kind.  features: the judge's.  fit: binder similarity to the other medium at the end."""
+    """One result.
+
+    kind, judged: of the clip and of what was made; for "joint" of the film and of the sound that were made.
+    event_error_s: of the events made.  av_align: one to one.  lag_s: its size, NaN where the correlation means nothing.
+    fit: binder similarity of sound and picture.  features: the judge's. All of the finished result.
+    """
 
     way: str
     seed: int
     kind: str
     judged: str
     event_error_s: float
-    features: list[float]
+    av_align: float
+    lag_s: float
     fit: float
+    features: list[float]
     seconds: float
 
 
@@ -80,74 +92,105 @@ def measure(job: tuple[str, str, str, AlignSettings, Sequence[int]]) -> list[Row
     prompts = [{"precise": c.caption, "partial": c.partial_caption, "ambiguous": c.ambiguous_caption}[caption]
                for c in clips]
     started = time.perf_counter()
-    task, objective = (a2v if task_name == "a2v" else to_audio)(clips, prompts, settings, still=task_name == "i2a")
-    fits: list[Tensor] = []
-
-    def report(progress: Progress) -> None:
-        if progress.evaluation:
-            fits.append(1 - next(value for name, value in progress.evaluation.terms.items() if name != "text"))
-
-    [z] = sample([task], objective, settings, seeds=seeds, steps=STEPS[task_name], report=report)
-    outputs = task.decode(z)
+    tasks, objective = PREPARE[task_name](clips, prompts, settings)
+    latents = sample(tasks, objective, settings, seeds=seeds, steps=STEPS[task_name], report=lambda progress: None)
+    outputs = {task.medium: task.decode(z) for task, z in zip(tasks, latents, strict=True)}
     seconds = (time.perf_counter() - started) / len(clips)
-    fit = fits[-1].tolist() if fits else [float("nan")] * len(clips)
-    judge = judged_film if task_name == "a2v" else judged_sound
-    return [Row(way, clip.seed, clip.kind, *judge(clip, output), own, seconds)
-            for clip, output, own in zip(clips, outputs, fit, strict=True)]
+    films = outputs.get("picture", [clip.frames for clip in clips])
+    sounds = outputs.get("sound", [clip.samples for clip in clips])
+    return [judged(task_name, way, clip, film, sound, seconds)
+            for clip, film, sound in zip(clips, films, sounds, strict=True)]
+
+
+def judged(task: str, way: str, clip: WorldClip, frames: Tensor, samples: Tensor, seconds: float) -> Row:
+    """frames (T, 3, H, W), samples (n,): what the task made or was given."""
+    film_kind, sound_kind = judge_picture_kind(frames)[0], judge_sound_kind(samples)[0]
+    kind, made_kind = {"a2v": (clip.kind, film_kind), "joint": (film_kind, sound_kind)}.get(task, (clip.kind, sound_kind))
+    seen_s = list(clip.event_times_s) if task in ("v2a", "i2a") else picture_event_times(frames, FPS)
+    heard_s = list(clip.event_times_s) if task == "a2v" else sound_event_times(samples)
+    film = Clip(frames, FPS)
+    fit = measure_fit(film, Waveform(samples[None], RATE_HZ), measure_motion(film), binder=_models("binder"))
+    align, lag = fit.one_to_one.score, fit.lag
+    believable = lag.lag_s is not None and (lag.correlation or 0) > WEAK_CORRELATION
+    return Row(
+        way, clip.seed, kind, made_kind, _apart_s(heard_s if task == "a2v" else seen_s, seen_s if task == "a2v" else heard_s),
+        float("nan") if align is None else align, abs(lag.lag_s) if believable else float("nan"),
+        float("nan") if fit.binder is None else fit.binder.av, features(task, frames, samples), seconds)
+
+
+def features(task: str, frames: Tensor, samples: Tensor) -> list[float]:
+    """The judge's features of what the task makes; the hue as a point on the colour circle."""
+    parts = [] if task == "a2v" else [sound_features(samples)]
+    if task in ("a2v", "joint"):
+        hue_deg, outline = picture_features(frames)
+        parts += [torch.deg2rad(hue_deg).cos()[None], torch.deg2rad(hue_deg).sin()[None], outline]
+    return torch.cat(parts).tolist()
 
 
 def to_audio(
-    clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings, *, still: bool
-) -> tuple[AudioTask, FitTargets]:
+    clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings, *, still: bool = False
+) -> tuple[list[AudioTask], FitTargets]:
     """V2A and I2A as in seeing_core.tasks, for several clips at once: embeddings are (B, D)."""
-    model, binder = _models("audioldm")
-    task = AudioTask(model, model.embed_prompt(prompts), model.embed_prompt([""]), DURATION_S)
+    binder, task = _models("binder"), _audio_task(prompts)
     spans = binder.clip_spans(DURATION_S)
     seen = [embed_media(binder, Stills(clip.frames[len(clip.frames) // 2][None])) if still
             else binder.embed_film(Clip(clip.frames, clip.fps), spans).mean(0) for clip in clips]
     targets = [Target("vision", torch.stack(seen), settings.vision_weight),
                Target("text", binder.embed_text(prompts), settings.text_weight)]
-    return task, FitTargets(SoundView.of(task, binder), [targets])
+    return [task], FitTargets(SoundView.of(task, binder), [targets])
 
 
-def a2v(
-    clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings, *, still: bool
-) -> tuple[VideoTask, FitTargets]:
-    model, binder = _models("animatediff")
-    side = model.native_side
-    task = VideoTask(model, model.embed_prompt(prompts), model.embed_prompt([""]), round(DURATION_S * 8), 8.0, side, side)
+def to_video(
+    clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings
+) -> tuple[list[VideoTask], FitTargets]:
+    """A2V likewise."""
+    binder, task = _models("binder"), _video_task(prompts)
     [spans] = span_groups(binder, DURATION_S)
     heard = binder.embed_sound(torch.stack([clip.samples for clip in clips]), spans).mean(1).detach()
     targets = [Target("audio", heard, settings.audio_weight),
                Target("text", binder.embed_text(prompts), settings.text_weight)]
-    return task, FitTargets(PictureView.of(task, binder, [spans]), [targets])
+    return [task], FitTargets(PictureView.of(task, binder, [spans]), [targets])
 
 
-def judged_sound(clip: WorldClip, samples: Tensor) -> tuple[str, float, list[float]]:
-    """Kind, median event error in seconds, features."""
-    return judge_sound_kind(samples)[0], _event_error_s(clip, sound_event_times(samples)), sound_features(samples).tolist()
+def to_both(
+    clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings
+) -> tuple[list[VideoTask | AudioTask], FitEachOther]:
+    """Joint-VA likewise; of the clips only the captions are used."""
+    binder, film, sound = _models("binder"), _video_task(prompts), _audio_task(prompts)
+    hearing = SoundView.of(sound, binder)
+    seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces])
+    weights = {"vision-text": settings.text_weight, "audio-text": settings.text_weight, "vision-audio": 1.0}
+    return [film, sound], FitEachOther(seeing, hearing, binder.embed_text(prompts), weights)
 
 
-def judged_film(clip: WorldClip, frames: Tensor) -> tuple[str, float, list[float]]:
-    errors = _event_error_s(clip, picture_event_times(frames, 8.0))
-    return judge_picture_kind(frames)[0], errors, torch.cat(picture_features(frames)).tolist()
+PREPARE = {"v2a": to_audio, "i2a": partial(to_audio, still=True), "a2v": to_video, "joint": to_both}
 
 
-def _models(family: str, loaded: dict[str, Any] = {}) -> tuple[Any, Any]:  # noqa: B006 - one load per worker process
-    if "binder" not in loaded:
-        loaded["binder"] = load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors")
-    if family not in loaded:
-        folder = MODELS_DIR / family
-        loaded[family] = (load_audioldm(folder) if family == "audioldm"
-                          else load_animatediff(folder / "sd", folder / "motion_adapter"))
-    return loaded[family], loaded["binder"]
+def _audio_task(prompts: Sequence[str]) -> AudioTask:
+    model = _models("audioldm")
+    return AudioTask(model, model.embed_prompt(prompts), model.embed_prompt([""]), DURATION_S)
 
 
-def _event_error_s(clip: WorldClip, found: Sequence[float]) -> float:
-    """Median time from an event of the clip to the nearest one found, in seconds; NaN when there is none."""
-    if not found:
+def _video_task(prompts: Sequence[str]) -> VideoTask:
+    model = _models("animatediff")
+    side = model.native_side
+    return VideoTask(model, model.embed_prompt(prompts), model.embed_prompt([""]), round(DURATION_S * FPS), FPS, side, side)
+
+
+@cache
+def _models(family: str) -> Any:
+    """Loaded once per worker process."""
+    folder = MODELS_DIR / family
+    if family == "binder":
+        return load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors")
+    return load_audioldm(folder) if family == "audioldm" else load_animatediff(folder / "sd", folder / "motion_adapter")
+
+
+def _apart_s(wanted: Sequence[float], found: Sequence[float]) -> float:
+    """Median time from a wanted event to the nearest one found, in seconds; NaN when there is none of either."""
+    if not found or not wanted:
         return float("nan")
-    return float(np.median([min(abs(time_s - other) for other in found) for time_s in clip.event_times_s]))
+    return float(np.median([min(abs(time_s - other) for other in found) for time_s in wanted]))
 
 
 def interval(values: Sequence[float], rounds: int = 2000) -> tuple[float, float, float]:
@@ -178,23 +221,22 @@ def summary(rows: Sequence[Row], way: str, real: Tensor) -> dict[str, Any]:
     return {
         "way": way, "clips": len(own), "right": right, "right_low": low, "right_high": high,
         "distance": frechet_distance(torch.tensor([row.features for row in own]), real),
-        "event_error_s": interval([row.event_error_s for row in own])[0], "fit": interval([row.fit for row in own])[0],
-        "seconds": interval([row.seconds for row in own])[0],
-    }
+    } | {name: interval([getattr(row, name) for row in own])[0]
+         for name in ("event_error_s", "av_align", "lag_s", "fit", "seconds")}
 
 
 def real_features(task: str, clips: int, first_seed: int) -> Tensor:
     """Judge features (n, d) of real clips that no result was made for."""
-    judge = judged_film if task == "a2v" else judged_sound
     made = [make_clip(seed, DURATION_S) for seed in range(first_seed + 100_000, first_seed + 100_000 + max(clips, 64))]
-    return torch.tensor([judge(clip, clip.frames if task == "a2v" else clip.samples)[2] for clip in made])
+    return torch.tensor([features(task, clip.frames, clip.samples) for clip in made])
 
 
 def table(task: str, summaries: Sequence[dict[str, Any]]) -> str:
-    lines = [f"| {task} | right | 95 % | distance | events | fit | seconds |", "|---|---|---|---|---|---|---|"]
+    lines = [f"| {task} | right | 95 % | distance | AV-Align | events | lag | fit | seconds |", "|" + "---|" * 9]
     for s in summaries:
         lines.append(f"| {s['way']} | {s['right']:.0%} | {s['right_low']:.0%} to {s['right_high']:.0%} | "
-                     f"{s['distance']:.2f} | {1000 * s['event_error_s']:.0f} ms | {s['fit']:.2f} | {s['seconds']:.1f} |")
+                     f"{s['distance']:.2f} | {s['av_align']:.2f} | {1000 * s['event_error_s']:.0f} ms | "
+                     f"{1000 * s['lag_s']:.0f} ms | {s['fit']:.2f} | {s['seconds']:.1f} |")
     return "\n".join(lines)
 
 
