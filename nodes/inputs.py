@@ -113,7 +113,7 @@ def targets() -> io.Input:
 def preset() -> io.Input:
     return io.Combo.Input(
         "preset", options=list(SOUND_PRESETS), default="balanced", advanced=True,
-        tooltip="How the sound is aligned. 'balanced': gradients through the UNet and a tuned prompt, best in our tests. "
+        tooltip="How the sound is aligned. 'balanced': many early nudges and a tuned prompt, best in our tests. "
         "'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in the predicted clean sound. "
         "For every detail use Align Settings.",
     )

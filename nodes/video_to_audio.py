@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 from comfy_api.latest import Input, io
 from torch import Tensor
@@ -65,8 +64,7 @@ class VideoToAudio(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..seeing_core.tasks import Run, video_to_audio
 
-        weights = {"vision_weight": vision_weight, "text_weight": text_weight}
-        settings = settings or replace(SOUND_PRESETS[preset].scaled(strength), **weights)
+        settings = settings or SOUND_PRESETS[preset].scaled(strength).weighted(vision=vision_weight, text=text_weight)
         run = Run([seed], steps, settings, targets, TaskProgress(steps))
         with on_device(audio_model, binder, activations_bytes=SOUND_BYTES):
             result = video_to_audio(

@@ -27,7 +27,7 @@ from seeing_core.pictures import frame_strip, sound_picture
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.pocket.judges import judge_sound_kind
 from seeing_core.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.settings import AlignSettings
+from seeing_core.settings import SOUND_PRESETS
 from seeing_core.tasks import Run, video_to_audio
 from seeing_core.weights import load_audioldm, load_imagebind
 
@@ -81,7 +81,7 @@ def results_sheet() -> Image.Image:
     cells = []
     for seed in range(TEST_SEEDS, TEST_SEEDS + RESULTS):
         clip = make_clip(seed)
-        result = video_to_audio(model, binder, Clip(clip.frames, clip.fps), Run([seed], 30, AlignSettings()),
+        result = video_to_audio(model, binder, Clip(clip.frames, clip.fps), Run([seed], 30, SOUND_PRESETS["balanced"]),
                                 prompt=clip.ambiguous_caption)
         made = result.sounds[0].samples[0]
         label = f"{clip.kind}: judged as {judge_sound_kind(made)[0]}"
