@@ -56,6 +56,7 @@ PROMPT = AlignSettings(strength=0.0, prompt_strength=1.0, start_fraction=0.0)
 WAYS: dict[str, AlignSettings] = {
     "vanilla": AlignSettings(strength=0.0),
     "paper": AlignSettings("paper"),
+    "paper, tuned prompt": AlignSettings("paper", prompt_strength=1.0),
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
     "unet": AlignSettings("unet", start_fraction=0.0, end_fraction=0.7),
