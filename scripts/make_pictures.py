@@ -33,7 +33,7 @@ from seeing_core.weights import load_audioldm, load_imagebind
 
 PICTURES = ROOT / "web" / "docs"
 RESULTS = 10
-FIT_VIEW = """() => { window.app.canvas.ds.scale = 0.62; window.app.canvas.ds.offset = [30, 330];
+FIT_VIEW = """() => { window.app.canvas.ds.scale = 0.58; window.app.canvas.ds.offset = [125, 350];
   window.app.graph.setDirtyCanvas(true, true) }"""
 
 
@@ -69,9 +69,14 @@ def read(path: Path) -> tuple[Tensor | None, Tensor]:
         pictures = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)
                     ] if file.streams.video else []
     with av.open(str(path)) as file:
-        sound = [frame.to_ndarray().mean(0) for frame in file.decode(audio=0)]
+        sound = [scaled(frame.to_ndarray()).mean(0) for frame in file.decode(audio=0)]
     frames = torch.stack(pictures).permute(0, 3, 1, 2).float() / 255 if pictures else None
     return frames, torch.from_numpy(np.concatenate(sound)).float()
+
+
+def scaled(samples: np.ndarray) -> np.ndarray:
+    """Samples of a file, whole numbers or not, as -1..1."""
+    return samples / -float(np.iinfo(samples.dtype).min) if samples.dtype.kind == "i" else samples
 
 
 def results_sheet() -> Image.Image:
