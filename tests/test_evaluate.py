@@ -213,6 +213,11 @@ def test_a_changed_file_or_option_is_measured_again(folders, report, tmp_path):
     assert store.load(job, options) is not None
 
 
+def heed_ctrl_c():
+    """Shells start what runs in the background with Ctrl-C ignored, which would be inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_and_resumed(tmp_path):
     made, out = tmp_path / "made", tmp_path / "report.json"
     for index in range(5):
@@ -220,7 +225,8 @@ def test_interrupted_and_resumed(tmp_path):
     command = ["--generated", made, "--out", out, "--workers", 1, "--flow-side", 64, "--sound-features",
                "tests.test_evaluate:slow", "--picture-features", "none"]
     running = subprocess.Popen([sys.executable, "-m", "seeing_core.evaluate", *map(str, command)], cwd=ROOT,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+                               stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               preexec_fn=heed_ctrl_c)
     beside = tmp_path / "report_files"
     limit = time.monotonic() + 120
     while len(list(beside.glob("*.json"))) < 2 and time.monotonic() < limit:
