@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from comfy_api.latest import Input, io
 from torch import Tensor
 

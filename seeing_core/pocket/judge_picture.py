@@ -11,7 +11,7 @@ from .world_kinds import KIND_NAMES, KINDS, kind_index
 
 CLIPS_PER_KIND = 20
 HUE_SPREAD_DEG = 11.0
-STILL = 3
+STILL = 3  # frames without motion before a start
 
 
 def _hue_and_colourfulness(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +84,7 @@ def judge_picture_kind(frames: Tensor) -> tuple[str, Tensor]:
 
 
 def _motion_signal(motion: str, mask: Tensor, value: Tensor) -> Tensor:
-    """A number per frame that jumps up at each event: (T,). For running kinds, how fast they turn."""
+    """A number per frame that jumps up at each event: (T,). For running kinds, how fast they roll or turn."""
     dx, dy, _, x, y = _grids(mask)
     if motion == "kick_x":
         tilt = ((mask * dx * dy).sum((1, 2)) / (mask * (dx**2 + dy**2)).sum((1, 2)).clamp_min(1e-3)).abs()
@@ -96,11 +96,11 @@ def _motion_signal(motion: str, mask: Tensor, value: Tensor) -> Tensor:
     if motion == "flash":
         return (mask * value).sum((1, 2)).sqrt()
     if motion == "roll":  # not its spoke, which is too thin to survive a VAE
-        moved = (x[1:] - x[:-1]).abs()
-        return torch.cat([moved.new_zeros(1), moved])
-    angle, radius = torch.atan2(dy, dx), dx**2 + dy**2  # of a cross; turning is immune to camera shake
-    phase = torch.atan2((mask * radius * (4 * angle).sin()).sum((1, 2)), (mask * radius * (4 * angle).cos()).sum((1, 2)))
-    moved = ((phase[1:] - phase[:-1] + torch.pi) % (2 * torch.pi) - torch.pi).abs()
+        moved = x.diff().abs()
+    else:  # the turning of a cross, which is immune to camera shake
+        angle, weight = torch.atan2(dy, dx), mask * (dx**2 + dy**2)
+        phase = torch.atan2((weight * (4 * angle).sin()).sum((1, 2)), (weight * (4 * angle).cos()).sum((1, 2)))
+        moved = ((phase.diff() + torch.pi) % (2 * torch.pi) - torch.pi).abs()
     return torch.cat([moved.new_zeros(1), moved])
 
 

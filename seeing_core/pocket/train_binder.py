@@ -4,16 +4,16 @@ import json
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from transformers import SpeechT5HifiGan
 
 from ..binders.imagebind import build
 from ..binders.imagebind_inputs import RATE_HZ, RGB_MEAN, RGB_STD, audio_input, clip_spans, frame_indices, to_square
 from ..binders.imagebind_package import tokenizer
 from ..media import Clip
+from ..track import unit_rms
 from .contrast import agreement_loss, kind_targets
 from .mel import LogMel
+from .scoring import load_sound_decoder
 from .scoring_binder import binder_scores
 from .training import Card, Folders, Run, fast_precision, save_half, trainable
 from .world import FPS, plan_scene, scene_captions, scene_frames, scene_samples
@@ -55,8 +55,7 @@ class Pool:
 
 def imperfect_sounds(folders: Folders, samples: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
     """Sounds as a guided model hears them: decoded latents, plain, mixed in pairs or noised: (M, n), (M, K)."""
-    vae = AutoencoderKL.from_pretrained(folders.out / "audioldm" / "vae").eval()
-    vocoder = SpeechT5HifiGan.from_pretrained(folders.out / "audioldm" / "vocoder", dtype=torch.float32).eval()
+    vae, vocoder = load_sound_decoder(folders.out / "audioldm")
     log_mel = LogMel()
     made: list[Tensor] = []
     meanings: list[Tensor] = []
@@ -194,9 +193,7 @@ def harden_in_latents(towers: nn.Module, pool: Pool, folders: Folders, *, steps:
 
     Each sound is a decoded latent, moved by up to `LATENT_REACH` towards a wrong reading in two normalised steps.
     """
-    model = folders.out / "audioldm"
-    vae = AutoencoderKL.from_pretrained(model / "vae").eval().requires_grad_(False)
-    vocoder = SpeechT5HifiGan.from_pretrained(model / "vocoder", dtype=torch.float32).eval().requires_grad_(False)
+    vae, vocoder = (part.requires_grad_(False) for part in load_sound_decoder(folders.out / "audioldm"))
     log_mel, factor, tokens_of = LogMel(), vae.config.scaling_factor, tokenizer()
     with torch.no_grad():
         latents = torch.cat([vae.encode(log_mel(part)[:, None]).latent_dist.mean * factor
@@ -222,7 +219,7 @@ def harden_in_latents(towers: nn.Module, pool: Pool, folders: Folders, *, steps:
         for _ in range(2):
             moved = z.detach().requires_grad_()
             gradient, = torch.autograd.grad(agreement_loss(heard_as(moved), anchors, heard, meanings), moved)
-            z = z + 0.5 * reach * gradient / gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+            z = z + 0.5 * reach * unit_rms(gradient)
         loss = agreement_loss(heard_as(z), anchors, heard, meanings)
         optimiser.zero_grad()
         loss.backward()

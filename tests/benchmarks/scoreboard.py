@@ -5,9 +5,9 @@
 
 The judges never see the binder that guides. "right": the share of results whose kind the judge names correctly (joint: the
 share whose film and sound are of one kind), with its 95 % bootstrap interval. "distance": Fréchet distance of the judge's
-features to those of as many real clips. "AV-Align": one to one, and in the paper's form. "events": mean over the clips of the median distance
-in time from an event of the given medium (joint: of the film) to the nearest one made. "lag": mean size of the lag, where its
-correlation means anything. "fit": the binder's own similarity, which guidance optimises and which therefore proves nothing.
+features to those of as many real clips. "AV-Align": one to one, and in the paper's form. "events": mean over the clips of
+the median distance in time from an event of the given medium (joint: of the film) to the nearest one made. "lag": mean size
+of the lag, where its correlation means anything. "fit": the binder's own similarity, which guidance optimises and which therefore proves nothing.
 "seconds": per clip, on one core.
 """
 
@@ -34,6 +34,7 @@ from seeing_core.audio.audioldm import AudioTask
 from seeing_core.losses import Target
 from seeing_core.media import Clip, Waveform
 from seeing_core.metrics.fit import WEAK_CORRELATION, measure_fit
+from seeing_core.metrics.interval import mean_interval
 from seeing_core.metrics.motion import measure_motion
 from seeing_core.objectives import FitEachOther, FitTargets
 from seeing_core.pocket import MODELS_DIR
@@ -119,8 +120,9 @@ def judged(task: str, way: str, clip: WorldClip, frames: Tensor, samples: Tensor
     fit = measure_fit(film, Waveform(samples[None], RATE_HZ), measure_motion(film), binder=_models("binder"))
     align, paper, lag = fit.one_to_one.score, fit.paper.score, fit.lag
     believable = lag.lag_s is not None and (lag.correlation or 0) > WEAK_CORRELATION
+    given_s, made_s = (heard_s, seen_s) if task == "a2v" else (seen_s, heard_s)
     return Row(
-        way, clip.seed, kind, made_kind, _apart_s(heard_s if task == "a2v" else seen_s, seen_s if task == "a2v" else heard_s),
+        way, clip.seed, kind, made_kind, _apart_s(given_s, made_s),
         float("nan") if align is None else align, float("nan") if paper is None else paper, abs(lag.lag_s) if believable else float("nan"),
         float("nan") if fit.binder is None else fit.binder.av, features(task, frames, samples), seconds)
 
@@ -200,15 +202,6 @@ def _apart_s(wanted: Sequence[float], found: Sequence[float]) -> float:
     return float(np.median([min(abs(time_s - other) for other in found) for time_s in wanted]))
 
 
-def interval(values: Sequence[float], rounds: int = 2000) -> tuple[float, float, float]:
-    """Mean and its 95 % bootstrap interval, NaN left out."""
-    kept = np.array([value for value in values if not np.isnan(value)])
-    if len(kept) == 0:
-        return (float("nan"),) * 3
-    draws = np.random.default_rng(0).choice(kept, (rounds, len(kept))).mean(1)
-    return float(kept.mean()), float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
-
-
 def run(
     task: str, ways: dict[str, AlignSettings], *, clips: int, caption: str = "ambiguous", first_seed: int = TEST_SEEDS,
     workers: int | None = None,
@@ -224,11 +217,11 @@ def run(
 
 def summary(rows: Sequence[Row], way: str, real: Tensor) -> dict[str, Any]:
     own = [row for row in rows if row.way == way]
-    right, low, high = interval([float(row.judged == row.kind) for row in own])
+    right = mean_interval([float(row.judged == row.kind) for row in own])
     return {
-        "way": way, "clips": len(own), "right": right, "right_low": low, "right_high": high,
+        "way": way, "clips": len(own), "right": right.mean, "right_low": right.low, "right_high": right.high,
         "distance": frechet_distance(torch.tensor([row.features for row in own]), real),
-    } | {name: interval([getattr(row, name) for row in own])[0]
+    } | {name: mean_interval([getattr(row, name) for row in own]).mean
          for name in ("event_error_s", "av_align", "av_align_paper", "lag_s", "fit", "seconds")}
 
 
@@ -242,8 +235,8 @@ def table(task: str, summaries: Sequence[dict[str, Any]]) -> str:
     lines = [f"| {task} | right | 95 % | distance | AV-Align | paper's | events | lag | fit | seconds |", "|" + "---|" * 10]
     for s in summaries:
         lines.append(f"| {s['way']} | {s['right']:.0%} | {s['right_low']:.0%} to {s['right_high']:.0%} | "
-                     f"{s['distance']:.2f} | {s['av_align']:.2f} | {s['av_align_paper']:.2f} | {1000 * s['event_error_s']:.0f} ms | "
-                     f"{1000 * s['lag_s']:.0f} ms | {s['fit']:.2f} | {s['seconds']:.1f} |")
+                     f"{s['distance']:.2f} | {s['av_align']:.2f} | {s['av_align_paper']:.2f} | "
+                     f"{1000 * s['event_error_s']:.0f} ms | {1000 * s['lag_s']:.0f} ms | {s['fit']:.2f} | {s['seconds']:.1f} |")
     return "\n".join(lines)
 
 
