@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import av
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -28,6 +27,7 @@ from seeing_core.pocket import MODELS_DIR
 from seeing_core.pocket.judges import judge_sound_kind
 from seeing_core.pocket.world import TEST_SEEDS, make_clip
 from seeing_core.settings import SOUND_PRESETS
+from seeing_core.sound_file import read_sound
 from seeing_core.tasks import Run, video_to_audio
 from seeing_core.weights import load_audioldm, load_imagebind
 
@@ -68,15 +68,8 @@ def read(path: Path) -> tuple[Tensor | None, Tensor]:
     with av.open(str(path)) as file:
         pictures = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)
                     ] if file.streams.video else []
-    with av.open(str(path)) as file:
-        sound = [scaled(frame.to_ndarray()).mean(0) for frame in file.decode(audio=0)]
     frames = torch.stack(pictures).permute(0, 3, 1, 2).float() / 255 if pictures else None
-    return frames, torch.from_numpy(np.concatenate(sound)).float()
-
-
-def scaled(samples: np.ndarray) -> np.ndarray:
-    """Samples of a file, whole numbers or not, as -1..1."""
-    return samples / -float(np.iinfo(samples.dtype).min) if samples.dtype.kind == "i" else samples
+    return frames, read_sound(str(path)).samples.mean(0)
 
 
 def results_sheet() -> Image.Image:

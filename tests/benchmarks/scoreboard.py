@@ -76,7 +76,7 @@ class Row:
     """One result.
 
     kind, judged: of the clip and of what was made; for "joint" of the film and of the sound that were made.
-    event_error_s: of the events made.  av_align: one to one.  av_align_paper: the paper's form.  lag_s: its size, NaN where the correlation means nothing.
+    event_error_s: of the events made.  av_align: one to one.  av_align_paper: the paper's form.  lag_s: its size, None where the correlation means nothing.
     fit: binder similarity of sound and picture.  features: the judge's. All of the finished result.
     """
 
@@ -85,9 +85,9 @@ class Row:
     kind: str
     judged: str
     event_error_s: float
-    av_align: float
-    av_align_paper: float
-    lag_s: float
+    av_align: float | None
+    av_align_paper: float | None
+    lag_s: float | None
     fit: float
     features: list[float]
     seconds: float
@@ -118,13 +118,13 @@ def judged(task: str, way: str, clip: WorldClip, frames: Tensor, samples: Tensor
     heard_s = list(clip.event_times_s) if task == "a2v" else sound_event_times(samples)
     film = Clip(frames, FPS)
     fit = measure_fit(film, Waveform(samples[None], RATE_HZ), measure_motion(film), binder=_models("binder"))
-    align, paper, lag = fit.one_to_one.score, fit.paper.score, fit.lag
+    lag = fit.lag
     believable = lag.lag_s is not None and (lag.correlation or 0) > WEAK_CORRELATION
     given_s, made_s = (heard_s, seen_s) if task == "a2v" else (seen_s, heard_s)
     return Row(
         way, clip.seed, kind, made_kind, _apart_s(given_s, made_s),
-        float("nan") if align is None else align, float("nan") if paper is None else paper, abs(lag.lag_s) if believable else float("nan"),
-        float("nan") if fit.binder is None else fit.binder.av, features(task, frames, samples), seconds)
+        fit.one_to_one.score, fit.paper.score, abs(lag.lag_s) if believable else None, fit.binder.av,
+        features(task, frames, samples), seconds)
 
 
 def features(task: str, frames: Tensor, samples: Tensor) -> list[float]:
