@@ -18,12 +18,14 @@ class Evaluation:
 
     loss: (B,).  gradients: d loss / d x0 of each track, like its x0.  terms: the parts of the loss, (B,) each.
     previews: what each track decodes to now, detached: (B, n) samples or (B, frames, 3, H, W) pictures.
+    prompt_gradients: what the prompts are tuned by, where that is not all of it: a prompt says what, not when.
     """
 
     loss: Tensor
     gradients: tuple[Tensor, ...]
     terms: dict[str, Tensor]
     previews: tuple[Tensor, ...]
+    prompt_gradients: tuple[Tensor, ...] | None = None
 
 
 Objective = Callable[[Sequence[Tensor]], Evaluation]
@@ -76,5 +78,6 @@ def align(
         x0s = [track.predict_x0() for track in tracks]
         evaluation = objective([x0.detach() for x0 in x0s])
         told(inner, evaluation)
-        for track, x0, gradient in zip(tracks, x0s, evaluation.gradients, strict=True):
-            track.nudge(x0, gradient)
+        of_prompts = evaluation.prompt_gradients or evaluation.gradients
+        for track, x0, gradient, of_prompt in zip(tracks, x0s, evaluation.gradients, of_prompts, strict=True):
+            track.nudge(x0, gradient, of_prompt)

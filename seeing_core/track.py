@@ -78,15 +78,25 @@ class Track:
         with torch.set_grad_enabled(self.eps.requires_grad):
             return (latent - (1 - self.level) ** 0.5 * self.eps) / self.level**0.5
 
-    def nudge(self, x0: Tensor, gradient: Tensor) -> None:
-        """One inner step on z and on the prompt; gradient: d loss / d x0, like x0."""
-        wanted = [leaf for leaf in (self.noisier, self.prompt) if leaf.requires_grad]
-        through = dict(zip(wanted, torch.autograd.grad(x0, wanted, gradient), strict=True)) if wanted else {}
+    def nudge(self, x0: Tensor, gradient: Tensor, of_prompt: Tensor) -> None:
+        """One inner step on z by `gradient`, d loss / d x0, like x0; and on the prompt by the part of it that is the prompt's."""
+        through = self._through_unet(x0, {self.noisier: gradient, self.prompt: of_prompt})
         if self.rate > 0:
             self._nudge_latent(gradient, through.get(self.noisier))
         if self.prompt_rate > 0:  # eq. 17, the step relative to the embedding's size, which it keeps (CLAP's is 1)
             size, tuned = rms(self.prompt.detach()), unit_rms(self.prompt.detach())
             self.prompt = size * unit_rms(tuned - self.prompt_rate * unit_rms(through[self.prompt]))
+
+    def _through_unet(self, x0: Tensor, wanted: dict[Tensor, Tensor]) -> dict[Tensor, Tensor]:
+        """d loss / d leaf for those leaves that take gradients; leaves of one and the same d loss / d x0 share a pass."""
+        found: dict[Tensor, Tensor] = {}
+        leaves = [leaf for leaf in wanted if leaf.requires_grad]
+        while leaves:
+            gradient = wanted[leaves[0]]
+            alike = [leaf for leaf in leaves if wanted[leaf] is gradient]
+            leaves = [leaf for leaf in leaves if wanted[leaf] is not gradient]
+            found |= zip(alike, torch.autograd.grad(x0, alike, gradient, retain_graph=bool(leaves)), strict=True)
+        return found
 
     def _nudge_latent(self, gradient: Tensor, through_unet: Tensor | None) -> None:
         match self.settings.mode:
