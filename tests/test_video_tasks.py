@@ -129,9 +129,9 @@ def test_prompt_tuning_alone_leaves_latents_to_the_scheduler(film_task: VideoTas
     predict = VideoTask.predict_noise
 
     class Watched(VideoTask):
-        def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+        def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor, *, cfg: bool = True) -> Tensor:
             prompts.append(prompt.detach().clone())
-            return predict(self, z, t, prompt)
+            return predict(self, z, t, prompt, cfg=cfg)
 
     watched = Watched(**{name: getattr(film_task, name) for name in film_task.__dataclass_fields__})
     settings = AlignSettings(strength=0.0, prompt_strength=1.0, start_fraction=0.0)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..media import Film
+from ..precision import at_least_single
 from ..text import cut_warning
 from . import Span
 from .imagebind_inputs import RATE_HZ, audio_input, clip_spans, clips_of, frames_of, to_square, vision_input
@@ -71,7 +72,8 @@ class ImageBind(nn.Module):
 
     def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
         """samples (B, n) at 16 kHz -> (B, len(spans), D), all clips of all samples in one batch; differentiable."""
-        mels = audio_input(samples.to(self.precision), spans)  # (B, S, 1, 128, 204)
+        # Half precision is too little for the powers in a spectrum.
+        mels = audio_input(samples.to(torch.promote_types(self.precision, torch.float32)), spans)  # (B, S, 1, 128, 204)
         embeddings = self._forward("audio", mels.flatten(0, 1))
         return embeddings.unflatten(0, mels.shape[:2])
 
@@ -80,7 +82,7 @@ class ImageBind(nn.Module):
             inputs = inputs.unsqueeze(1)
         weights = next(self.towers.parameters())
         inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else None)
-        return self.towers({modality: inputs})[modality]
+        return at_least_single(self.towers({modality: inputs})[modality])
 
     def _remember(self, modality: str, inputs: Tensor) -> Tensor:
         key = modality + hashlib.sha256(inputs.cpu().contiguous().numpy().tobytes()).hexdigest()
