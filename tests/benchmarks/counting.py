@@ -94,7 +94,7 @@ class _Counter(TorchDispatchMode):
 
         self.known.add(key)
         self.alive_bytes += size
-        weakref.finalize(storage, freed)
+        weakref.finalize(storage, freed).atexit = False
 
 
 @contextmanager

@@ -50,6 +50,12 @@ def real(dtype: torch.dtype = torch.float32) -> Models:
     return Models(*(shell.to(dtype) for shell in shells))
 
 
+def huge_binder() -> Models:
+    """imagebind_huge with random weights, for real; the others are stand-ins."""
+    torch.manual_seed(0)
+    return stand_in()._replace(binder=ImageBind(build(IMAGEBIND_HUGE)))
+
+
 class _RealRanges(TorchFunctionMode):
     """Keeps torch.linspace on the CPU: ImageBind's constructor reads its numbers."""
 
