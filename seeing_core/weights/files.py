@@ -168,7 +168,10 @@ def _operations(stream: Any) -> Iterator[tuple[str, Any, int | None]]:
 
 
 def first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What went wrong, without PyTorch's advice to load the file unsafely."""
+    text = str(error)
+    text = text.partition("WeightsUnpickler error:")[2] or text
+    return (text.strip() or type(error).__name__).splitlines()[0]
 
 
 def some(names: list[str], listed: int = LISTED) -> str:
