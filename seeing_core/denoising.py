@@ -31,9 +31,17 @@ def guided_noise(
 
 
 def seeded_noise(shape: Sequence[int], seeds: Sequence[int], like: Tensor) -> Tensor:
-    """(len(seeds), *shape) normal noise; made on the CPU, so that a seed gives the same on every device."""
+    """(len(seeds), *shape) normal noise on `like`'s device, in single precision or better.
+
+    Made on the CPU, so that a seed gives the same on every device.
+    """
     noise = [torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
-    return torch.stack(noise).to(like)
+    return torch.stack(noise).to(like.device, at_least_single(like.dtype))
+
+
+def at_least_single(dtype: torch.dtype) -> torch.dtype:
+    """What latents, prompts and losses are kept in: half precision is for networks alone."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def fresh_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:

@@ -16,7 +16,7 @@ from torch import Tensor
 from .audio.audioldm import AudioTask
 from .binders import Binder, Span
 from .video.animatediff import VideoTask
-from .windows import sparing
+from .windows import slice_size, sparing
 
 
 class View(Protocol):
@@ -103,7 +103,7 @@ class PictureView:
                 seen.append(frames.detach())
             return self.binder.squares(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
-        slices = x0[:, :, list(self.wanted)].split(self.slice_frames, dim=2)
+        slices = x0[:, :, list(self.wanted)].split(slice_size(self.slice_frames), dim=2)
         whole = torch.cat([sparing(squares, part, several=len(slices) > 1) for part in slices], 1)
         means = [sparing(self.binder.embed_squares, whole, places, several=len(self.places) > 1).mean(1)
                  for places in self.places]

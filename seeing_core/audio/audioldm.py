@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ..denoising import fresh_scheduler, guided_noise, in_windows, seeded_noise
+from ..denoising import at_least_single, fresh_scheduler, guided_noise, in_windows, seeded_noise
 from ..media import check_duration, fit_length
 from ..text import tokens
 from ..windows import Window, blend, split
@@ -49,7 +49,7 @@ class AudioLDM(nn.Module):
         """(len(prompts), D) CLAP text embeddings of length 1. Warns when a prompt is longer than CLAP reads."""
         batch = tokens(self.tokenizer, prompts, "AudioLDM").to(self.placed_on)
         output = self.text_encoder(batch.input_ids, attention_mask=batch.attention_mask)
-        return normalize(output.text_embeds, dim=-1)
+        return normalize(output.text_embeds.to(at_least_single(output.text_embeds.dtype)), dim=-1)
 
     def decode_mel(self, z: Tensor) -> Tensor:
         """z (B, C, L, F) -> log-mel (B, 4 L, 64) at 100 frames a second; differentiable."""
@@ -116,7 +116,8 @@ class AudioTask:
 
     def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
         def unet(latents: Tensor, labels: Tensor) -> Tensor:
-            return self.model.unet(latents, t, encoder_hidden_states=None, class_labels=labels).sample
+            half, own = self.model.unet.dtype, latents.dtype
+            return self.model.unet(latents.to(half), t, encoder_hidden_states=None, class_labels=labels.to(half)).sample.to(own)
 
         return guided_noise(unet, z, prompt, self.negative, self.guidance_scale)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..denoising import at_least_single
 from ..media import Film
 from ..text import cut_warning
 from . import Span
@@ -46,7 +47,7 @@ class ImageBind(nn.Module):
     @property
     def precision(self) -> torch.dtype:
         """Of what it is given and gives: single, where the weights are in half."""
-        return torch.promote_types(next(self.towers.parameters()).dtype, torch.float32)
+        return at_least_single(next(self.towers.parameters()).dtype)
 
     def tower(self, modality: str) -> nn.ModuleList:
         """All that belongs to one modality, to be moved as a whole."""

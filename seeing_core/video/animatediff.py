@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..denoising import fresh_scheduler, guided_noise, in_windows, seeded_noise
+from ..denoising import at_least_single, fresh_scheduler, guided_noise, in_windows, seeded_noise
 from ..media import check_number
 from ..text import tokens
-from ..windows import Window, sparing, split
+from ..windows import Window, slice_size, sparing, split
 
 CONTEXT_FRAMES = 16  # what motion modules were trained on
 CONTEXT_OVERLAP = 4
@@ -44,12 +44,14 @@ class AnimateDiff(nn.Module):
     def embed_prompt(self, prompts: Sequence[str]) -> Tensor:
         """(len(prompts), 77, D) CLIP text states. Warns when a prompt is longer than CLIP reads."""
         batch = tokens(self.tokenizer, prompts, "AnimateDiff").to(self.placed_on)
-        return self.text_encoder(batch.input_ids).last_hidden_state
+        states = self.text_encoder(batch.input_ids).last_hidden_state
+        return states.to(at_least_single(states.dtype))
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""
         frames = z.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # (B F, C, h, w)
-        return (self.vae.decode(frames).sample / 2 + 0.5).unflatten(0, (len(z), -1))
+        pictures = self.vae.decode(frames.to(self.vae.dtype)).sample.to(z.dtype)
+        return (pictures / 2 + 0.5).unflatten(0, (len(z), -1))
 
 
 def _checkpoint_parts(unet: nn.Module) -> None:
@@ -126,13 +128,15 @@ class VideoTask:
 
     def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
         def unet(latents: Tensor, states: Tensor) -> Tensor:
+            half, own = self.model.unet.dtype, latents.dtype
             # The spatial blocks see frames as a batch: each needs its own copy of the text.
-            return self.model.unet(latents, t, states.repeat_interleave(latents.shape[2], 0)).sample
+            states = states.to(half).repeat_interleave(latents.shape[2], 0)
+            return self.model.unet(latents.to(half), t, states).sample.to(own)
 
         return guided_noise(unet, z, prompt, self.negative, self.guidance_scale)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """(B, F, 3, H, W) frames, 0..1, a few at a time."""
-        slices = z.split(DECODE_FRAMES, dim=2)
+        slices = z.split(slice_size(DECODE_FRAMES), dim=2)
         return torch.cat([self.model.decode(part).float().clamp(0, 1).cpu() for part in slices], dim=1)

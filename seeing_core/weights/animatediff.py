@@ -67,8 +67,9 @@ def _base_from_folder(folder: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.M
     if (folder / "text_encoder_2").exists():
         raise InputError("Stable Diffusion", f"'{folder}', which is SDXL", "a Stable Diffusion 1.5 folder")
     unet, vae, text_encoder = (
-        load_part(cls, folder / part, "Stable Diffusion", dtype)
-        for part, cls in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL), ("text_encoder", CLIPTextModel)))
+        load_part(cls, folder / part, "Stable Diffusion", precision) for part, cls, precision in (
+            ("unet", UNet2DConditionModel, dtype), ("vae", AutoencoderKL, _vae_dtype(dtype)),
+            ("text_encoder", CLIPTextModel, dtype)))
     return unet, vae, text_encoder, read("Stable Diffusion tokenizer", folder / "tokenizer", AutoTokenizer.from_pretrained)
 
 
@@ -91,7 +92,7 @@ def _base_from_file(path: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.Modul
         unet = converted_diffusers(f"{where}, UNet", UNet2DConditionModel, config, unet_state(own, config), dtype)
         picture = under(VAE, state)
         config = vae_config(picture) | {"scaling_factor": 0.18215, "sample_size": 8 * SAMPLE_SIZE}
-        vae = converted_diffusers(f"{where}, VAE", AutoencoderKL, config, vae_state(picture, config), dtype)
+        vae = converted_diffusers(f"{where}, VAE", AutoencoderKL, config, vae_state(picture, config), _vae_dtype(dtype))
         words = under(CLIP, state)
         text_encoder = converted_transformers(f"{where}, text encoder", CLIPTextModel,
                                               CLIPTextConfig(**_clip_sizes(words)), words, dtype)
@@ -99,6 +100,11 @@ def _base_from_file(path: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.Modul
         raise InputError(where, f"a Stable Diffusion file without {error}", "a whole checkpoint", "Download it again."
                          ) from error
     return unet, vae, text_encoder, clip_tokenizer()
+
+
+def _vae_dtype(dtype: torch.dtype) -> torch.dtype:
+    """fp16 overflows in Stable Diffusion 1.5's VAE, which gives black pictures."""
+    return torch.float32 if dtype == torch.float16 else dtype
 
 
 def _clip_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
