@@ -7,10 +7,10 @@ import torch
 
 from seeing_core.audio.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.media import Clip, Waveform
+from seeing_core.media import Clip
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.settings import SOUND_PRESETS, AlignSettings
-from seeing_core.tasks import Run, audio_to_video, image_to_audio, video_and_audio
+from seeing_core.tasks import Run, image_to_audio, video_and_audio
 from seeing_core.video.animatediff import AnimateDiff
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 
@@ -63,20 +63,20 @@ def test_the_loss_has_a_gradient(half: Models, single: Models) -> None:
     assert ours.isfinite().all() and torch.cosine_similarity(ours, exact).item() > 0.9
 
 
-@pytest.mark.parametrize("preset", ["balanced", "paper"])
-def test_a_sound_in_half_precision(half: Models, single: Models, preset: str) -> None:
+def spectrum(samples: torch.Tensor) -> torch.Tensor:
+    return torch.stft(samples, 512, window=torch.hann_window(512), return_complex=True).abs().add(1e-4).log().flatten(1)
+
+
+def test_a_sound_in_half_precision(half: Models, single: Models) -> None:
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-    run = Run([0], 4, SOUND_PRESETS[preset])
-    ours, exact = (image_to_audio(models[0], models[2], picture, run, prompt="a ball", duration_s=1.0).sounds[0].samples
+    run = Run([0], 2, SOUND_PRESETS["paper"])
+    ours, exact = (image_to_audio(models[0], models[2], picture, run, prompt="a ball", duration_s=0.6).sounds[0].samples
                    for models in (half, single))
     assert ours.dtype == torch.float32 and ours.isfinite().all()
-    assert torch.cosine_similarity(ours, exact).item() > (0.9 if preset == "balanced" else 0.0)  # paper's rule takes signs
+    assert torch.corrcoef(torch.cat([spectrum(ours), spectrum(exact)]))[0, 1] > 0.8
 
 
-def test_films_in_half_precision(half: Models) -> None:
-    sound = Waveform(torch.randn(1, 16000, generator=torch.Generator().manual_seed(1)) * 0.1, 16000)
-    run = Run([0], 2, AlignSettings())
-    film = audio_to_video(half[1], half[2], sound, run, prompt="a ball").films[0]
-    both = video_and_audio(half[1], half[0], half[2], run, prompt="a ball", duration_s=1.0)
-    for clip in (film, both.films[0]):
-        assert clip.pixels.isfinite().all() and clip.pixels.std() > 0.01
+def test_a_film_and_its_sound_in_half_precision(half: Models) -> None:
+    made = video_and_audio(half[1], half[0], half[2], Run([0], 2, AlignSettings()), prompt="a ball", duration_s=0.5, fps=4)
+    assert made.films[0].pixels.isfinite().all() and made.films[0].pixels.std() > 0.01
+    assert made.sounds[0].samples.isfinite().all()
