@@ -10,7 +10,7 @@ from ..seeing_core.settings import AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import images_from, log_notes, sound_from
-from .managed import PICTURE_BYTES, Managed, on_device
+from .managed import PICTURE_BYTES, Managed, on_device, sparingly
 from .progress import TaskProgress
 from .types import CATEGORY, Trace
 
@@ -58,15 +58,19 @@ class AudioToVideo(io.ComfyNode):
         strength: float, prompt_strength: float, fps: float, seed: int, duration: float, width: int, height: int,
         guidance_scale: float, settings: AlignSettings | None = None, targets: tuple[ExtraTarget, ...] = (),
     ) -> io.NodeOutput:
-        from ..seeing_core.tasks import Run, audio_to_video
+        from ..seeing_core.tasks import Result, Run, audio_to_video
 
         settings = settings or AlignSettings(strength=strength, prompt_strength=prompt_strength)
         run = Run([seed], steps, settings, targets, TaskProgress(steps))
-        with on_device(video_model, binder, activations_bytes=PICTURE_BYTES):
-            result = audio_to_video(
-                video_model.model, binder.model, sound_from(audio), run, prompt=prompt, negative_prompt=negative_prompt,
-                duration_s=duration if duration != 0 else None, fps=fps, width=width, height=height,
-                guidance_scale=guidance_scale,
-            )
+
+        def work() -> Result:
+            with on_device(video_model, binder, activations_bytes=PICTURE_BYTES, stays=("vision",)):
+                return audio_to_video(
+                    video_model.model, binder.model, sound_from(audio), run, prompt=prompt, negative_prompt=negative_prompt,
+                    duration_s=duration if duration != 0 else None, fps=fps, width=width, height=height,
+                    guidance_scale=guidance_scale,
+                )
+
+        result = sparingly(work, "width, height or duration")
         log_notes("Audio to Video", result.trace)
         return io.NodeOutput(images_from(result.films), fps, result.trace)
