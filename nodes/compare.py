@@ -15,7 +15,7 @@ from .bridge import film_from, sound_from
 from .inputs import fps_of_images
 from .managed import Managed
 from .measuring import MotionProgress, binder_input, flow_size_input, measuring, own_sound, prompt_input, sounds_from
-from .players import picture, temporary_film
+from .players import player, temporary_film
 from .types import CATEGORY
 
 MEDIA = [io.Audio, io.Video, io.Image]
@@ -86,7 +86,7 @@ class Compare(io.ComfyNode):
         path = mux(reel, reel.sound, temporary_film())
         sheet = torch.from_numpy(np.array(contact_sheet(shown))).float()[None] / 255
         report = "\n".join(f"{name}: {line}" for name, line in zip(names, words, strict=True))
-        return io.NodeOutput(sheet, InputImpl.VideoFromFile(str(path)), report, ui=picture(sheet))
+        return io.NodeOutput(sheet, InputImpl.VideoFromFile(str(path)), report, ui=player(path))
 
 
 def _pairs(

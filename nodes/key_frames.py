@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..seeing_core.key_frames import key_frames
 from .bridge import film_from
-from .players import picture
 from .types import CATEGORY
 
 
@@ -19,7 +18,6 @@ class KeyFrames(io.ComfyNode):
             node_id="SeeingHearing_KeyFrames",
             display_name="Key Frames",
             category=CATEGORY,
-            has_intermediate_output=True,
             description="Picks the few frames that best stand for a video: sharp ones, each unlike the others.",
             search_aliases=["best frame", "thumbnail", "representative frame", "scene frames"],
             inputs=[
@@ -36,5 +34,4 @@ class KeyFrames(io.ComfyNode):
     def execute(cls, video: Input.Video | Tensor, count: int) -> io.NodeOutput:
         film = film_from(video, fps=1.0)
         frames = torch.stack(list(film.frames(key_frames(film, count))))
-        images = frames.movedim(1, -1).contiguous()
-        return io.NodeOutput(images, ui=picture(images))
+        return io.NodeOutput(frames.movedim(1, -1).contiguous())

@@ -27,15 +27,19 @@ def temporary_film() -> Path:
     return Path(folder) / f"seeing_hearing_{uuid.uuid4().hex}.mp4"
 
 
-def sound_player(audio: dict[str, Any]) -> ui.PreviewAudio:
-    """The sounds of an AUDIO; web/sound_player.js gives the node its player."""
-    return ui.PreviewAudio(audio)
+def player(*paths: Path) -> dict[str, list[ui.SavedResult]]:
+    """Files of the temporary folder; web/players.js puts a player for each on the node."""
+    return {"player": [ui.SavedResult(path.name, "", io.FolderType.temp) for path in paths]}
 
 
-def film_player(films: Sequence[Film], sounds: Sequence[Waveform]) -> ui.PreviewVideo:
+def sound_player(audio: dict[str, Any]) -> dict[str, list[ui.SavedResult]]:
+    """The sounds of an AUDIO."""
+    return {"player": ui.PreviewAudio(audio).values}
+
+
+def film_player(films: Sequence[Film], sounds: Sequence[Waveform]) -> dict[str, list[ui.SavedResult]]:
     """Films, each with its sound."""
-    paths = [mux(film, sound, temporary_film()) for film, sound in zip(films, sounds, strict=True)]
-    return ui.PreviewVideo([ui.SavedResult(path.name, "", io.FolderType.temp) for path in paths])
+    return player(*(mux(film, sound, temporary_film()) for film, sound in zip(films, sounds, strict=True)))
 
 
 def picture(image: Tensor) -> ui.PreviewImage:
