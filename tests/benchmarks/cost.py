@@ -70,14 +70,13 @@ def call_all(calls: Sequence[Callable[[], None]]) -> None:
 
 
 def timed(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Seconds of processor time each: medians of repeats that take turns, after one that does not count."""
+    """Seconds of processor time each: medians of repeats that take turns. All have run once before, to be counted."""
     taken: list[list[float]] = [[] for _ in works]
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for work, own in zip(works, taken, strict=True):
             started = time.process_time()
             work()
-            if repeat:
-                own.append(time.process_time() - started)
+            own.append(time.process_time() - started)
     return [statistics.median(own) for own in taken]
 
 
@@ -85,12 +84,13 @@ def against_released(models: sizes.Models, repeats: int, *, duration_s: float = 
     """Both loops on the same weights and targets, one guided step each; the losses only where numbers are computed."""
     ours, theirs = same_work(models, duration_s=duration_s)
     parts = scene("v2a", models, PAPER).parts
-    costs = [count(ours, parts), count(theirs, parts)]
+    losses: list[list[torch.Tensor]] = []
+    costs = [count(lambda run=run: losses.append(run()), parts) for run in (ours, theirs)]
     row = {"ours": numbers(costs[0]), "released": numbers(costs[1]), "fewer": costs[1].total / costs[0].total}
     if repeats:
         seconds = timed([ours, theirs], repeats)
         row |= {"seconds": seconds[0], "released_seconds": seconds[1], "faster": seconds[1] / seconds[0],
-                "losses": [float(ours()[0]), float(theirs()[0])]}
+                "losses": [float(own[0]) for own in losses]}
     return row
 
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from seeing_core.audio.audioldm import AudioLDM
@@ -114,3 +115,7 @@ def animatediff() -> AnimateDiff:
                                   clip_sample=False)
     adapter = MotionAdapter(motion_max_seq_length=32)
     return AnimateDiff(UNetMotionModel.from_unet2d(unet, adapter), vae, text_encoder, None, scheduler)
+
+
+def weight_bytes(model: nn.Module) -> int:
+    return sum(weight.nbytes for weight in model.parameters())

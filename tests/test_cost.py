@@ -1,0 +1,124 @@
+"""The guided step costs what it must and no more; memory does not grow with length. Counted, so that no clock is trusted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from seeing_core.settings import AlignSettings
+from tests.benchmarks import sizes
+from tests.benchmarks.cost import against_released, call_all, same_work
+from tests.benchmarks.counting import count
+from tests.benchmarks.scenes import TUNED, floor, scene
+from tests.test_video_tasks import peak_bytes
+
+PAPER = AlignSettings("paper")
+GIB, GB = 2**30, 1e9
+
+
+@pytest.fixture(scope="module")
+def small() -> sizes.Models:
+    return sizes.stand_in()
+
+
+@pytest.fixture(scope="module")
+def shells(small: sizes.Models) -> sizes.Models:
+    """The stand-ins without their numbers."""
+    return sizes.Models(*(model.to("meta") for model in sizes.stand_in()))
+
+
+@pytest.fixture(scope="module")
+def real() -> sizes.Models:
+    return sizes.real()
+
+
+@pytest.fixture(scope="module")
+def real_half() -> sizes.Models:
+    return sizes.real(torch.float16)
+
+
+def test_flops_are_those_of_the_formulae_and_land_in_their_part() -> None:
+    """A product of (n, a) and (a, b) is 2 n a b; going back to the input costs as much again, and so does making it again."""
+    first, second = nn.Linear(30, 50, device="meta"), nn.Linear(50, 20, device="meta")
+    parts = {"first": [first], "second": [second]}
+    for layer in (first, second):
+        layer.requires_grad_(False)
+    x = torch.empty(7, 30, device="meta", requires_grad=True)
+    plain = count(lambda: second(first(x)).sum().backward(), parts)
+    again = count(lambda: second(checkpoint(first, x, use_reentrant=False)).sum().backward(), parts)
+    assert plain.flops == {"first": 2 * 2 * 7 * 30 * 50, "second": 2 * 2 * 7 * 50 * 20}
+    assert again.flops["second"] == plain.flops["second"]
+    assert again.flops["first"] in (plain.flops["first"], plain.flops["first"] * 3 // 2)  # a linear layer keeps nothing
+
+
+def test_counted_memory_is_what_the_allocator_sees(small: sizes.Models) -> None:
+    one = scene("v2a", small, PAPER, duration_s=3.0)
+    assert one.cost(PAPER).peak == pytest.approx(peak_bytes(lambda: one.step(PAPER)), rel=0.1)
+
+
+def test_shells_cost_what_the_models_cost(small: sizes.Models, shells: sizes.Models) -> None:
+    for task, settings in (("v2a", PAPER), ("a2v", TUNED)):
+        theirs, ours = (scene(task, models, settings, side=64, duration_s=3.0).cost(settings) for models in (small, shells))
+        assert theirs.total == pytest.approx(ours.total, rel=0.02)
+        assert theirs.peak == pytest.approx(ours.peak, rel=0.15)
+
+
+@pytest.mark.parametrize("settings", [
+    PAPER, AlignSettings("x0", inner_steps=3), AlignSettings("unet"), AlignSettings("x0", prompt_strength=1.0, inner_steps=2),
+    AlignSettings("unet", prompt_strength=1.0),
+], ids=lambda s: f"{s.mode}-{s.prompt_strength:g}-{s.inner_steps}")
+@pytest.mark.parametrize("duration_s", [3.0, 25.0])
+def test_a_guided_step_of_sound_is_its_floor(shells: sizes.Models, settings: AlignSettings, duration_s: float) -> None:
+    one = scene("v2a", shells, settings, duration_s=duration_s)
+    least = count(lambda: call_all(floor(one, settings)), one.parts)
+    windows_again = 1.35 if duration_s > 11 and settings.through_unet else 1.05  # windows of a UNet with gradients: twice
+    assert least.total <= one.cost(settings).total * 1.0001 <= windows_again * least.total
+
+
+def test_slices_are_the_only_work_done_twice_for_films(shells: sizes.Models) -> None:
+    whole = AlignSettings("paper", slice_frames=4)  # two clips of two frames: decoded at once
+    one = scene("a2v", shells, whole, side=64)
+    least = count(lambda: call_all(floor(one, whole)), one.parts)
+    assert one.cost(whole).total <= 1.05 * least.total
+    sliced = scene("a2v", shells, PAPER, side=64).cost(PAPER)
+    assert sliced.flops["VAE"] == pytest.approx(1.5 * least.flops["VAE"], rel=0.02)
+    assert sliced.flops["binder"] == pytest.approx(least.flops["binder"], rel=0.02)
+
+
+def test_memory_is_the_same_for_a_minute_and_for_five(shells: sizes.Models) -> None:
+    """10.24 s is one window. What grows is the latent alone, a few kilobytes a second."""
+    peaks = [scene("v2a", shells, PAPER, duration_s=seconds).cost(PAPER).peak for seconds in (10.24, 60.0, 300.0)]
+    assert peaks[1] <= 1.05 * peaks[0] and peaks[2] <= 1.25 * peaks[0]
+
+
+def test_measured_memory_of_a_long_sound(small: sizes.Models) -> None:
+    short, long = (peak_bytes(lambda: scene("v2a", small, PAPER, duration_s=seconds).step(PAPER)) for seconds in (10.24, 40.0))
+    assert long <= 1.1 * short
+
+
+def test_losses_are_those_of_the_released_loop() -> None:
+    models = sizes.Models(*(model.double() for model in sizes.stand_in()))
+    ours, theirs = (torch.cat(run()) for run in same_work(models, duration_s=2.0, steps=6))
+    assert len(ours) == 4
+    assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_real_sizes_against_the_released_loop(real: sizes.Models) -> None:
+    row = against_released(real, repeats=0)
+    ours, released = row["ours"]["flops"], row["released"]["flops"]
+    assert row["fewer"] >= 2
+    assert released["binder"] >= 4.9 * ours["binder"]
+    assert released["UNet"] == ours["UNet"]
+
+
+def test_real_sizes_fit_small_cards(real_half: sizes.Models) -> None:
+    """Weights in half precision and all that is alive during a guided step, in GB."""
+    def total(task: str, settings: AlignSettings, weights: int) -> float:
+        return (scene(task, real_half, settings).cost(settings).peak + weights) / GB
+
+    audio, video, binder = (sizes.weight_bytes(model) for model in real_half)
+    one_slice = AlignSettings("paper", prompt_strength=1.0, slice_frames=1)
+    assert total("a2v", one_slice, video + binder) <= 12
+    assert total("joint", one_slice, audio + video + binder) <= 14
