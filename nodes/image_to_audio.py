@@ -9,7 +9,8 @@ from ..seeing_core.settings import SOUND_PRESETS, AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, log_notes, pictures_from
-from .managed import SOUND_BYTES, Managed, on_device
+from .managed import SOUND_BYTES, Managed, on_device, sparingly
+from .players import sound_player
 from .progress import TaskProgress
 from .types import CATEGORY, Trace
 
@@ -21,6 +22,7 @@ class ImageToAudio(io.ComfyNode):
             node_id="SeeingHearing_ImageToAudio",
             display_name="Image to Audio",
             category=CATEGORY,
+            has_intermediate_output=True,
             description="Makes sound that fits a picture, or several pictures together.",
             search_aliases=["i2a", "sound from picture", "foley", "sound effect", "sfx", "ambience"],
             inputs=[
@@ -54,13 +56,18 @@ class ImageToAudio(io.ComfyNode):
         settings: AlignSettings | None = None,
         targets: tuple[ExtraTarget, ...] = (),
     ) -> io.NodeOutput:
-        from ..seeing_core.tasks import Run, image_to_audio
+        from ..seeing_core.tasks import Result, Run, image_to_audio
 
         run = Run([seed], steps, settings or SOUND_PRESETS[preset].scaled(strength), targets, TaskProgress(steps))
-        with on_device(audio_model, binder, activations_bytes=SOUND_BYTES):
-            result = image_to_audio(
-                audio_model.model, binder.model, pictures_from(image), run, prompt=prompt,
-                negative_prompt=negative_prompt, duration_s=duration, guidance_scale=guidance_scale,
-            )
+
+        def work() -> Result:
+            with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):
+                return image_to_audio(
+                    audio_model.model, binder.model, pictures_from(image), run, prompt=prompt,
+                    negative_prompt=negative_prompt, duration_s=duration, guidance_scale=guidance_scale,
+                )
+
+        result = sparingly(work, "duration")
         log_notes("Image to Audio", result.trace)
-        return io.NodeOutput(audio_from(result.sounds), result.trace)
+        audio = audio_from(result.sounds)
+        return io.NodeOutput(audio, result.trace, ui=sound_player(audio))

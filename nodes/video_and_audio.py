@@ -8,7 +8,8 @@ from ..seeing_core.settings import AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, images_from, log_notes
-from .managed import PICTURE_BYTES, SOUND_BYTES, Managed, on_device
+from .managed import PICTURE_BYTES, SOUND_BYTES, Managed, on_device, sparingly
+from .players import film_player
 from .progress import TaskProgress
 from .types import CATEGORY, Trace
 
@@ -20,6 +21,7 @@ class VideoAndAudio(io.ComfyNode):
             node_id="SeeingHearing_VideoAndAudio",
             display_name="Video and Audio Together",
             category=CATEGORY,
+            has_intermediate_output=True,
             description="Makes a film and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, and "
             "ImageBind pulls picture, sound and text towards each other.",
             search_aliases=["joint", "joint-va", "text to video with sound", "t2av", "sounding video"],
@@ -62,15 +64,21 @@ class VideoAndAudio(io.ComfyNode):
         height: int, video_guidance_scale: float, audio_guidance_scale: float, settings: AlignSettings | None = None,
         targets: tuple[ExtraTarget, ...] = (),
     ) -> io.NodeOutput:
-        from ..seeing_core.tasks import Run, video_and_audio
+        from ..seeing_core.tasks import Result, Run, video_and_audio
 
         settings = settings or AlignSettings(strength=strength, prompt_strength=prompt_strength)
         run = Run([seed], steps, settings, targets, TaskProgress(steps))
-        with on_device(video_model, audio_model, binder, activations_bytes=PICTURE_BYTES + SOUND_BYTES):
-            result = video_and_audio(
-                video_model.model, audio_model.model, binder.model, run, prompt=prompt, negative_prompt=negative_prompt,
-                duration_s=duration, fps=fps, width=width, height=height, video_guidance_scale=video_guidance_scale,
-                audio_guidance_scale=audio_guidance_scale,
-            )
+
+        def work() -> Result:
+            with on_device(video_model, audio_model, binder, activations_bytes=PICTURE_BYTES + SOUND_BYTES,
+                           stays=("vision", "audio")):
+                return video_and_audio(
+                    video_model.model, audio_model.model, binder.model, run, prompt=prompt, negative_prompt=negative_prompt,
+                    duration_s=duration, fps=fps, width=width, height=height, video_guidance_scale=video_guidance_scale,
+                    audio_guidance_scale=audio_guidance_scale,
+                )
+
+        result = sparingly(work, "width, height or duration")
         log_notes("Video and Audio Together", result.trace)
-        return io.NodeOutput(images_from(result.films), audio_from(result.sounds), fps, result.trace)
+        player = film_player(result.films, result.sounds)
+        return io.NodeOutput(images_from(result.films), audio_from(result.sounds), fps, result.trace, ui=player)

@@ -9,7 +9,8 @@ from ..seeing_core.settings import SOUND_PRESETS, AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, film_from, log_notes
-from .managed import SOUND_BYTES, Managed, on_device
+from .managed import SOUND_BYTES, Managed, on_device, sparingly
+from .players import sound_player
 from .progress import TaskProgress
 from .types import CATEGORY, Trace
 
@@ -21,6 +22,7 @@ class VideoToAudio(io.ComfyNode):
             node_id="SeeingHearing_VideoToAudio",
             display_name="Video to Audio",
             category=CATEGORY,
+            has_intermediate_output=True,
             description="Makes sound that fits a video. AudioLDM makes the sound; while it does, ImageBind compares it "
             "with the picture and the prompt, and nudges it towards both. The sound is exactly as long as the video.",
             search_aliases=["v2a", "foley", "sound effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
@@ -61,15 +63,20 @@ class VideoToAudio(io.ComfyNode):
         vision_weight: float, text_weight: float, settings: AlignSettings | None = None,
         targets: tuple[ExtraTarget, ...] = (),
     ) -> io.NodeOutput:
-        from ..seeing_core.tasks import Run, video_to_audio
+        from ..seeing_core.tasks import Result, Run, video_to_audio
 
         settings = settings or SOUND_PRESETS[preset].scaled(strength).weighted(vision=vision_weight, text=text_weight)
         run = Run([seed], steps, settings, targets, TaskProgress(steps))
-        with on_device(audio_model, binder, activations_bytes=SOUND_BYTES):
-            result = video_to_audio(
-                audio_model.model, binder.model, film_from(video, fps), run, prompt=prompt,
-                negative_prompt=negative_prompt, duration_s=duration if duration != 0 else None,
-                guidance_scale=guidance_scale,
-            )
+
+        def work() -> Result:
+            with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):
+                return video_to_audio(
+                    audio_model.model, binder.model, film_from(video, fps), run, prompt=prompt,
+                    negative_prompt=negative_prompt, duration_s=duration if duration != 0 else None,
+                    guidance_scale=guidance_scale,
+                )
+
+        result = sparingly(work, "duration")
         log_notes("Video to Audio", result.trace)
-        return io.NodeOutput(audio_from(result.sounds), result.trace)
+        audio = audio_from(result.sounds)
+        return io.NodeOutput(audio, result.trace, ui=sound_player(audio))

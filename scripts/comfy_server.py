@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ Event = Callable[[str, dict[str, Any]], None]
 class ComfyServer:
     """Starts on entry, stops on exit.  base: ComfyUI's folder for models, input, output; made if absent.
 
+    options: further arguments of ComfyUI's main.py.
+
     Raises RuntimeError with the log's end if the server does not start or the pack's import failed.
     """
 
-    def __init__(self, base: Path, *, output: Path | None = None, cpu: bool = True) -> None:
-        self.base, self.output, self.cpu = base, output or base / "output", cpu
+    def __init__(self, base: Path, *, output: Path | None = None, cpu: bool = True, options: Sequence[str] = ()) -> None:
+        self.base, self.output, self.cpu, self.options = base, output or base / "output", cpu, options
         self.log = base / "server.log"
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -47,7 +49,7 @@ class ComfyServer:
         command = [
             sys.executable, "main.py", "--listen", "127.0.0.1", "--port", str(self.port), "--disable-api-nodes",
             "--base-directory", str(self.base), "--output-directory", str(self.output),
-            "--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []),
+            "--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.options,
         ]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=COMFYUI, stdout=log, stderr=log)

@@ -17,7 +17,7 @@ from torch import Tensor
 from .audio.audioldm import AudioTask
 from .binders import Binder, Span
 from .video.animatediff import VideoTask
-from .windows import sparing
+from .windows import slice_size, sparing
 
 MARGIN = 8  # latent frames (0.32 s) decoded on both sides of clips that are decoded alone
 
@@ -115,7 +115,7 @@ class PictureView:
 
     def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
         wanted, places = self.groups[group][list(clips)].unique(return_inverse=True)
-        slices = x0[:, :, wanted.tolist()].split(self.slice_frames, dim=2)
+        slices = x0[:, :, wanted.tolist()].split(slice_size(self.slice_frames), dim=2)
         seen: list[Tensor] = []
 
         def squares(latents: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +67,29 @@ def _fades(like: Tensor, before: int, after: int, dim: int) -> Tensor:
     return weights.view(shape)
 
 
+_thrifty: ContextVar[bool] = ContextVar("thrifty", default=False)
+
+
+@contextmanager
+def thrifty() -> Iterator[None]:
+    """Within it, less memory for more time: every piece is made again for the backward pass, slices hold half as much."""
+    token = _thrifty.set(True)
+    try:
+        yield
+    finally:
+        _thrifty.reset(token)
+
+
+def slice_size(usual: int) -> int:
+    """How many frames one slice holds, here and now."""
+    return max(1, usual // 2) if _thrifty.get() else usual
+
+
 def sparing(function: Callable[..., Any], *inputs: Any, several: bool = True, **more: Any) -> Any:
     """function(*inputs, **more), its activations thrown away and made again for the backward pass.
 
-    `several` False: it is the only piece, so that there is nothing to save, and it is run as it is.
+    `several` False: it is the only piece, so that there is nothing to save, and it is run as it is, unless `thrifty`.
     """
-    if not several or not torch.is_grad_enabled():
+    if not (several or _thrifty.get()) or not torch.is_grad_enabled():
         return function(*inputs, **more)
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False, **more)

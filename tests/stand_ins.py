@@ -16,12 +16,17 @@ IMAGEBIND_SIZES = {
 
 def write_imagebind(path: Path, *, seed: int = 0) -> Path:
     """An ImageBind file, `.pth` or `.safetensors` by its suffix, with all six towers under the official key names."""
+    return write_imagebind_of(IMAGEBIND_SIZES, path, seed=seed)
+
+
+def write_imagebind_of(sizes: dict[str, int], path: Path, *, seed: int = 0) -> Path:
+    """Likewise, of these sizes."""
     from safetensors.torch import save_file
 
     from seeing_core.binders.imagebind import build
 
     torch.manual_seed(seed)
-    state = build(IMAGEBIND_SIZES).state_dict()
+    state = build(sizes).state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".safetensors":
         save_file(state, path)

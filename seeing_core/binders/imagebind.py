@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..media import Film
 from ..precision import at_least_single
@@ -16,6 +19,8 @@ from . import Span
 from .imagebind_inputs import RATE_HZ, audio_input, clip_spans, clips_of, frames_of, to_square, vision_input
 from .imagebind_package import imagebind_module, tokenizer
 
+TOWERS = ("vision", "audio", "text")
+PARTS = ("preprocessors", "trunks", "heads", "postprocessors")
 REMEMBERED = 64
 TEXT_BATCH = 64
 
@@ -25,9 +30,12 @@ class ImageBind(nn.Module):
 
     What was embedded before is remembered by content (the last 64 films and batches of prompts), so that a run with another seed
     does not run the vision and text towers again.
+
+    visit: entered while a tower embeds something, so that a memory manager can bring it to the device and take it away.
     """
 
     rate_hz = RATE_HZ
+    visit: Callable[[str], AbstractContextManager[object]] = staticmethod(nullcontext)
 
     def __init__(self, towers: nn.Module) -> None:
         super().__init__()
@@ -37,12 +45,13 @@ class ImageBind(nn.Module):
         self._memory: OrderedDict[str, Tensor] = OrderedDict()
 
     @property
-    def placed_on(self) -> torch.device:
-        return next(self.towers.parameters()).device
-
-    @property
     def precision(self) -> torch.dtype:
-        return next(self.towers.parameters()).dtype
+        """Of what it is given and gives: single, where the weights are in half."""
+        return torch.promote_types(next(self.towers.parameters()).dtype, torch.float32)
+
+    def tower(self, modality: str) -> nn.ModuleList:
+        """All that belongs to one modality, to be moved as a whole."""
+        return nn.ModuleList(getattr(self.towers, f"modality_{part}")[modality] for part in PARTS)
 
     def clip_spans(self, duration_s: float) -> list[Span]:
         return clip_spans(duration_s)
@@ -73,16 +82,17 @@ class ImageBind(nn.Module):
     def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
         """samples (B, n) at 16 kHz -> (B, len(spans), D), all clips of all samples in one batch; differentiable."""
         # Half precision is too little for the powers in a spectrum.
-        mels = audio_input(samples.to(torch.promote_types(self.precision, torch.float32)), spans)  # (B, S, 1, 128, 204)
+        mels = audio_input(samples.to(self.precision), spans)  # (B, S, 1, 128, 204)
         embeddings = self._forward("audio", mels.flatten(0, 1))
         return embeddings.unflatten(0, mels.shape[:2])
 
     def _forward(self, modality: str, inputs: Tensor) -> Tensor:
         if inputs.ndim == 5:  # (S, 3, 2, H, W): the model would average S as the clips of one film
             inputs = inputs.unsqueeze(1)
-        weights = next(self.towers.parameters())
-        inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else None)
-        return at_least_single(self.towers({modality: inputs})[modality])
+        with self.visit(modality):
+            weights = next(self.towers.modality_trunks[modality].parameters())
+            inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else None)
+            return at_least_single(self.towers({modality: inputs})[modality])
 
     def _remember(self, modality: str, inputs: Tensor) -> Tensor:
         key = modality + hashlib.sha256(inputs.cpu().contiguous().numpy().tobytes()).hexdigest()
@@ -91,7 +101,7 @@ class ImageBind(nn.Module):
             while len(self._memory) > REMEMBERED:
                 self._memory.popitem(last=False)
         self._memory.move_to_end(key)
-        return self._memory[key].to(self.placed_on)
+        return self._memory[key]
 
     def _tokens(self, prompt: str) -> Tensor:
         """(77,) token ids."""
@@ -105,3 +115,23 @@ class ImageBind(nn.Module):
 def build(config: dict[str, object]) -> nn.Module:
     """An ImageBindModel with these constructor arguments, weights not yet loaded."""
     return imagebind_module("models.imagebind_model").ImageBindModel(**config)
+
+
+class _SchedulesOnHost(TorchFunctionMode):
+    """Real numbers for what a constructor reads off tensors, its drop-path rates, where all else is without memory."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return function(*args, **(kwargs or {}) | ({"device": "cpu"} if function is torch.linspace else {}))
+
+
+def blank_towers(config: dict[str, object]) -> nn.Module:
+    """Likewise, with the three towers that are used and no memory for their weights."""
+    with torch.device("meta"), _SchedulesOnHost():
+        model = build(config)
+    for part in PARTS:
+        modules = getattr(model, f"modality_{part}")
+        for unused in set(modules) - set(TOWERS):
+            del modules[unused]
+    return model

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from ..errors import InputError
+from ..weights.checking import check_finite
+from ..weights.files import UNREADABLE, check_folder_files, first_line, some
 from .captioner import AudioCaptioner, ImageCaptioner
 
-UNREADABLE = (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError,
-              pickle.UnpicklingError, zipfile.BadZipFile)
-LISTED = 3
 DESCRIBES_UNASKED = ("blip",)
 
 
@@ -52,6 +47,7 @@ def _load(where: str, folder: Path, model_class: Any, remote_code: bool) -> tupl
     from transformers import AutoProcessor, ProcessorMixin
 
     _check_code(where, folder, remote_code)
+    check_folder_files(where, folder)
     options = {"local_files_only": True, "trust_remote_code": remote_code}
     try:
         processor = AutoProcessor.from_pretrained(folder, **options)
@@ -60,7 +56,7 @@ def _load(where: str, folder: Path, model_class: Any, remote_code: bool) -> tupl
             folder, **options, weights_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
     except UNREADABLE as error:
-        raise InputError(where, f"files that cannot be read ({_first_line(error)})", "a whole, undamaged model folder",
+        raise InputError(where, f"files that cannot be read ({first_line(error)})", "a whole, undamaged model folder",
                          "Download it again.") from error
     if not isinstance(processor, ProcessorMixin) or not _reads(processor.tokenizer):
         raise InputError(where, "a folder that lacks the processor's or the tokenizer's files",
@@ -77,7 +73,7 @@ def _check_code(where: str, folder: Path, remote_code: bool) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind, brings_code = config.get("model_type"), "auto_map" in config
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(where, f"no readable config.json ({_first_line(error)})", "a whole model folder",
+        raise InputError(where, f"no readable config.json ({first_line(error)})", "a whole model folder",
                          "Download it again.") from error
     if kind in CONFIG_MAPPING:
         return
@@ -99,18 +95,6 @@ def _check_weights(where: str, network: nn.Module, report: Mapping[str, Any]) ->
     wrong = {key for key, *_ in report["mismatched_keys"]}
     for what, keys in (("missing", report["missing_keys"]), ("wrong shape", wrong)):
         if keys:
-            raise InputError(where, f"weights that do not fit: {len(keys)} {what} ({_some(keys)})", "this model's weights",
+            raise InputError(where, f"weights that do not fit: {len(keys)} {what} ({some(sorted(keys))})", "this model's weights",
                              "Download it again.")
-    bad = [key for key, value in network.state_dict().items()
-           if value.is_floating_point() and not torch.isfinite(value).all()]
-    if bad:
-        raise InputError(where, f"NaN or infinite weights ({_some(bad)})", "finite weights", "Download it again.")
-
-
-def _some(names: Iterable[str]) -> str:
-    first = sorted(names)[: LISTED + 1]
-    return ", ".join(first[:LISTED]) + (" ..." if len(first) > LISTED else "")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    check_finite(where, network.state_dict())

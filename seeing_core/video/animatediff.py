@@ -15,7 +15,7 @@ from ..media import check_number
 from ..precision import at_least_single
 from ..settings import Solver
 from ..text import tokens
-from ..windows import Window, sparing, split
+from ..windows import Window, slice_size, sparing, split
 
 CONTEXT_FRAMES = 16  # what motion modules were trained on
 CONTEXT_OVERLAP = 4
@@ -140,5 +140,5 @@ class VideoTask:
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """(B, F, 3, H, W) frames, 0..1, a few at a time."""
-        slices = z.split(DECODE_FRAMES, dim=2)
+        slices = z.split(slice_size(DECODE_FRAMES), dim=2)
         return torch.cat([self.model.decode(part).float().clamp(0, 1).cpu() for part in slices], dim=1)
