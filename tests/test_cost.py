@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from seeing_core.settings import AlignSettings
+from seeing_core.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.cost import against_released, call_all, same_work
 from tests.benchmarks.counting import count
@@ -15,7 +18,7 @@ from tests.benchmarks.scenes import TUNED, floor, scene
 from tests.test_video_tasks import peak_bytes
 
 PAPER = AlignSettings("paper")
-GIB, GB = 2**30, 1e9
+GB = 1e9
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +68,11 @@ def test_shells_cost_what_the_models_cost(small: sizes.Models, shells: sizes.Mod
         assert theirs.peak == pytest.approx(ours.peak, rel=0.15)
 
 
-@pytest.mark.parametrize("settings", [
-    PAPER, AlignSettings("x0", inner_steps=3), AlignSettings("unet"), AlignSettings("x0", prompt_strength=1.0, inner_steps=2),
-    AlignSettings("unet", prompt_strength=1.0),
-], ids=lambda s: f"{s.mode}-{s.prompt_strength:g}-{s.inner_steps}")
-@pytest.mark.parametrize("duration_s", [3.0, 25.0])
+@pytest.mark.parametrize("settings, duration_s", [
+    (PAPER, 3.0), (AlignSettings("x0", inner_steps=3), 3.0), (AlignSettings("unet"), 3.0),
+    (AlignSettings("x0", prompt_strength=1.0, inner_steps=2), 3.0), (AlignSettings("unet", prompt_strength=1.0), 3.0),
+    (PAPER, 13.0), (AlignSettings("x0", prompt_strength=1.0), 13.0),
+], ids=lambda x: f"{x.mode}-{x.prompt_strength:g}-{x.inner_steps}" if isinstance(x, AlignSettings) else f"{x:g}s")
 def test_a_guided_step_of_sound_is_its_floor(shells: sizes.Models, settings: AlignSettings, duration_s: float) -> None:
     one = scene("v2a", shells, settings, duration_s=duration_s)
     least = count(lambda: call_all(floor(one, settings)), one.parts)
@@ -88,20 +91,20 @@ def test_slices_are_the_only_work_done_twice_for_films(shells: sizes.Models) -> 
 
 
 def test_memory_is_the_same_for_a_minute_and_for_five(shells: sizes.Models) -> None:
-    """10.24 s is one window. What grows is the latent alone, a few kilobytes a second."""
+    """10.24 s is one window. What grows is the latent alone, 13 kilobytes a second."""
     peaks = [scene("v2a", shells, PAPER, duration_s=seconds).cost(PAPER).peak for seconds in (10.24, 60.0, 300.0)]
     assert peaks[1] <= 1.05 * peaks[0] and peaks[2] <= 1.25 * peaks[0]
 
 
 def test_measured_memory_of_a_long_sound(small: sizes.Models) -> None:
-    short, long = (peak_bytes(lambda: scene("v2a", small, PAPER, duration_s=seconds).step(PAPER)) for seconds in (10.24, 40.0))
+    short, long = (peak_bytes(lambda: scene("v2a", small, PAPER, duration_s=seconds).step(PAPER)) for seconds in (10.24, 20.0))
     assert long <= 1.1 * short
 
 
 def test_losses_are_those_of_the_released_loop() -> None:
     models = sizes.Models(*(model.double() for model in sizes.stand_in()))
-    ours, theirs = (torch.cat(run()) for run in same_work(models, duration_s=2.0, steps=6))
-    assert len(ours) == 4
+    ours, theirs = (torch.cat(run()) for run in same_work(models, duration_s=2.0, steps=3))
+    assert len(ours) == 2
     assert (ours - theirs).abs().max() <= 1e-5
 
 
@@ -113,12 +116,17 @@ def test_real_sizes_against_the_released_loop(real: sizes.Models) -> None:
     assert released["UNet"] == ours["UNet"]
 
 
-def test_real_sizes_fit_small_cards(real_half: sizes.Models) -> None:
-    """Weights in half precision and all that is alive during a guided step, in GB."""
-    def total(task: str, settings: AlignSettings, weights: int) -> float:
-        return (scene(task, real_half, settings).cost(settings).peak + weights) / GB
-
-    audio, video, binder = (sizes.weight_bytes(model) for model in real_half)
-    one_slice = AlignSettings("paper", prompt_strength=1.0, slice_frames=1)
-    assert total("a2v", one_slice, video + binder) <= 12
-    assert total("joint", one_slice, audio + video + binder) <= 14
+@pytest.mark.parametrize("task, towers, sparing, most", [
+    ("v2a", ["audio"], False, 6), ("v2a", ["audio"], True, 4), ("a2v", ["vision"], False, 12), ("a2v", ["vision"], True, 8),
+])
+def test_real_sizes_fit_small_cards(
+    real_half: sizes.Models, task: str, towers: list[str], sparing: bool, most: float
+) -> None:
+    """GB of all weights that are on the device during a guided step, in half precision, and of all that is alive in it."""
+    model = real_half.audio if task == "v2a" else real_half.video
+    settings = AlignSettings("paper", prompt_strength=float(task == "a2v"), slice_frames=1)
+    one = scene(task, real_half, settings)
+    with thrifty() if sparing else nullcontext():
+        alive = one.cost(settings).peak
+    weights = sizes.weight_bytes(model) + sum(sizes.weight_bytes(real_half.binder.tower(tower)) for tower in towers)
+    assert (alive + weights) / GB <= most

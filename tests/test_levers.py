@@ -31,7 +31,7 @@ def objective(task: AudioTask, binder: ImageBind, clips: int = 0) -> FitTargets:
     return FitTargets(view, [targets] * len(view.sizes), ClipDraw(clips))
 
 
-def latent(task: AudioTask, binder: ImageBind, *, steps: int = 4, **settings: object) -> Tensor:
+def latent(task: AudioTask, binder: ImageBind, *, steps: int = 2, **settings: object) -> Tensor:
     chosen = AlignSettings(**{"mode": "x0", "start_fraction": 0.0} | settings)
     [z] = sample([task], objective(task, binder, chosen.clips), chosen, seeds=[1], steps=steps, report=lambda progress: None)
     return z
@@ -57,15 +57,6 @@ def test_groups_one_by_one_give_the_gradient_of_all_together(exact_audioldm: Aud
     assert len(losses) == 2
     assert (ours.loss - loss).abs().max() <= 1e-9
     assert (ours.gradients[0] - gradient).abs().max() <= 1e-6 * gradient.abs().max()
-
-
-def test_channels_last_changes_nothing(audioldm: AudioLDM, film: Clip) -> None:
-    task = AudioTask.from_prompt(audioldm, "rain", duration_s=1.0)
-    other = replace(task, model=copy.deepcopy(audioldm).to(memory_format=torch.channels_last))
-    z, t, y = task.initial_noise([1]), torch.tensor(500), task.initial_prompt(1)
-    with torch.no_grad():
-        assert torch.allclose(task.predict_noise(z, t, y), other.predict_noise(z, t, y), atol=1e-4)
-        assert torch.allclose(task.decode(z), other.decode(z), atol=1e-4)
 
 
 def test_every_kth_step_is_guided() -> None:
@@ -126,9 +117,9 @@ def test_both_solvers_reach_the_same_sound(audioldm: AudioLDM) -> None:
         settings = AlignSettings(strength=0.0, solver=solver)
         return sample([task], lambda x0s: None, settings, seeds=[1], steps=steps, report=lambda progress: None)[0]
 
-    exact = end("ddim", 500)
-    few, many = ((end("dpm++", steps) - exact).abs().mean() for steps in (10, 50))
-    assert many < few < (end("ddim", 10) - exact).abs().mean()
+    exact = end("ddim", 200)
+    few, many = ((end("dpm++", steps) - exact).abs().mean() for steps in (8, 32))
+    assert many < few < (end("ddim", 8) - exact).abs().mean()
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpm++"])
