@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from seeing_core import settings as presets
 from seeing_core.aligner import Objective, sample
+from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
 from seeing_core.audio.audioldm import AudioTask
 from seeing_core.losses import Target
-from seeing_core.objectives import FitEachOther, FitTargets
 from seeing_core.settings import AlignSettings
 from seeing_core.tasks import span_groups
 from seeing_core.video.animatediff import VideoTask
-from seeing_core.views import ClipDraw, PictureView, SoundView
+from seeing_core.views import PictureView, SoundView
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.sizes import Models
 
@@ -68,21 +68,20 @@ def scene(
     """task: "v2a", "i2a" (one and the same work), "a2v", "joint".  duration_s: of a sound alone; a film sets its own."""
     film = _film(models, frames, side)
     sound = _sound(models, film.duration_s if task == "joint" else duration_s)
-    draw, target = ClipDraw(settings.clips), _embedding(models)
+    target, binder, events = _embedding(models), models.binder, [[0.5]]
+    hearing = sound_view(sound, binder, settings)
+    groups = span_groups(binder, film.duration_s)
+    seeing = PictureView.of(film, binder, groups)
     if task in ("v2a", "i2a"):
-        hearing = SoundView.of(sound, models.binder)
         targets = [Target("vision", target), Target("text", target, settings.text_weight)]
-        return Scene(models, [sound], FitTargets(hearing, [targets] * len(hearing.sizes), draw), heard=hearing)
+        objective = sound_objective(hearing, [targets] * len(hearing.sizes), settings, events)
+        return Scene(models, [sound], objective, heard=hearing)
     if task == "a2v":
-        groups = span_groups(models.binder, film.duration_s)
-        seeing = PictureView.of(film, models.binder, groups, slice_frames=settings.slice_frames)
         targets = [Target("audio", target), Target("text", target)]
-        return Scene(models, [film], FitTargets(seeing, [targets] * len(groups), draw), seen=seeing)
-    hearing = SoundView.of(sound, models.binder)
-    seeing = PictureView.of(film, models.binder, [hearing.times_s(piece) for piece in hearing.pieces],
-                            slice_frames=settings.slice_frames)
-    weights = dict.fromkeys(("vision-text", "vision-audio", "audio-text"), 1.0)
-    return Scene(models, [film, sound], FitEachOther(seeing, hearing, target, weights, draw=draw), hearing, seeing)
+        objective = film_objective(film, binder, groups, [targets] * len(groups), settings, events)
+        return Scene(models, [film], objective, seen=seeing)
+    objective = joint_objective(film, sound, binder, target, settings, text_weight=1.0)
+    return Scene(models, [film, sound], objective, hearing, seeing)
 
 
 def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
