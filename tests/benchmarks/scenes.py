@@ -5,7 +5,8 @@ Embeddings are random: cost does not depend on them. So the models may be empty 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -106,18 +107,22 @@ def _unet(task: AudioTask | VideoTask, settings: AlignSettings) -> None:
     for window in task.windows:
         z = whole[:, :, window.start : window.stop].detach().requires_grad_(through_latent)
         y = prompt.detach().requires_grad_(settings.prompt_strength > 0)
-        with torch.set_grad_enabled(settings.through_unet):
-            eps = _plain_unet(task)._predict(z, torch.tensor(500), y, scale=task.guidance_scale)
+        with _keeping_activations(task.model.unet), torch.set_grad_enabled(settings.through_unet):
+            eps = task._predict(z, torch.tensor(500), y, scale=task.guidance_scale)
         wanted = [leaf for leaf in (z, y) if leaf.requires_grad]
         if wanted:
             torch.autograd.grad(eps, wanted, eps.detach())
 
 
-def _plain_unet(task: AudioTask | VideoTask) -> AudioTask | VideoTask:
-    """The task with its UNet's own forward passes, which keep their activations."""
-    for part in task.model.unet.modules():
-        part.__dict__.pop("forward", None)
-    return task
+@contextmanager
+def _keeping_activations(unet: nn.Module) -> Iterator[None]:
+    """The parts of the UNet with the forward passes of their classes, which are not checkpointed."""
+    own = {part: part.__dict__.pop("forward") for part in unet.modules() if "forward" in part.__dict__}
+    try:
+        yield
+    finally:
+        for part, forward in own.items():
+            part.forward = forward
 
 
 def _hear(view: SoundView, group: int) -> None:
