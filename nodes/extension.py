@@ -11,6 +11,7 @@ from .align_target import AlignTarget
 from .audio_to_video import AudioToVideo
 from .caption_audio import CaptionAudio
 from .caption_image import CaptionImage
+from .convert_imagebind import ConvertImageBind
 from .describe import DescribeWithImageBind
 from .image_to_audio import ImageToAudio
 from .key_frames import KeyFrames
@@ -34,5 +35,5 @@ class SeeingHearing(ComfyExtension):
             LoadAudioLDM, LoadAnimateDiff, LoadImageBind, VideoToAudio, ImageToAudio, AudioToVideo, VideoAndAudio,
             AlignSettingsNode, AlignTarget, KeyFrames, MuxAudioIntoVideo,
             ScoreFit, PlotAlignment, PickBestSound, PickBestVideo,
-            CaptionImage, CaptionAudio, DescribeWithImageBind,
+            CaptionImage, CaptionAudio, DescribeWithImageBind, ConvertImageBind,
         ]
