@@ -11,6 +11,7 @@ from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import images_from, log_notes, sound_from
 from .managed import PICTURE_BYTES, Managed, on_device, sparingly
+from .players import film_player
 from .progress import TaskProgress
 from .types import CATEGORY, Trace
 
@@ -22,6 +23,7 @@ class AudioToVideo(io.ComfyNode):
             node_id="SeeingHearing_AudioToVideo",
             display_name="Audio to Video",
             category=CATEGORY,
+            has_intermediate_output=True,
             description="Makes a film that fits a sound. AnimateDiff makes the frames; while it does, ImageBind compares "
             "them with the sound and the prompt, and nudges them towards both. The film is as long as the sound.",
             search_aliases=["a2v", "audio reactive", "sound to video", "music video", "visualizer"],
@@ -61,16 +63,18 @@ class AudioToVideo(io.ComfyNode):
         from ..seeing_core.tasks import Result, Run, audio_to_video
 
         settings = settings or AlignSettings(strength=strength, prompt_strength=prompt_strength)
+        sound = sound_from(audio)
         run = Run([seed], steps, settings, targets, TaskProgress(steps))
 
         def work() -> Result:
             with on_device(video_model, binder, activations_bytes=PICTURE_BYTES, stays=("vision",)):
                 return audio_to_video(
-                    video_model.model, binder.model, sound_from(audio), run, prompt=prompt, negative_prompt=negative_prompt,
+                    video_model.model, binder.model, sound, run, prompt=prompt, negative_prompt=negative_prompt,
                     duration_s=duration if duration != 0 else None, fps=fps, width=width, height=height,
                     guidance_scale=guidance_scale,
                 )
 
         result = sparingly(work, "width, height or duration")
         log_notes("Audio to Video", result.trace)
-        return io.NodeOutput(images_from(result.films), fps, result.trace)
+        player = film_player(result.films, [sound] * len(result.films))
+        return io.NodeOutput(images_from(result.films), fps, result.trace, ui=player)

@@ -11,6 +11,7 @@ from .align_target import AlignTarget
 from .audio_to_video import AudioToVideo
 from .caption_audio import CaptionAudio
 from .caption_image import CaptionImage
+from .compare import Compare
 from .convert_imagebind import ConvertImageBind
 from .describe import DescribeWithImageBind
 from .image_to_audio import ImageToAudio
@@ -34,6 +35,6 @@ class SeeingHearing(ComfyExtension):
         return [
             LoadAudioLDM, LoadAnimateDiff, LoadImageBind, VideoToAudio, ImageToAudio, AudioToVideo, VideoAndAudio,
             AlignSettingsNode, AlignTarget, KeyFrames, MuxAudioIntoVideo,
-            ScoreFit, PlotAlignment, PickBestSound, PickBestVideo,
+            ScoreFit, PlotAlignment, PickBestSound, PickBestVideo, Compare,
             CaptionImage, CaptionAudio, DescribeWithImageBind, ConvertImageBind,
         ]

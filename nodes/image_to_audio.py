@@ -10,6 +10,7 @@ from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, log_notes, pictures_from
 from .managed import SOUND_BYTES, Managed, on_device, sparingly
+from .players import sound_player
 from .progress import TaskProgress
 from .types import CATEGORY, Trace
 
@@ -21,6 +22,7 @@ class ImageToAudio(io.ComfyNode):
             node_id="SeeingHearing_ImageToAudio",
             display_name="Image to Audio",
             category=CATEGORY,
+            has_intermediate_output=True,
             description="Makes sound that fits a picture, or several pictures together.",
             search_aliases=["i2a", "sound from picture", "foley", "sound effect", "sfx", "ambience"],
             inputs=[
@@ -67,4 +69,5 @@ class ImageToAudio(io.ComfyNode):
 
         result = sparingly(work, "duration")
         log_notes("Image to Audio", result.trace)
-        return io.NodeOutput(audio_from(result.sounds), result.trace)
+        audio = audio_from(result.sounds)
+        return io.NodeOutput(audio, result.trace, ui=sound_player(audio))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from typing import Any
 
-import folder_paths
 from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
 from ..seeing_core.mux import FITS, mux
 from .bridge import film_from, sound_from
+from .players import temporary_film
 from .types import CATEGORY
 
 
@@ -46,8 +44,5 @@ class MuxAudioIntoVideo(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Input.Video | Tensor, audio: dict[str, Any], fit: str, fps: float) -> io.NodeOutput:
-        folder = folder_paths.get_temp_directory()
-        os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, f"seeing_hearing_{uuid.uuid4().hex}.mp4")
-        mux(film_from(video, fps), sound_from(audio), path, fit=fit)
-        return io.NodeOutput(InputImpl.VideoFromFile(path))
+        path = mux(film_from(video, fps), sound_from(audio), temporary_film(), fit=fit)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..seeing_core.trace import Trace as TraceValue
 from .measuring import as_image
+from .players import picture
 from .types import CATEGORY, Trace
 
 
@@ -16,6 +17,7 @@ class PlotAlignment(io.ComfyNode):
             node_id="SeeingHearing_PlotAlignment",
             display_name="Plot Alignment",
             category=CATEGORY + "/measure",
+            has_intermediate_output=True,
             description="Draws how the alignment loss and its parts went over the denoise steps. A curve that falls was "
             "pulled closer; one that stays flat was not reached; one that jumps up and down asks for less strength.",
             search_aliases=["loss curve", "trace", "alignment graph", "guidance plot"],
@@ -27,4 +29,5 @@ class PlotAlignment(io.ComfyNode):
     def execute(cls, trace: TraceValue) -> io.NodeOutput:
         from ..seeing_core.metrics.plots import trace_plot
 
-        return io.NodeOutput(as_image(trace_plot(trace)))
+        plot = as_image(trace_plot(trace))
+        return io.NodeOutput(plot, ui=picture(plot))

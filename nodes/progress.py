@@ -14,12 +14,13 @@ class TaskProgress:
 
     def __init__(self, steps: int) -> None:
         self.bar = ProgressBar(steps)
+        self.losses: list[tuple[int, float]] = []
 
     def __call__(self, progress: Progress) -> None:
         management.throw_exception_if_processing_interrupted()
         if progress.evaluation is None:
             self.bar.update_absolute(progress.step + 1, progress.steps)
         elif progress.inner == 0:
-            self.bar.update_absolute(
-                progress.step, progress.steps, ("JPEG", preview(progress.evaluation.previews), WIDTH)
-            )
+            self.losses.append((progress.step, float(progress.evaluation.loss.mean())))
+            picture = preview(progress.evaluation.previews, self.losses, progress.steps)
+            self.bar.update_absolute(progress.step, progress.steps, ("JPEG", picture, WIDTH))

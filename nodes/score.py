@@ -11,6 +11,7 @@ from .bridge import film_from, sound_from
 from .inputs import fps_of_images
 from .managed import Managed
 from .measuring import MotionProgress, as_image, binder_input, flow_size_input, measuring, own_sound, prompt_input
+from .players import picture
 from .types import CATEGORY
 
 UNDEFINED = float("nan")
@@ -23,6 +24,7 @@ class ScoreFit(io.ComfyNode):
             node_id="SeeingHearing_ScoreFit",
             display_name="Score Audio-Visual Fit",
             category=CATEGORY + "/measure",
+            has_intermediate_output=True,
             description="Measures how well a sound fits a video: whether things sound when they move (AV-Align), by how "
             "much the sound is late, and, with a binder, whether sound and picture show the same thing. A value that "
             "cannot be defined, because nothing sounds and nothing moves or no binder is connected, is nan.",
@@ -91,4 +93,5 @@ class ScoreFit(io.ComfyNode):
         lag_ms = None if fit.lag.lag_s is None else 1000 * fit.lag.lag_s
         similarity = None if fit.binder is None else fit.binder.av
         values = (fit.one_to_one.score, fit.paper.score, lag_ms, fit.lag.correlation, similarity)
-        return io.NodeOutput(*(UNDEFINED if value is None else value for value in values), str(fit), plot)
+        return io.NodeOutput(*(UNDEFINED if value is None else value for value in values), str(fit), plot,
+                             ui=picture(plot))

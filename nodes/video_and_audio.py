@@ -9,6 +9,7 @@ from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, images_from, log_notes
 from .managed import PICTURE_BYTES, SOUND_BYTES, Managed, on_device, sparingly
+from .players import film_player
 from .progress import TaskProgress
 from .types import CATEGORY, Trace
 
@@ -20,6 +21,7 @@ class VideoAndAudio(io.ComfyNode):
             node_id="SeeingHearing_VideoAndAudio",
             display_name="Video and Audio Together",
             category=CATEGORY,
+            has_intermediate_output=True,
             description="Makes a film and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, and "
             "ImageBind pulls picture, sound and text towards each other.",
             search_aliases=["joint", "joint-va", "text to video with sound", "t2av", "sounding video"],
@@ -78,4 +80,5 @@ class VideoAndAudio(io.ComfyNode):
 
         result = sparingly(work, "width, height or duration")
         log_notes("Video and Audio Together", result.trace)
-        return io.NodeOutput(images_from(result.films), audio_from(result.sounds), fps, result.trace)
+        player = film_player(result.films, result.sounds)
+        return io.NodeOutput(images_from(result.films), audio_from(result.sounds), fps, result.trace, ui=player)

@@ -10,6 +10,7 @@ from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, film_from, log_notes
 from .managed import SOUND_BYTES, Managed, on_device, sparingly
+from .players import sound_player
 from .progress import TaskProgress
 from .types import CATEGORY, Trace
 
@@ -21,6 +22,7 @@ class VideoToAudio(io.ComfyNode):
             node_id="SeeingHearing_VideoToAudio",
             display_name="Video to Audio",
             category=CATEGORY,
+            has_intermediate_output=True,
             description="Makes sound that fits a video. AudioLDM makes the sound; while it does, ImageBind compares it "
             "with the picture and the prompt, and nudges it towards both. The sound is exactly as long as the video.",
             search_aliases=["v2a", "foley", "sound effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
@@ -76,4 +78,5 @@ class VideoToAudio(io.ComfyNode):
 
         result = sparingly(work, "duration")
         log_notes("Video to Audio", result.trace)
-        return io.NodeOutput(audio_from(result.sounds), result.trace)
+        audio = audio_from(result.sounds)
+        return io.NodeOutput(audio, result.trace, ui=sound_player(audio))

@@ -17,7 +17,8 @@ class Evaluation:
     """How well the predicted x0s fit.
 
     loss: (B,).  gradients: d loss / d x0 of each track, like its x0.  terms: the parts of the loss, (B,) each.
-    previews: what each track decodes to now, detached: (B, n) samples or (B, frames, 3, H, W) pictures.
+    previews: what each track decodes to now (of a long one the first group of clips), detached: (B, n) samples or
+    (B, frames, 3, H, W) pictures.
     prompt_gradients: what the prompts are tuned by, where that is not all of it: a prompt says what, not when.
     """
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .precision import at_least_single
+from .settings import Solver
 from .windows import Window, blend, sparing
 
 
@@ -31,23 +33,27 @@ def guided_noise(
 
 
 def seeded_noise(shape: Sequence[int], seeds: Sequence[int], like: Tensor) -> Tensor:
-    """(len(seeds), *shape) normal noise on `like`'s device, in single precision or better.
+    """(len(seeds), *shape) normal noise; made on the CPU, so that a seed gives the same on every device.
 
-    Made on the CPU, so that a seed gives the same on every device.
+    In single precision even for half models: steps and nudges are too small for less.
     """
     noise = [torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
-    return torch.stack(noise).to(like.device, at_least_single(like.dtype))
+    return at_least_single(torch.stack(noise).to(like))
 
 
-def at_least_single(dtype: torch.dtype) -> torch.dtype:
-    """What latents, prompts and losses are kept in: half precision is for networks alone."""
-    return torch.promote_types(dtype, torch.float32)
+def fresh_scheduler(scheduler: Any, steps: int, solver: Solver) -> Any:
+    """A scheduler of the same noise schedule with its own state: the model's own kind, or DPM-Solver++.
 
+    Its timesteps stay on the CPU, so that reading a step's noise level never waits for a GPU.
+    """
+    if solver == "dpm++":
+        from diffusers import DPMSolverMultistepScheduler
 
-def fresh_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
-    """A scheduler of the same configuration with its own state."""
-    own = type(scheduler).from_config(scheduler.config)
-    own.set_timesteps(steps, device=device)
+        own = DPMSolverMultistepScheduler.from_config(scheduler.config)
+        own.final_alpha_cumprod = torch.tensor(1.0)  # it ends without noise
+    else:
+        own = type(scheduler).from_config(scheduler.config)
+    own.set_timesteps(steps)
     return own
 
 

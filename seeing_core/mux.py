@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .errors import InputError
-from .media import Clip, Waveform, fit_length, resample
+from .media import Film, Waveform, fit_length, resample
 from .video_file import VideoFile
 
 Fit = Literal["fit to picture", "trim to shorter"]
@@ -25,7 +25,7 @@ SOUND_CHUNK = 1024
 CRF = "16"  # visually lossless; used only where the stream cannot be copied
 
 
-def mux(film: VideoFile | Clip, sound: Waveform, path: Path | str, *, fit: Fit = "fit to picture") -> Path:
+def mux(film: Film, sound: Waveform, path: Path | str, *, fit: Fit = "fit to picture") -> Path:
     """Writes `film` with `sound` as its only sound track to an mp4 file; the file appears whole or not at all.
 
     fit: "fit to picture" pads the sound with silence or cuts it to the picture's length; "trim to shorter" cuts
@@ -88,7 +88,7 @@ def _copy_picture(
 
 
 def _encode_picture(
-    film: VideoFile | Clip, length_s: float, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
+    film: Film, length_s: float, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
 ) -> None:
     times = film.times_s
     shown = [index for index, time in enumerate(times.tolist()) if time < length_s - 1e-6]

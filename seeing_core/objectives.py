@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from .aligner import Evaluation
 from .losses import Target, distance, target_terms
-from .views import View
+from .views import ClipDraw, View
 
 Term = tuple[str, float, Tensor]
 
@@ -19,18 +19,20 @@ Term = tuple[str, float, Tensor]
 class FitTargets:
     """One model's output against fixed targets (V2A, I2A: eq. 14; A2V: eq. 15).
 
-    targets: for each group of clips of the view, its targets. The loss is the mean over the groups.
+    targets: for each group of clips of the view, its targets. The loss is the mean over the groups.  draw: which clips of a
+    group are looked at.
     """
 
     view: View
     targets: Sequence[Sequence[Target]]
+    draw: ClipDraw = field(default_factory=ClipDraw)
 
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
-        leaves = _leaves(x0s)
-        with torch.enable_grad():
-            means, preview = self.view(leaves[0])
-            groups = [target_terms(mean, own) for mean, own in zip(means, self.targets, strict=True)]
-            return _evaluation(leaves, groups, (preview,))
+        def judge(leaves: Sequence[Tensor], group: int) -> tuple[list[Term], tuple[Tensor, ...]]:
+            mean, preview = self.view.embed(leaves[0], group, self.draw(self.view.sizes[group]))
+            return target_terms(mean, self.targets[group]), (preview,)
+
+        return _evaluation(x0s, len(self.view.sizes), judge)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class FitEachOther:
     """Sound and picture made together (eq. 16): F(e_v, e_p) + F(e_v, e_a) + F(e_a, e_p).
 
     weights: of the three terms, named "vision-text", "vision-audio", "audio-text". x0s: the picture's, the sound's.
-    extra: further fixed targets for the sound and for the picture.
+    extra: further fixed targets for the sound and for the picture.  draw: which clips of a group are looked at.
     """
 
     picture: View
@@ -46,14 +48,16 @@ class FitEachOther:
     prompt: Tensor
     weights: dict[str, float]
     extra: Sequence[Target] = ()
+    draw: ClipDraw = field(default_factory=ClipDraw)
 
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
-        leaves = _leaves(x0s)
-        with torch.enable_grad():
-            seen, frames = self.picture(leaves[0])
-            heard, samples = self.sound(leaves[1])
-            groups = [self._terms(v, a) for v, a in zip(seen, heard, strict=True)]
-            return _evaluation(leaves, groups, (frames, samples))
+        def judge(leaves: Sequence[Tensor], group: int) -> tuple[list[Term], tuple[Tensor, ...]]:
+            clips = self.draw(self.picture.sizes[group])
+            seen, frames = self.picture.embed(leaves[0], group, clips)
+            heard, samples = self.sound.embed(leaves[1], group, clips)
+            return self._terms(seen, heard), (frames, samples)
+
+        return _evaluation(x0s, len(self.picture.sizes), judge)
 
     def _terms(self, vision: Tensor, audio: Tensor) -> list[Term]:
         pairs = {
@@ -64,17 +68,29 @@ class FitEachOther:
         return triangle + target_terms(vision, self.extra) + target_terms(audio, self.extra)
 
 
-def _leaves(x0s: Sequence[Tensor]) -> list[Tensor]:
-    return [x0.detach().requires_grad_() for x0 in x0s]
+Judge = Callable[[Sequence[Tensor], int], tuple[list[Term], tuple[Tensor, ...]]]
+"""x0s and the number of a group of clips -> the terms of its loss, and what was decoded for it."""
 
 
-def _evaluation(leaves: Sequence[Tensor], groups: Sequence[Sequence[Term]], previews: tuple[Tensor, ...]) -> Evaluation:
-    """The mean loss of the groups and its gradients. Terms of one name in several groups are averaged."""
-    loss = torch.stack([sum(weight * value for _, weight, value in group) for group in groups]).mean(0)  # (B,)
-    # Samples of a batch do not see each other, so the gradient of the sum is each one's own.
-    gradients = torch.autograd.grad(loss.sum(), leaves, materialize_grads=True)
+def _evaluation(x0s: Sequence[Tensor], groups: int, judge: Judge) -> Evaluation:
+    """The mean loss of the groups and its gradients. Terms of one name in several groups are averaged.
+
+    Each group has its backward pass before the next is decoded: nothing is kept, nothing is computed twice.
+    """
+    leaves = [x0.detach().requires_grad_() for x0 in x0s]
+    losses: list[Tensor] = []
     named: dict[str, list[Tensor]] = {}
-    for name, _, value in (term for group in groups for term in group):
-        named.setdefault(name, []).append(value.detach())
-    terms = {name: torch.stack(values).mean(0) for name, values in named.items()}
-    return Evaluation(loss.detach(), gradients, terms, previews)
+    total: Sequence[Tensor] = [torch.zeros_like(x0) for x0 in x0s]
+    for group in range(groups):
+        with torch.enable_grad():
+            terms, decoded = judge(leaves, group)
+            loss = sum(weight * value for _, weight, value in terms) / groups  # (B,)
+            # Samples of a batch do not see each other, so the gradient of the sum is each one's own.
+            gradients = torch.autograd.grad(loss.sum(), leaves, materialize_grads=True)
+        total = [so_far + own for so_far, own in zip(total, gradients, strict=True)]
+        losses.append(loss.detach())
+        for name, _, value in terms:
+            named.setdefault(name, []).append(value.detach())
+        previews = decoded if group == 0 else previews
+    means = {name: torch.stack(values).mean(0) for name, values in named.items()}
+    return Evaluation(torch.stack(losses).sum(0), tuple(total), means, previews)

@@ -1,31 +1,51 @@
-"""Small pictures of what forms: a strip of frames, a waveform above its spectrogram."""
+"""Small pictures of what forms: a strip of frames, a waveform above its spectrogram, the loss so far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .binders.fbank import fbank
 
-WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT = 512, 96, 160
+WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT, CURVE_HEIGHT = 512, 96, 160, 72
 FRAMES = 4
-PAPER, INK = (24, 24, 32), (120, 200, 255)
+PAPER, INK, LOSS, FAINT = (24, 24, 32), (120, 200, 255), (255, 203, 107), (90, 90, 110)
 HEAT = np.array([(10, 8, 32), (90, 20, 110), (200, 60, 90), (250, 150, 60), (255, 245, 190)], dtype=np.float32)
 
 
-def preview(previews: Sequence[Tensor]) -> Image.Image:
-    """The first sample of each track: frames (B, n, 3, H, W) as a strip, samples (B, n) as waveform and spectrogram."""
+def preview(previews: Sequence[Tensor], losses: Sequence[tuple[int, float]], steps: int) -> Image.Image:
+    """The first sample of each track: frames (B, n, 3, H, W) as a strip, samples (B, n) as waveform and spectrogram.
+
+    Below them the loss so far: `losses` are pairs of denoise step and loss, of `steps` steps in all.
+    """
     rows = [frame_strip(first) if (first := track[0]).ndim == 4 else sound_picture(first) for track in previews]
+    rows.append(loss_curve(losses, steps))
     whole = Image.new("RGB", (WIDTH, sum(row.height for row in rows)))
     top = 0
     for row in rows:
         whole.paste(row, (0, top))
         top += row.height
     return whole
+
+
+def loss_curve(losses: Sequence[tuple[int, float]], steps: int) -> Image.Image:
+    """Pairs of denoise step and loss -> a small curve, its last value in words; the width stands for all `steps`."""
+    picture = Image.new("RGB", (WIDTH, CURVE_HEIGHT), PAPER)
+    draw = ImageDraw.Draw(picture)
+    low, high = min(loss for _, loss in losses), max(loss for _, loss in losses)
+    scale = (CURVE_HEIGHT - 34) / max(high - low, 1e-6)
+    points = [((step + 0.5) / steps * WIDTH, 24 + (high - loss) * scale) for step, loss in losses]
+    draw.line([(0, CURVE_HEIGHT - 6), (WIDTH, CURVE_HEIGHT - 6)], fill=FAINT)
+    draw.line(points, fill=LOSS, width=2)
+    x, y = points[-1]
+    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=LOSS)
+    step, loss = losses[-1]
+    draw.text((6, 4), f"step {step + 1} of {steps}   distance to the target {loss:.3f}", fill=LOSS, font_size=13)
+    return picture
 
 
 def frame_strip(frames: Tensor) -> Image.Image:

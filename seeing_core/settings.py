@@ -11,6 +11,8 @@ from .media import check_number
 
 Mode = Literal["paper", "gradient", "x0", "unet"]
 MODES: tuple[str, ...] = get_args(Mode)
+Solver = Literal["ddim", "dpm++"]
+SOLVERS: tuple[str, ...] = get_args(Solver)
 # λ₁ at strength 1. "paper": published (§4.1 of the paper). The others: found on the pocket world.
 RATES: dict[str, dict[str, float]] = {
     "sound": {"paper": 0.1, "gradient": 30.0, "x0": 0.15, "unet": 0.2},
@@ -34,6 +36,13 @@ class AlignSettings:
         guides from the first step on, of 1 never.
     inner_steps: gradient steps per denoise step.
     vision_weight, audio_weight, text_weight: weights of the loss terms (eqs. 14-16).
+    every: of the steps that would be guided every k-th is, beginning with the first.
+    clips: how many of the binder's one-second clips each inner step looks at (`ClipDraw`); 0 is all.
+    slice_frames: frames that are decoded at once for the loss. Fewer need less memory; when one slice takes them all, nothing
+        is decoded twice.
+    cfg_end_fraction: the part of the steps after which the prompt is followed without classifier-free guidance, which halves
+        the UNet's work.
+    solver: "ddim" as published; "dpm++" is DPM-Solver++ of second order (Lu et al., 2022), which needs fewer steps.
     """
 
     mode: Mode = "paper"
@@ -45,6 +54,11 @@ class AlignSettings:
     vision_weight: float = 1.0
     audio_weight: float = 1.0
     text_weight: float = 1.0
+    every: int = 1
+    clips: int = 0
+    slice_frames: int = 2
+    cfg_end_fraction: float = 1.0
+    solver: Solver = "ddim"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -57,6 +71,12 @@ class AlignSettings:
         check_number("vision weight", self.vision_weight, 0, 100)
         check_number("audio weight", self.audio_weight, 0, 100)
         check_number("text weight", self.text_weight, 0, 100)
+        check_number("guided steps", self.every, 1, 1000)
+        check_number("clips", self.clips, 0, 1000)
+        check_number("frames per slice", self.slice_frames, 1, 1000)
+        check_number("end of guidance by prompt", self.cfg_end_fraction, 0, 1)
+        if self.solver not in SOLVERS:
+            raise InputError("solver", f"'{self.solver}'", "one of " + ", ".join(SOLVERS))
 
     def rate(self, medium: str) -> float:
         """λ₁ for a model that makes this medium, "sound" or "picture"."""
@@ -77,8 +97,8 @@ class AlignSettings:
 
     def guides(self, step: int, steps: int) -> bool:
         """Whether denoise step `step` of `steps` is guided."""
-        started = self.start_fraction == 0 or step > int(steps * self.start_fraction)
-        return self.aligns and started and step < math.ceil(steps * self.end_fraction)
+        first = 0 if self.start_fraction == 0 else int(steps * self.start_fraction) + 1
+        return self.aligns and first <= step < math.ceil(steps * self.end_fraction) and (step - first) % self.every == 0
 
     def weighted(self, *, vision: float = 1.0, text: float = 1.0) -> AlignSettings:
         """The same with the weights of these loss terms multiplied."""

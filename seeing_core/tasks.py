@@ -23,7 +23,7 @@ from .text import PromptCut
 from .trace import Trace, TracePoint
 from .track import Denoiser
 from .video.animatediff import AnimateDiff, VideoTask
-from .views import PictureView, SoundView
+from .views import ClipDraw, PictureView, SoundView
 
 Listener = Callable[[Progress], None]
 SILENCE = 1e-4  # peak below which a sound has nothing to align to
@@ -110,7 +110,7 @@ def audio_to_video(
         task = VideoTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, fps=fps, width=width,
                                      height=height, guidance_scale=guidance_scale)
         groups = span_groups(binder, task.duration_s)
-        view = PictureView.of(task, binder, groups)
+        view = PictureView.of(task, binder, groups, slice_frames=settings.slice_frames)
         fixed = _fixed_targets(binder, prompt, run)
         targets = [list(fixed) for _ in groups]
         if settings.aligns and settings.audio_weight:
@@ -121,7 +121,8 @@ def audio_to_video(
                 inside = [_shifted_into(span, sound.duration_s) for span in group]
                 heard = binder.embed_sound(samples[None], inside)[0].mean(0).detach()
                 own.append(Target("audio", heard, settings.audio_weight))
-    (z,), trace = _guided([task], FitTargets(view, targets), run, any(targets), notes)
+    objective = FitTargets(view, targets, ClipDraw(settings.clips))
+    (z,), trace = _guided([task], objective, run, any(targets), notes)
     return Result(trace, films=tuple(Clip(_finite(frames), fps) for frames in task.decode(z)))
 
 
@@ -141,12 +142,13 @@ def video_and_audio(
         sound = AudioTask.from_prompt(audio_model, prompt, negative_prompt, duration_s=film.duration_s,
                                       guidance_scale=audio_guidance_scale)
         hearing = SoundView.of(sound, binder)
-        seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces])
+        seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces],
+                                slice_frames=settings.slice_frames)
         text = settings.text_weight if prompt.strip() else 0.0
         weights = {"vision-text": text * settings.vision_weight, "audio-text": text * settings.audio_weight,
                    "vision-audio": settings.vision_weight * settings.audio_weight}
         extra = embed_extra(binder, run.extra) if settings.aligns else []
-        objective = FitEachOther(seeing, hearing, binder.embed_text([prompt])[0], weights, extra)
+        objective = FitEachOther(seeing, hearing, binder.embed_text([prompt])[0], weights, extra, ClipDraw(settings.clips))
     (z_v, z_a), trace = _guided([film, sound], objective, run, any(weights.values()) or bool(extra), notes)
     films = tuple(Clip(_finite(frames), fps) for frames in film.decode(z_v))
     return Result(trace, _sounds(sound, z_a), films)
@@ -174,7 +176,8 @@ def _make_sound(
         if run.settings.aligns and run.settings.vision_weight:
             for own, seen in zip(targets, vision(view), strict=True):
                 own.insert(0, Target("vision", seen, run.settings.vision_weight))
-    (z,), trace = _guided([task], FitTargets(view, targets), run, any(targets), notes)
+    objective = FitTargets(view, targets, ClipDraw(run.settings.clips))
+    (z,), trace = _guided([task], objective, run, any(targets), notes)
     return Result(trace, _sounds(task, z))
 
 

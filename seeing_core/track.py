@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from .settings import AlignSettings
+from .settings import AlignSettings, Solver
 
 
 class Denoiser(Protocol):
@@ -23,11 +25,11 @@ class Denoiser(Protocol):
     def initial_prompt(self, batch: int) -> Tensor:
         """(B, ...) prompt embeddings: the y that guided prompt tuning changes."""
 
-    def new_scheduler(self, steps: int) -> Any:
+    def new_scheduler(self, steps: int, solver: Solver) -> Any:
         """A diffusers scheduler of this model, its timesteps set."""
 
-    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
-        """eps like z, with classifier-free guidance; differentiable in z and in the prompt."""
+    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor, *, cfg: bool) -> Tensor:
+        """eps like z, with classifier-free guidance if `cfg`; differentiable in z and in the prompt."""
 
 
 class Track:
@@ -39,7 +41,8 @@ class Track:
 
     def __init__(self, model: Denoiser, seeds: Sequence[int], steps: int, settings: AlignSettings) -> None:
         self.model, self.settings = model, settings
-        self.scheduler = model.new_scheduler(steps)
+        self.scheduler = self.next_scheduler = model.new_scheduler(steps, settings.solver)
+        self.cfg_steps = math.ceil(steps * settings.cfg_end_fraction)
         self.z = model.initial_noise(seeds) * self.scheduler.init_noise_sigma
         self.prompt = model.initial_prompt(len(seeds))
         self.rate = settings.rate(model.medium)
@@ -47,26 +50,32 @@ class Track:
 
     def denoise(self, step: int, *, gradients: bool) -> None:
         """One step of the scheduler: noisier -> z. `gradients` keeps the UNet's graph for the aligner."""
-        self.noisier, self.t = self.z, self.scheduler.timesteps[step]
+        self.scheduler, self.noisier = self.next_scheduler, self.z
+        self.t, self.cfg = self.scheduler.timesteps[step], step < self.cfg_steps
         self.level, self.next_level = signal_levels(self.scheduler, step)
         self._predict(gradients)
-        self.z = self.scheduler.step(self.eps.detach(), self.t, self.noisier.detach()).prev_sample
+        self.z = self._stepped()
         # The released code makes its optimiser afresh at every denoise step, so its update is close to a sign.
         self.moments = torch.optim.Adam([self.z], lr=self.rate) if self.settings.mode == "paper" else None
 
     def denoise_again(self) -> None:
         """The same step anew, from the prompt as it is now; what the aligner did to z stays."""
-        before = self.scheduler.step(self.eps.detach(), self.t, self.noisier.detach()).prev_sample
+        before = self._stepped()
         self._predict(gradients=True)
         # In place: the optimiser of this step holds this very tensor.
-        self.z += self.scheduler.step(self.eps.detach(), self.t, self.noisier.detach()).prev_sample - before
+        self.z += self._stepped() - before
+
+    def _stepped(self) -> Tensor:
+        """The latent after the step. It is taken by a copy of the scheduler, so that one with a memory can take it again."""
+        self.next_scheduler = copy.deepcopy(self.scheduler)
+        return self.next_scheduler.step(self.eps.detach(), self.t, self.noisier.detach()).prev_sample
 
     def _predict(self, gradients: bool) -> None:
         with torch.set_grad_enabled(gradients):
             self.noisier = self.noisier.detach().requires_grad_(gradients and self.settings.mode == "unet" and self.rate > 0)
             self.prompt = self.prompt.detach().requires_grad_(gradients and self.prompt_rate > 0)
             scaled = self.scheduler.scale_model_input(self.noisier, self.t)
-            self.eps = self.model.predict_noise(scaled, self.t, self.prompt)
+            self.eps = self.model.predict_noise(scaled, self.t, self.prompt, cfg=self.cfg)
 
     def predict_x0(self) -> Tensor:
         """Eq. 11: x0 = (z - √(1-ā)·eps) / √ā, with the graph that eps carries.

@@ -1,11 +1,12 @@
 """What the binder sees or hears of a predicted x0: decoded, cut into its clips, embedded; differentiable.
 
-A view works piece by piece (windows of a long sound, slices of frames). When there are several, each is checkpointed, so
-that the memory of the backward pass is that of one piece, however long the whole is.
+Clips come in groups (a window of a long sound, 10 s of a long film), each judged by its own mean. Groups are embedded one at
+a time, so that memory is that of one group, however long the whole is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,11 +19,18 @@ from .binders import Binder, Span
 from .video.animatediff import VideoTask
 from .windows import slice_size, sparing
 
+MARGIN = 8  # latent frames (0.32 s) decoded on both sides of clips that are decoded alone
+
 
 class View(Protocol):
-    """(B, ...) x0 -> the mean embedding of each group of clips, (B, D) each, and what was decoded, detached."""
+    """An x0 as a binder takes it in."""
 
-    def __call__(self, x0: Tensor) -> tuple[list[Tensor], Tensor]: ...
+    @property
+    def sizes(self) -> Sequence[int]:
+        """How many clips each group has."""
+
+    def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(B, ...) x0 -> the mean embedding (B, D) of these clips of the group, and what was decoded for it, detached."""
 
 
 @dataclass(frozen=True)
@@ -58,32 +66,39 @@ class SoundView:
         start = piece.start * self.task.model.samples_per_latent / self.task.model.rate_hz
         return [(start + a, start + b) for a, b in piece.spans]
 
-    def __call__(self, x0: Tensor) -> tuple[list[Tensor], Tensor]:
-        heard: list[Tensor] = []
+    @property
+    def sizes(self) -> list[int]:
+        return [len(piece.spans) for piece in self.pieces]
 
-        def embed(latents: Tensor, piece: SoundPiece) -> Tensor:
-            samples = self.task.model.decode(latents)[:, : piece.length]
-            if len(heard) == 0:
-                heard.append(samples.detach())
-            return self.binder.embed_sound(samples, piece.spans).mean(1)
-
-        means = [sparing(embed, x0[:, :, piece.start : piece.stop], piece, several=len(self.pieces) > 1)
-                 for piece in self.pieces]
-        return means, heard[0]
+    def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """All clips are cut from one decoded window. Of fewer, each run is decoded alone, with a margin: nearly the same."""
+        piece, model = self.pieces[group], self.task.model
+        z = x0[:, :, piece.start : piece.stop]
+        per_s = model.rate_hz / model.samples_per_latent
+        heard, embeddings = [], []
+        for run in runs(clips):
+            first = max(0, math.floor(piece.spans[run[0]][0] * per_s) - MARGIN)
+            last = math.ceil(piece.spans[run[-1]][1] * per_s) + MARGIN
+            if len(run) == len(piece.spans):
+                first, last = 0, z.shape[2]
+            samples = model.decode(z[:, :, first:last])[:, : piece.length - first * model.samples_per_latent]
+            spans = [(start - first / per_s, stop - first / per_s) for start, stop in (piece.spans[i] for i in run)]
+            embeddings.append(self.binder.embed_sound(samples, spans))
+            heard.append(samples.detach())
+        return torch.cat(embeddings, 1).mean(1), torch.cat(heard, 1)
 
 
 @dataclass(frozen=True)
 class PictureView:
     """The film of a VideoTask. Only the frames that the binder looks at are decoded: exact, the VAE is per frame.
 
-    wanted: their indices, rising.  places: for each group of clips, where in `wanted` each clip's frames are, (S, k).
-    slice_frames: how many are decoded at once.
+    groups: of each group, the frames of its clips, (S, k) indices.  slice_frames: how many are decoded at once; when that
+    takes several slices, each is decoded a second time for the backward pass.
     """
 
     task: VideoTask
     binder: Binder
-    wanted: tuple[int, ...]
-    places: tuple[Tensor, ...]
+    groups: tuple[Tensor, ...]
     slice_frames: int = 2
 
     @classmethod
@@ -91,10 +106,16 @@ class PictureView:
         cls, task: VideoTask, binder: Binder, groups: Sequence[Sequence[Span]], *, slice_frames: int = 2
     ) -> PictureView:
         """groups: the clips of each group, in seconds from the film's start."""
-        wanted, places = binder.frames_of(task.times_s, [span for group in groups for span in group])
-        return cls(task, binder, tuple(wanted), places.split([len(group) for group in groups]), slice_frames)
+        looks = [binder.frames_of(task.times_s, spans) for spans in groups]
+        return cls(task, binder, tuple(torch.tensor(wanted)[places] for wanted, places in looks), slice_frames)
 
-    def __call__(self, x0: Tensor) -> tuple[list[Tensor], Tensor]:
+    @property
+    def sizes(self) -> list[int]:
+        return [len(clips) for clips in self.groups]
+
+    def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
+        wanted, places = self.groups[group][list(clips)].unique(return_inverse=True)
+        slices = x0[:, :, wanted.tolist()].split(slice_size(self.slice_frames), dim=2)
         seen: list[Tensor] = []
 
         def squares(latents: Tensor) -> Tensor:
@@ -103,8 +124,35 @@ class PictureView:
                 seen.append(frames.detach())
             return self.binder.squares(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
-        slices = x0[:, :, list(self.wanted)].split(slice_size(self.slice_frames), dim=2)
         whole = torch.cat([sparing(squares, part, several=len(slices) > 1) for part in slices], 1)
-        means = [sparing(self.binder.embed_squares, whole, places, several=len(self.places) > 1).mean(1)
-                 for places in self.places]
-        return means, torch.cat(seen, 1)
+        return self.binder.embed_squares(whole, places).mean(1), torch.cat(seen, 1)
+
+
+class ClipDraw:
+    """Which of a group's clips an inner step looks at: `count` in a row, the last followed by the first; 0 is all of them.
+
+    The first is drawn anew each time, all being equally likely, so that the mean embedding is right on average. Draws are
+    the same in every run.
+    """
+
+    def __init__(self, count: int = 0) -> None:
+        self.count = count
+        self._random = torch.Generator().manual_seed(0)
+
+    def __call__(self, size: int) -> list[int]:
+        """Indices of the clips of a group of `size`, rising."""
+        if self.count == 0 or self.count >= size:
+            return list(range(size))
+        first = int(torch.randint(size, (), generator=self._random))
+        return sorted((first + i) % size for i in range(self.count))
+
+
+def runs(indices: Sequence[int]) -> list[list[int]]:
+    """Rising indices in groups of neighbours: 0 1 5 6 7 -> [0 1] [5 6 7]."""
+    groups: list[list[int]] = []
+    for index in indices:
+        if groups and index == groups[-1][-1] + 1:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ..denoising import at_least_single, fresh_scheduler, guided_noise, in_windows, seeded_noise
+from ..denoising import fresh_scheduler, guided_noise, in_windows, seeded_noise
 from ..media import check_duration, fit_length
+from ..precision import at_least_single
+from ..settings import Solver
 from ..text import tokens
 from ..windows import Window, blend, split
 
@@ -49,15 +52,16 @@ class AudioLDM(nn.Module):
         """(len(prompts), D) CLAP text embeddings of length 1. Warns when a prompt is longer than CLAP reads."""
         batch = tokens(self.tokenizer, prompts, "AudioLDM").to(self.placed_on)
         output = self.text_encoder(batch.input_ids, attention_mask=batch.attention_mask)
-        return normalize(output.text_embeds.to(at_least_single(output.text_embeds.dtype)), dim=-1)
+        return normalize(at_least_single(output.text_embeds), dim=-1)
 
     def decode_mel(self, z: Tensor) -> Tensor:
         """z (B, C, L, F) -> log-mel (B, 4 L, 64) at 100 frames a second; differentiable."""
-        return self.vae.decode(z / self.vae.config.scaling_factor).sample.squeeze(1)
+        scaled = (z / self.vae.config.scaling_factor).to(self.vae.dtype)
+        return at_least_single(self.vae.decode(scaled).sample.squeeze(1))
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, L, F) -> waveform (B, L * samples_per_latent) at `rate_hz`; differentiable."""
-        waveform = self.vocoder(self.decode_mel(z))
+        waveform = at_least_single(self.vocoder(self.decode_mel(z).to(self.vocoder.dtype)))
         return fit_length(waveform.view(len(z), -1), z.shape[2] * self.samples_per_latent)
 
 
@@ -107,19 +111,21 @@ class AudioTask:
     def initial_prompt(self, batch: int) -> Tensor:
         return self.positive.expand(batch, -1)
 
-    def new_scheduler(self, steps: int) -> Any:
-        return fresh_scheduler(self.model.scheduler, steps, self.model.placed_on)
+    def new_scheduler(self, steps: int, solver: Solver = "ddim") -> Any:
+        return fresh_scheduler(self.model.scheduler, steps, solver)
 
-    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor, *, cfg: bool = True) -> Tensor:
         """z (B, C, L, F), prompt (B, D) -> eps; a long latent window by window, cross-faded (MultiDiffusion, 2023)."""
-        return in_windows(self._predict, self.windows, z, t, prompt)
+        return in_windows(partial(self._predict, scale=self.guidance_scale if cfg else 1), self.windows, z, t, prompt)
 
-    def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+    def _predict(self, z: Tensor, t: Tensor, prompt: Tensor, *, scale: float) -> Tensor:
+        model = self.model.unet
+
         def unet(latents: Tensor, labels: Tensor) -> Tensor:
-            half, own = self.model.unet.dtype, latents.dtype
-            return self.model.unet(latents.to(half), t, encoder_hidden_states=None, class_labels=labels.to(half)).sample.to(own)
+            eps = model(latents.to(model.dtype), t, encoder_hidden_states=None, class_labels=labels.to(model.dtype))
+            return at_least_single(eps.sample)
 
-        return guided_noise(unet, z, prompt, self.negative, self.guidance_scale)
+        return guided_noise(unet, z, prompt, self.negative, scale)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..denoising import at_least_single
 from ..media import Film
+from ..precision import at_least_single
 from ..text import cut_warning
 from . import Span
 from .imagebind_inputs import RATE_HZ, audio_input, clip_spans, clips_of, frames_of, to_square, vision_input
@@ -47,7 +47,7 @@ class ImageBind(nn.Module):
     @property
     def precision(self) -> torch.dtype:
         """Of what it is given and gives: single, where the weights are in half."""
-        return at_least_single(next(self.towers.parameters()).dtype)
+        return torch.promote_types(next(self.towers.parameters()).dtype, torch.float32)
 
     def tower(self, modality: str) -> nn.ModuleList:
         """All that belongs to one modality, to be moved as a whole."""
@@ -81,6 +81,7 @@ class ImageBind(nn.Module):
 
     def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
         """samples (B, n) at 16 kHz -> (B, len(spans), D), all clips of all samples in one batch; differentiable."""
+        # Half precision is too little for the powers in a spectrum.
         mels = audio_input(samples.to(self.precision), spans)  # (B, S, 1, 128, 204)
         embeddings = self._forward("audio", mels.flatten(0, 1))
         return embeddings.unflatten(0, mels.shape[:2])
@@ -91,7 +92,7 @@ class ImageBind(nn.Module):
         with self.visit(modality):
             weights = next(self.towers.modality_trunks[modality].parameters())
             inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else None)
-            return self.towers({modality: inputs})[modality].to(self.precision)
+            return at_least_single(self.towers({modality: inputs})[modality])
 
     def _remember(self, modality: str, inputs: Tensor) -> Tensor:
         key = modality + hashlib.sha256(inputs.cpu().contiguous().numpy().tobytes()).hexdigest()

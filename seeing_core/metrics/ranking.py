@@ -88,6 +88,12 @@ def rank(fits: Sequence[AVFit], measure: str = DEFAULT) -> Ranking:
     return Ranking(measure, tuple(fits), tuple(order))
 
 
+def in_a_line(fit: AVFit) -> str:
+    """The measures that are defined, each after its name."""
+    cells = [f"{name} {value:.{digits}f}" for name, (score, digits) in COLUMNS.items() if (value := score(fit)) is not None]
+    return "   ".join(cells) or "undefined: nothing sounds and nothing moves"
+
+
 def _low(score: float | None) -> float:
     return float("inf") if score is None else -score
 

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..denoising import at_least_single, fresh_scheduler, guided_noise, in_windows, seeded_noise
+from ..denoising import fresh_scheduler, guided_noise, in_windows, seeded_noise
 from ..media import check_number
+from ..precision import at_least_single
+from ..settings import Solver
 from ..text import tokens
 from ..windows import Window, slice_size, sparing, split
 
@@ -44,14 +46,13 @@ class AnimateDiff(nn.Module):
     def embed_prompt(self, prompts: Sequence[str]) -> Tensor:
         """(len(prompts), 77, D) CLIP text states. Warns when a prompt is longer than CLIP reads."""
         batch = tokens(self.tokenizer, prompts, "AnimateDiff").to(self.placed_on)
-        states = self.text_encoder(batch.input_ids).last_hidden_state
-        return states.to(at_least_single(states.dtype))
+        return at_least_single(self.text_encoder(batch.input_ids).last_hidden_state)
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""
         frames = z.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # (B F, C, h, w)
-        pictures = self.vae.decode(frames.to(self.vae.dtype)).sample.to(z.dtype)
-        return (pictures / 2 + 0.5).unflatten(0, (len(z), -1))
+        decoded = at_least_single(self.vae.decode(frames.to(self.vae.dtype)).sample)
+        return (decoded / 2 + 0.5).unflatten(0, (len(z), -1))
 
 
 def _checkpoint_parts(unet: nn.Module) -> None:
@@ -119,21 +120,22 @@ class VideoTask:
     def initial_prompt(self, batch: int) -> Tensor:
         return self.positive.expand(batch, -1, -1)
 
-    def new_scheduler(self, steps: int) -> Any:
-        return fresh_scheduler(self.model.scheduler, steps, self.model.placed_on)
+    def new_scheduler(self, steps: int, solver: Solver = "ddim") -> Any:
+        return fresh_scheduler(self.model.scheduler, steps, solver)
 
-    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor, *, cfg: bool = True) -> Tensor:
         """z (B, C, F, h, w), prompt (B, 77, D) -> eps; a long film window by window, cross-faded."""
-        return in_windows(self._predict, self.windows, z, t, prompt)
+        return in_windows(partial(self._predict, scale=self.guidance_scale if cfg else 1), self.windows, z, t, prompt)
 
-    def _predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+    def _predict(self, z: Tensor, t: Tensor, prompt: Tensor, *, scale: float) -> Tensor:
+        model = self.model.unet
+
         def unet(latents: Tensor, states: Tensor) -> Tensor:
-            half, own = self.model.unet.dtype, latents.dtype
             # The spatial blocks see frames as a batch: each needs its own copy of the text.
-            states = states.to(half).repeat_interleave(latents.shape[2], 0)
-            return self.model.unet(latents.to(half), t, states).sample.to(own)
+            states = states.repeat_interleave(latents.shape[2], 0).to(model.dtype)
+            return at_least_single(model(latents.to(model.dtype), t, states).sample)
 
-        return guided_noise(unet, z, prompt, self.negative, self.guidance_scale)
+        return guided_noise(unet, z, prompt, self.negative, scale)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ from seeing_core.settings import SOUND_PRESETS, AlignSettings
 from seeing_core.targets import Stills, embed_media
 from seeing_core.tasks import span_groups
 from seeing_core.video.animatediff import VideoTask
-from seeing_core.views import PictureView, SoundView
+from seeing_core.views import ClipDraw, PictureView, SoundView
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 
 DURATION_S, FPS, RATE_HZ = 2.0, 8.0, 16000
@@ -146,7 +146,7 @@ def to_audio(
             else binder.embed_film(Clip(clip.frames, clip.fps), spans).mean(0) for clip in clips]
     targets = [Target("vision", torch.stack(seen), settings.vision_weight),
                Target("text", binder.embed_text(prompts), settings.text_weight)]
-    return [task], FitTargets(SoundView.of(task, binder), [targets])
+    return [task], FitTargets(SoundView.of(task, binder), [targets], ClipDraw(settings.clips))
 
 
 def to_video(
@@ -158,7 +158,7 @@ def to_video(
     heard = binder.embed_sound(torch.stack([clip.samples for clip in clips]), spans).mean(1).detach()
     targets = [Target("audio", heard, settings.audio_weight),
                Target("text", binder.embed_text(prompts), settings.text_weight)]
-    return [task], FitTargets(PictureView.of(task, binder, [spans]), [targets])
+    return [task], FitTargets(PictureView.of(task, binder, [spans]), [targets], ClipDraw(settings.clips))
 
 
 def to_both(
@@ -169,7 +169,8 @@ def to_both(
     hearing = SoundView.of(sound, binder)
     seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces])
     weights = {"vision-text": settings.text_weight, "audio-text": settings.text_weight, "vision-audio": 1.0}
-    return [film, sound], FitEachOther(seeing, hearing, binder.embed_text(prompts), weights)
+    return [film, sound], FitEachOther(seeing, hearing, binder.embed_text(prompts), weights,
+                                       draw=ClipDraw(settings.clips))
 
 
 PREPARE = {"v2a": to_audio, "i2a": partial(to_audio, still=True), "a2v": to_video, "joint": to_both}

@@ -1,0 +1,11 @@
+"""Half-precision models between single-precision latents, sounds and embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """x in single precision if it has less (float16, bfloat16), else as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

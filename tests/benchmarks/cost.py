@@ -1,0 +1,172 @@
+"""What a run costs: FLOPs and peak memory of a guided step, part by part, beside what it cannot do without.
+
+    python -m tests.benchmarks.cost                           real sizes, on the meta device: nothing large is allocated
+    python -m tests.benchmarks.cost --size stand-in --time 5  small models, timed (processor time of one thread, medians)
+    python -m tests.benchmarks.cost --released                against the paper's released loop, video to audio, 10 s
+    python -m tests.benchmarks.cost --released --size huge-binder --time 3   the same in time: imagebind_huge with random
+                                                              weights, 6 GB of memory; AudioLDM small
+
+Sounds of 10 s; films of 16 frames of 512 x 512 at real size. "floor": each module's own passes, called plainly, nothing
+else. "memory": the most that is alive at once during the step, activations and latents; weights come on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seeing_core.aligner import Progress, sample
+from seeing_core.losses import Target
+from seeing_core.objectives import FitTargets
+from seeing_core.settings import AlignSettings
+from tests.benchmarks import sizes
+from tests.benchmarks.counting import Cost, count
+from tests.benchmarks.released import ReleasedLoop
+from tests.benchmarks.scenes import STEPS, WAYS, Scene, floor, scene
+
+PARTS = ("UNet", "VAE", "vocoder", "binder", "rest")
+SIZES: dict[str, Callable[[], sizes.Models]] = {
+    "real": sizes.real, "real-half": lambda: sizes.real(torch.float16), "stand-in": sizes.stand_in, "pocket": sizes.pocket,
+    "huge-binder": sizes.huge_binder,
+}
+PAPER = AlignSettings("paper")
+
+
+def steps_table(models: sizes.Models, tasks: Sequence[str], repeats: int) -> list[dict[str, Any]]:
+    """One row per task and way."""
+    side = min(512, models.video.native_side)
+    rows = []
+    for task in tasks:
+        for way, settings in WAYS[task].items():
+            one = scene(task, models, settings, side=side)
+            rows.append({"task": task, "way": way} | measured(one, settings, STEPS[task], repeats))
+    return rows
+
+
+def measured(one: Scene, settings: AlignSettings, steps: int, repeats: int) -> dict[str, Any]:
+    ours = one.cost(settings)
+    least = count(lambda: call_all(floor(one, settings)), one.parts)
+    row = numbers(ours) | {"floor": least.total, "ratio": ours.total / least.total, "run": one.run_flops(settings, steps)}
+    if repeats:
+        seconds = timed([lambda: one.step(settings), lambda: call_all(floor(one, settings))], repeats)
+        row |= {"seconds": seconds[0], "floor_seconds": seconds[1], "time_ratio": seconds[0] / seconds[1]}
+    return row
+
+
+def numbers(cost: Cost) -> dict[str, Any]:
+    return {"flops": dict(cost.flops), "total": cost.total, "peak_bytes": cost.peak}
+
+
+def call_all(calls: Sequence[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
+
+
+def timed(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Seconds of processor time each: medians of repeats that take turns, after one that does not count."""
+    taken: list[list[float]] = [[] for _ in works]
+    for repeat in range(repeats + 1):
+        for work, own in zip(works, taken, strict=True):
+            started = time.process_time()
+            work()
+            if repeat:
+                own.append(time.process_time() - started)
+    return [statistics.median(own) for own in taken]
+
+
+def against_released(models: sizes.Models, repeats: int, *, duration_s: float = 10.0) -> dict[str, Any]:
+    """Both loops on the same weights and targets, one guided step each; the losses only where numbers are computed."""
+    ours, theirs = same_work(models, duration_s=duration_s)
+    parts = scene("v2a", models, PAPER).parts
+    costs = [count(ours, parts), count(theirs, parts)]
+    row = {"ours": numbers(costs[0]), "released": numbers(costs[1]), "fewer": costs[1].total / costs[0].total}
+    if repeats:
+        seconds = timed([ours, theirs], repeats)
+        row |= {"seconds": seconds[0], "released_seconds": seconds[1], "faster": seconds[1] / seconds[0],
+                "losses": [float(ours()[0]), float(theirs()[0])]}
+    return row
+
+
+def same_work(
+    models: sizes.Models, *, duration_s: float, steps: int = 1
+) -> tuple[Callable[[], list[torch.Tensor]], Callable[[], list[torch.Tensor]]]:
+    """Our loop and the released one on the same film, words, noise and weights: each gives the losses of its guided steps."""
+    weights = next(models.binder.parameters())
+    film = torch.rand(round(duration_s), 3, 2, 224, 224, generator=torch.Generator().manual_seed(1)).to(weights)
+    words = torch.randint(1, 49000, (1, 77), generator=torch.Generator().manual_seed(1)).to(weights.device)
+    start = -1.0 if steps == 1 else 0.2
+    one = scene("v2a", models, PAPER, duration_s=duration_s)
+    [task] = one.tasks
+    with torch.no_grad():
+        seen, read = (models.binder.towers({kind: given})[kind][0] for kind, given in (("vision", film[None]), ("text", words)))
+    objective = FitTargets(one.heard, [[Target("vision", seen), Target("text", read)]])
+    released = ReleasedLoop(task, models.binder, film, words)
+    settings = AlignSettings("paper", start_fraction=max(start, 0.0))
+
+    def ours() -> list[torch.Tensor]:
+        losses: list[torch.Tensor] = []
+
+        def report(progress: Progress) -> None:
+            if progress.evaluation:
+                losses.append(progress.evaluation.loss)
+
+        sample([task], objective, settings, seeds=[0], steps=steps, report=report)
+        return losses
+
+    return ours, lambda: released.run(seed=0, steps=steps, start_fraction=start)[1]
+
+
+def print_steps(rows: Sequence[dict[str, Any]]) -> None:
+    unit = 1e12 if rows[0]["total"] > 1e11 else 1e9
+    name = "TFLOP" if unit == 1e12 else "GFLOP"
+    timed_too = "seconds" in rows[0]
+    print(f"| task | way | {' | '.join(PARTS)} | step, {name} | floor | ratio | run, {name} | memory, GiB |"
+          + (" seconds | floor | ratio |" if timed_too else ""))
+    print("|" + "---|" * (12 + 3 * timed_too))
+    for row in rows:
+        parts = " | ".join(f"{row['flops'].get(part, 0) / unit:.3g}" for part in PARTS)
+        line = (f"| {row['task']} | {row['way']} | {parts} | {row['total'] / unit:.3g} | {row['floor'] / unit:.3g} | "
+                f"{row['ratio']:.2f} | {row['run'] / unit:.3g} | {row['peak_bytes'] / 2**30:.2f} |")
+        if timed_too:
+            line += f" {row['seconds']:.2f} | {row['floor_seconds']:.2f} | {row['time_ratio']:.2f} |"
+        print(line)
+
+
+def print_released(row: dict[str, Any]) -> None:
+    print(f"| one guided step, 10 s of film | {' | '.join(PARTS)} | total, TFLOP | memory, GiB | seconds |\n|" + "---|" * 9)
+    for name, seconds in (("ours", "seconds"), ("released", "released_seconds")):
+        parts = " | ".join(f"{row[name]['flops'].get(part, 0) / 1e12:.3g}" for part in PARTS)
+        took = f"{row[seconds]:.1f}" if seconds in row else ""
+        print(f"| {name} | {parts} | {row[name]['total'] / 1e12:.3g} | {row[name]['peak_bytes'] / 2**30:.2f} | {took} |")
+    print(f"{row['fewer']:.2f} times fewer FLOPs" + (f", {row['faster']:.2f} times faster" if "faster" in row else ""))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--size", choices=SIZES, default="real")
+    options.add_argument("--task", nargs="+", choices=STEPS, default=["v2a", "a2v", "joint"])
+    options.add_argument("--released", action="store_true", help="against the paper's released loop")
+    options.add_argument("--time", type=int, default=0, metavar="N", help="repeats; only for models with weights")
+    options.add_argument("--out", type=Path, help="a JSON file with every number")
+    chosen = options.parse_args()
+    torch.set_num_threads(1)
+    models = SIZES[chosen.size]()
+    if chosen.released:
+        found: Any = against_released(models, chosen.time)
+        print_released(found)
+    else:
+        found = steps_table(models, chosen.task, chosen.time)
+        print_steps(found)
+    if chosen.out:
+        chosen.out.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What each lever on speed costs in quality: the pocket models, judged as on the scoreboard, on the same clips.
+
+    python -m tests.benchmarks.levers                 video to audio, 32 clips
+    python -m tests.benchmarks.levers --task a2v --clips 16
+
+"work": FLOPs of the whole run, against the first row. "seconds": per clip, of processor time on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seeing_core.aligner import sample
+from seeing_core.metrics.interval import mean_interval
+from seeing_core.pocket.judges import frechet_distance
+from seeing_core.pocket.world import make_clip
+from seeing_core.settings import SOUND_PRESETS, AlignSettings
+from tests.benchmarks.scenes import TUNED, scene
+from tests.benchmarks.scoreboard import BATCH, DURATION_S, FPS, PREPARE, STEPS, Row, judged, real_features
+from tests.benchmarks.sizes import pocket
+
+SEEDS = 30_000_000  # neither the scoreboard's nor the search's
+BASES = {"v2a": SOUND_PRESETS["balanced"], "a2v": TUNED}
+LEVERS: dict[str, tuple[dict[str, Any], float]] = {  # changed settings, share of the usual steps
+    "as it is": ({}, 1),
+    "every 2nd step guided": ({"every": 2}, 1),
+    "1 clip of 2": ({"clips": 1}, 1),
+    "guidance by prompt to 70 %": ({"cfg_end_fraction": 0.7}, 1),
+    "guidance by prompt to 50 %": ({"cfg_end_fraction": 0.5}, 1),
+    "half the steps, DDIM": ({}, 0.5),
+    "half the steps, DPM-Solver++": ({"solver": "dpm++"}, 0.5),
+}
+
+
+def measure(job: tuple[str, str, AlignSettings, int, Sequence[int]]) -> list[Row]:
+    """A batch of clips with one lever: (task, lever, settings, steps, seeds)."""
+    task_name, lever, settings, steps, seeds = job
+    clips = [make_clip(seed, DURATION_S) for seed in seeds]
+    started = time.process_time()
+    tasks, objective = PREPARE[task_name](clips, [clip.ambiguous_caption for clip in clips], settings)
+    latents = sample(tasks, objective, settings, seeds=seeds, steps=steps, report=lambda progress: None)
+    outputs = {task.medium: task.decode(z) for task, z in zip(tasks, latents, strict=True)}
+    seconds = (time.process_time() - started) / len(clips)
+    films = outputs.get("picture", [clip.frames for clip in clips])
+    sounds = outputs.get("sound", [clip.samples for clip in clips])
+    return [judged(task_name, lever, clip, film, sound, seconds)
+            for clip, film, sound in zip(clips, films, sounds, strict=True)]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--task", choices=BASES, default="v2a")
+    options.add_argument("--clips", type=int, default=32)
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--out", type=Path, help="a JSON file with every row")
+    chosen = options.parse_args()
+    real, models = real_features(chosen.task, 64, SEEDS), pocket()
+    rows: list[Row] = []
+    print("| lever | right | 95 % | distance | work | seconds |\n|---|---|---|---|---|---|", flush=True)
+    with ProcessPoolExecutor(chosen.workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for lever, (changes, share) in LEVERS.items():
+            settings, steps = replace(BASES[chosen.task], **changes), round(STEPS[chosen.task] * share)
+            starts = range(SEEDS, SEEDS + chosen.clips, BATCH)
+            jobs = [(chosen.task, lever, settings, steps, range(start, min(start + BATCH, SEEDS + chosen.clips)))
+                    for start in starts]
+            own = [row for batch in pool.map(measure, jobs) for row in batch]
+            flops = scene(chosen.task, models, settings, duration_s=DURATION_S, frames=round(DURATION_S * FPS),
+                          side=models.video.native_side).run_flops(settings, steps)
+            plain = flops if lever == "as it is" else plain
+            print(line(lever, own, real, flops / plain), flush=True)
+            rows += own
+    if chosen.out:
+        chosen.out.write_text(json.dumps([asdict(row) for row in rows]))
+
+
+def line(lever: str, rows: Sequence[Row], real: torch.Tensor, work: float) -> str:
+    right = mean_interval([float(row.judged == row.kind) for row in rows])
+    distance = frechet_distance(torch.tensor([row.features for row in rows]), real)
+    seconds = sum(row.seconds for row in rows) / len(rows)
+    return f"| {lever} | {right.mean:.0%} | {right.low:.0%} to {right.high:.0%} | {distance:.2f} | {work:.2f} | {seconds:.1f} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The four tasks ready to be measured: their denoisers, their objective, and what a guided step cannot do without.
+
+Embeddings are random: cost does not depend on them. So the models may be empty shells on the meta device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from seeing_core import settings as presets
+from seeing_core.aligner import Objective, sample
+from seeing_core.audio.audioldm import AudioTask
+from seeing_core.losses import Target
+from seeing_core.objectives import FitEachOther, FitTargets
+from seeing_core.settings import AlignSettings
+from seeing_core.tasks import span_groups
+from seeing_core.video.animatediff import VideoTask
+from seeing_core.views import ClipDraw, PictureView, SoundView
+from tests.benchmarks.counting import Cost, count
+from tests.benchmarks.sizes import Models
+
+STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
+TUNED = AlignSettings("paper", prompt_strength=1.0)
+WAYS: dict[str, dict[str, AlignSettings]] = {
+    "v2a": presets.SOUND_PRESETS, "i2a": presets.SOUND_PRESETS, "a2v": {"paper, tuned prompt": TUNED},
+    "joint": {"paper, tuned prompt": TUNED},
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One task on given models. `heard`, `seen`: the views that the objective decodes and embeds, where it has them."""
+
+    models: Models
+    tasks: Sequence[AudioTask | VideoTask]
+    objective: Objective
+    heard: SoundView | None = None
+    seen: PictureView | None = None
+
+    @property
+    def parts(self) -> dict[str, list[nn.Module]]:
+        audio, video, binder = self.models
+        return {"UNet": [audio.unet, video.unet], "VAE": [audio.vae, video.vae], "vocoder": [audio.vocoder],
+                "binder": [binder]}
+
+    def step(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> None:
+        """One denoise step, with or without the aligner's work after it."""
+        one = replace(settings, start_fraction=0.0, end_fraction=float(guided), cfg_end_fraction=float(cfg))
+        sample(self.tasks, self.objective, one, seeds=[0], steps=1, report=lambda progress: None)
+
+    def cost(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> Cost:
+        return count(lambda: self.step(settings, guided=guided, cfg=cfg), self.parts)
+
+    def run_flops(self, settings: AlignSettings, steps: int) -> int:
+        """Of all denoise steps of a run."""
+        kinds = [(settings.guides(i, steps), i < -(-steps * settings.cfg_end_fraction // 1)) for i in range(steps)]
+        each = {kind: self.cost(settings, guided=kind[0], cfg=kind[1]).total for kind in set(kinds)}
+        return sum(each[kind] for kind in kinds)
+
+
+def scene(
+    task: str, models: Models, settings: AlignSettings, *, duration_s: float = 10.0, frames: int = 16, side: int = 512
+) -> Scene:
+    """task: "v2a", "i2a" (one and the same work), "a2v", "joint".  duration_s: of a sound alone; a film sets its own."""
+    film = _film(models, frames, side)
+    sound = _sound(models, film.duration_s if task == "joint" else duration_s)
+    draw, target = ClipDraw(settings.clips), _embedding(models)
+    if task in ("v2a", "i2a"):
+        hearing = SoundView.of(sound, models.binder)
+        targets = [Target("vision", target), Target("text", target, settings.text_weight)]
+        return Scene(models, [sound], FitTargets(hearing, [targets] * len(hearing.sizes), draw), heard=hearing)
+    if task == "a2v":
+        groups = span_groups(models.binder, film.duration_s)
+        seeing = PictureView.of(film, models.binder, groups, slice_frames=settings.slice_frames)
+        targets = [Target("audio", target), Target("text", target)]
+        return Scene(models, [film], FitTargets(seeing, [targets] * len(groups), draw), seen=seeing)
+    hearing = SoundView.of(sound, models.binder)
+    seeing = PictureView.of(film, models.binder, [hearing.times_s(piece) for piece in hearing.pieces],
+                            slice_frames=settings.slice_frames)
+    weights = dict.fromkeys(("vision-text", "vision-audio", "audio-text"), 1.0)
+    return Scene(models, [film, sound], FitEachOther(seeing, hearing, target, weights, draw=draw), hearing, seeing)
+
+
+def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
+    """The calls that a guided step is made of at the least, each module called plainly and once per pass.
+
+    UNet: both halves of classifier-free guidance forward; with gradients through it the backward pass of what they need.
+    VAE, vocoder, the binder's tower: forward and backward, once for all that the binder takes in. No checkpointing.
+    """
+    again = settings.inner_steps if settings.through_unet else 1
+    unets = [lambda task=task: _unet(task, settings) for task in scene.tasks] * again
+    judged: list[Callable[[], None]] = []
+    if scene.heard:
+        judged += [lambda group=group: _hear(scene.heard, group) for group in range(len(scene.heard.sizes))]
+    if scene.seen:
+        judged += [lambda group=group: _see(scene.seen, group) for group in range(len(scene.seen.sizes))]
+    return unets + judged * settings.inner_steps
+
+
+def _unet(task: AudioTask | VideoTask, settings: AlignSettings) -> None:
+    whole, prompt = task.initial_noise([0]), task.initial_prompt(1)
+    through_latent = settings.mode == "unet" and settings.strength > 0
+    for window in task.windows:
+        z = whole[:, :, window.start : window.stop].detach().requires_grad_(through_latent)
+        y = prompt.detach().requires_grad_(settings.prompt_strength > 0)
+        with torch.set_grad_enabled(settings.through_unet):
+            eps = _plain_unet(task)._predict(z, torch.tensor(500), y, scale=task.guidance_scale)
+        wanted = [leaf for leaf in (z, y) if leaf.requires_grad]
+        if wanted:
+            torch.autograd.grad(eps, wanted, eps.detach())
+
+
+def _plain_unet(task: AudioTask | VideoTask) -> AudioTask | VideoTask:
+    """The task with its UNet's own forward passes, which keep their activations."""
+    for part in task.model.unet.modules():
+        part.__dict__.pop("forward", None)
+    return task
+
+
+def _hear(view: SoundView, group: int) -> None:
+    piece, model = view.pieces[group], view.task.model
+    z = view.task.initial_noise([0])[:, :, piece.start : piece.stop]
+    mel = _back_and_forth(model.decode_mel, z)
+    samples = _back_and_forth(lambda m: model.vocoder(m.to(model.vocoder.dtype)), mel)
+    _back_and_forth(lambda s: view.binder.embed_sound(s, piece.spans), samples.view(1, -1)[:, : piece.length].float())
+
+
+def _see(view: PictureView, group: int) -> None:
+    wanted, places = view.groups[group].unique(return_inverse=True)
+    frames = _back_and_forth(view.task.model.decode, view.task.initial_noise([0])[:, :, wanted.tolist()])
+    squares = view.binder.squares(frames.flatten(0, 1))[None]
+    _back_and_forth(lambda s: view.binder.embed_squares(s, places), squares)
+
+
+def _back_and_forth(function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
+    leaf = value.detach().requires_grad_()
+    with torch.enable_grad():
+        out = function(leaf)
+        torch.autograd.grad(out, leaf, out.detach())
+    return out.detach()
+
+
+def _sound(models: Models, duration_s: float) -> AudioTask:
+    size = models.audio.unet.config.projection_class_embeddings_input_dim
+    prompt = _random(models.audio.unet, 1, size)
+    return AudioTask(models.audio, prompt, prompt, duration_s)
+
+
+def _film(models: Models, frames: int, side: int) -> VideoTask:
+    prompt = _random(models.video.unet, 1, 77, models.video.unet.config.cross_attention_dim)
+    return VideoTask(models.video, prompt, prompt, frames, 8.0, side, side)
+
+
+def _embedding(models: Models) -> Tensor:
+    size = models.binder.towers.modality_heads["audio"][-1].out_features
+    return _random(models.binder, size)
+
+
+def _random(like: nn.Module, *shape: int) -> Tensor:
+    weights = next(like.parameters())
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(weights.device)
