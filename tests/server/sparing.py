@@ -52,11 +52,11 @@ async def main() -> None:
         picture = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(0))
         sound = {"waveform": torch.rand(1, 1, 16000, generator=torch.Generator().manual_seed(0)) - 0.5, "sample_rate": 16000}
         nodes["ImageToAudio"].execute(
-            audio_model=audio, binder=binder, image=picture, prompt="a ball", negative_prompt="", steps=1, strength=1.0, seed=0,
+            audio_model=audio, binder=binder, image=picture, prompt="a ball", negative_prompt="", steps=3, strength=1.0, seed=0,
             duration=0.5, guidance_scale=2.5, preset="paper")
         report["on device"]["image to audio"] = list(here)
         nodes["AudioToVideo"].execute(
-            video_model=video, binder=binder, audio=sound, prompt="a ball", negative_prompt="", steps=1, strength=1.0,
+            video_model=video, binder=binder, audio=sound, prompt="a ball", negative_prompt="", steps=3, strength=1.0,
             prompt_strength=0.0, fps=4.0, seed=0, duration=0.5, width=64, height=64, guidance_scale=2.0)
         report["on device"]["audio to video"] = list(here)
 
