@@ -60,10 +60,14 @@ def sample(
     tracks = [Track(model, seeds, steps, settings) for model in models]
     for step in range(steps):
         guided = settings.guides(step, steps)
-        for track in tracks:
-            track.denoise(step, gradients=guided and settings.through_unet)
-        if guided:
-            align(tracks, objective, settings, lambda inner, seen: report(Progress(step, steps, inner, seen)))
+        for again in range(1 + settings.recurrence * guided):
+            for track in tracks:
+                if again:
+                    track.renoise()
+                track.denoise(step, gradients=guided and settings.through_unet)
+            if guided:
+                first = again * settings.inner_steps
+                align(tracks, objective, settings, lambda i, seen: report(Progress(step, steps, first + i, seen)))
         report(Progress(step, steps))
     return [track.z for track in tracks]
 

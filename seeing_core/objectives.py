@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .aligner import Evaluation
-from .losses import Target, distance, target_terms
+from .aligner import Evaluation, Objective
+from .losses import Target, clip_terms, distance, target_terms
 from .views import ClipDraw, View
 
 Term = tuple[str, float, Tensor]
@@ -20,17 +20,19 @@ class FitTargets:
     """One model's output against fixed targets (V2A, I2A: eq. 14; A2V: eq. 15).
 
     targets: for each group of clips of the view, its targets. The loss is the mean over the groups.  draw: which clips of a
-    group are looked at.
+    group are looked at.  clip_weight: of each clip against its own part of the target, beside the mean.
     """
 
     view: View
     targets: Sequence[Sequence[Target]]
     draw: ClipDraw = field(default_factory=ClipDraw)
+    clip_weight: float = 0.0
 
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
         def judge(leaves: Sequence[Tensor], group: int) -> tuple[list[Term], tuple[Tensor, ...]]:
-            mean, preview = self.view.embed(leaves[0], group, self.draw(self.view.sizes[group]))
-            return target_terms(mean, self.targets[group]), (preview,)
+            chosen, targets = self.draw(self.view.sizes[group]), self.targets[group]
+            clips, preview = self.view.embed(leaves[0], group, chosen)  # (B, S, D)
+            return target_terms(clips.mean(1), targets) + clip_terms(clips, chosen, targets, self.clip_weight), (preview,)
 
         return _evaluation(x0s, len(self.view.sizes), judge)
 
@@ -40,7 +42,8 @@ class FitEachOther:
     """Sound and picture made together (eq. 16): F(e_v, e_p) + F(e_v, e_a) + F(e_a, e_p).
 
     weights: of the three terms, named "vision-text", "vision-audio", "audio-text". x0s: the picture's, the sound's.
-    extra: further fixed targets for the sound and for the picture.  draw: which clips of a group are looked at.
+    extra: further fixed targets for the sound and for the picture.  draw: which clips of a group are looked at.  clip_weight: of
+    picture against sound clip by clip, beside the mean.
     """
 
     picture: View
@@ -49,13 +52,18 @@ class FitEachOther:
     weights: dict[str, float]
     extra: Sequence[Target] = ()
     draw: ClipDraw = field(default_factory=ClipDraw)
+    clip_weight: float = 0.0
 
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
         def judge(leaves: Sequence[Tensor], group: int) -> tuple[list[Term], tuple[Tensor, ...]]:
             clips = self.draw(self.picture.sizes[group])
             seen, frames = self.picture.embed(leaves[0], group, clips)
             heard, samples = self.sound.embed(leaves[1], group, clips)
-            return self._terms(seen, heard), (frames, samples)
+            terms = self._terms(seen.mean(1), heard.mean(1))
+            if self.clip_weight:
+                weight = self.clip_weight * self.weights["vision-audio"]
+                terms.append(("vision-audio by clip", weight, distance(seen, heard).mean(-1)))
+            return terms, (frames, samples)
 
         return _evaluation(x0s, len(self.picture.sizes), judge)
 
@@ -66,6 +74,29 @@ class FitEachOther:
         }
         triangle = [(name, self.weights[name], value) for name, value in pairs.items() if self.weights[name]]
         return triangle + target_terms(vision, self.extra) + target_terms(audio, self.extra)
+
+
+@dataclass(frozen=True)
+class Also:
+    """An objective and one more term beside it, which leaves the prompts alone: a prompt says what, not when.
+
+    term: x0s -> (B,), differentiable.
+    """
+
+    objective: Objective
+    name: str
+    term: Callable[[Sequence[Tensor]], Tensor]
+    weight: float
+
+    def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
+        seen = self.objective(x0s)
+        leaves = [x0.detach().requires_grad_() for x0 in x0s]
+        with torch.enable_grad():
+            value = self.term(leaves)  # (B,)
+            own = torch.autograd.grad(value.sum(), leaves, materialize_grads=True)
+        gradients = tuple(fit + self.weight * more for fit, more in zip(seen.gradients, own, strict=True))
+        return Evaluation(seen.loss + self.weight * value.detach(), gradients, seen.terms | {self.name: value.detach()},
+                          seen.previews, seen.prompt_gradients or seen.gradients)
 
 
 Judge = Callable[[Sequence[Tensor], int], tuple[list[Term], tuple[Tensor, ...]]]

@@ -43,6 +43,15 @@ class AlignSettings:
     cfg_end_fraction: the part of the steps after which the prompt is followed without classifier-free guidance, which halves
         the UNet's work.
     solver: "ddim" as published; "dpm++" is DPM-Solver++ of second order (Lu et al., 2022), which needs fewer steps.
+    words: whether the prompt is completed in the binder's words before anything is made (`captions.complete`).
+    event_weight: of the event term: sound starts when the picture moves (`timing`).
+    clip_weight: of the loss of each clip against the same clip of the target, beside that of their mean.
+    recurrence: how often a guided step is taken back to its noise level and done again (time travel; Bansal et al., Universal
+        Guidance, 2023).
+    pull: how much of each nudge is taken back, from 0 to 1, towards the latent of the unguided step.
+    gradient_clip: no element of a normalised update is larger than this many times their root mean square; 0 is no limit.
+    augment: how much what the binder sees is changed at random at each inner step (`Augment`); 0 is not at all.
+    early, middle, late: multiply λ₁ and λ₂ in the first, second and last third of the steps.
     """
 
     mode: Mode = "paper"
@@ -59,6 +68,16 @@ class AlignSettings:
     slice_frames: int = 2
     cfg_end_fraction: float = 1.0
     solver: Solver = "ddim"
+    words: bool = False
+    event_weight: float = 0.0
+    clip_weight: float = 0.0
+    recurrence: int = 0
+    pull: float = 0.0
+    gradient_clip: float = 0.0
+    augment: float = 0.0
+    early: float = 1.0
+    middle: float = 1.0
+    late: float = 1.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -77,6 +96,14 @@ class AlignSettings:
         check_number("end of guidance by prompt", self.cfg_end_fraction, 0, 1)
         if self.solver not in SOLVERS:
             raise InputError("solver", f"'{self.solver}'", "one of " + ", ".join(SOLVERS))
+        check_number("event weight", self.event_weight, 0, 100)
+        check_number("clip weight", self.clip_weight, 0, 100)
+        check_number("recurrence", self.recurrence, 0, 20)
+        check_number("pull", self.pull, 0, 1)
+        check_number("gradient clip", self.gradient_clip, 0, 100)
+        check_number("augmentation", self.augment, 0, 10)
+        for part in ("early", "middle", "late"):
+            check_number(f"{part} strength", getattr(self, part), 0, 100)
 
     def rate(self, medium: str) -> float:
         """λ₁ for a model that makes this medium, "sound" or "picture"."""
@@ -99,6 +126,10 @@ class AlignSettings:
         """Whether denoise step `step` of `steps` is guided."""
         first = 0 if self.start_fraction == 0 else int(steps * self.start_fraction) + 1
         return self.aligns and first <= step < math.ceil(steps * self.end_fraction) and (step - first) % self.every == 0
+
+    def window(self, step: int, steps: int) -> float:
+        """What both rates are multiplied by at this step."""
+        return (self.early, self.middle, self.late)[3 * step // steps]
 
     def weighted(self, *, vision: float = 1.0, text: float = 1.0) -> AlignSettings:
         """The same with the weights of these loss terms multiplied."""

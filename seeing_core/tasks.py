@@ -11,19 +11,23 @@ import torch
 from torch import Tensor
 
 from .aligner import Evaluation, Objective, Progress, sample
+from .assembly import film_objective, joint_objective, sound_objective, sound_view
 from .audio.audioldm import AudioLDM, AudioTask
 from .binders import Binder, Span
+from .captions.complete import completed, completion_notes, decided
 from .errors import InputError
 from .losses import Target
 from .media import Clip, Film, Waveform, check_duration, check_number, mono
-from .objectives import FitEachOther, FitTargets
+from .metrics.motion import measure_motion
+from .metrics.onsets import find_onsets
 from .settings import AlignSettings
 from .targets import ExtraTarget, Stills, embed_extra, embed_media
 from .text import PromptCut
+from .timing import motion_peaks, parse_times
 from .trace import Trace, TracePoint
 from .track import Denoiser
 from .video.animatediff import AnimateDiff, VideoTask
-from .views import ClipDraw, PictureView, SoundView
+from .views import SoundView
 
 Listener = Callable[[Progress], None]
 SILENCE = 1e-4  # peak below which a sound has nothing to align to
@@ -43,13 +47,15 @@ class Run:
     """What all tasks share.
 
     seeds: one output each.  steps: denoise steps.  settings: of the aligner.  extra: further targets that the output
-    should fit.  listener: told of every step; an exception it raises cancels the run.
+    should fit.  event_times: when something should sound (or move), in seconds, "0.5, 1.2"; empty: when the input moves (or
+    sounds), where the settings give the event term a weight.  listener: told of every step; an exception it raises cancels the run.
     """
 
     seeds: Sequence[int] = (0,)
     steps: int = 30
     settings: AlignSettings = AlignSettings()
     extra: Sequence[ExtraTarget] = ()
+    event_times: str = ""
     listener: Listener = lambda progress: None
 
     def __post_init__(self) -> None:
@@ -73,9 +79,12 @@ def video_to_audio(
     def vision(view: SoundView) -> list[Tensor]:
         groups = [[_shifted_into(span, film.duration_s) for span in view.times_s(piece)] for piece in view.pieces]
         clips = binder.embed_film(film, [span for group in groups for span in group])
-        return [part.mean(0) for part in clips.split([len(group) for group in groups])]
+        return list(clips.split([len(group) for group in groups]))
 
-    return _make_sound(model, binder, vision, run, prompt, negative_prompt, duration_s, guidance_scale)
+    def moves() -> list[float]:
+        return motion_peaks(measure_motion(film))
+
+    return _make_sound(model, binder, vision, moves, run, prompt, negative_prompt, duration_s, guidance_scale)
 
 
 def image_to_audio(
@@ -89,9 +98,9 @@ def image_to_audio(
     check_duration(duration_s)
 
     def vision(view: SoundView) -> list[Tensor]:
-        return [embed_media(binder, Stills(pictures))] * len(view.pieces)
+        return [embed_media(binder, Stills(pictures))[None]] * len(view.pieces)
 
-    return _make_sound(model, binder, vision, run, prompt, negative_prompt, duration_s, guidance_scale)
+    return _make_sound(model, binder, vision, list, run, prompt, negative_prompt, duration_s, guidance_scale)
 
 
 def audio_to_video(
@@ -106,22 +115,19 @@ def audio_to_video(
     """
     settings = run.settings
     duration_s = check_duration(sound.duration_s if duration_s is None else duration_s)
+    hears = settings.aligns and settings.audio_weight > 0
     with _notes() as notes:
+        groups = span_groups(binder, max(1, round(duration_s * fps)) / fps)
+        heard = _heard(binder, sound, groups, notes) if hears else []
+        if settings.words and heard:
+            prompt = _completed(binder, prompt, torch.cat(heard), notes)
         task = VideoTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, fps=fps, width=width,
                                      height=height, guidance_scale=guidance_scale)
-        groups = span_groups(binder, task.duration_s)
-        view = PictureView.of(task, binder, groups, slice_frames=settings.slice_frames)
-        fixed = _fixed_targets(binder, prompt, run)
-        targets = [list(fixed) for _ in groups]
-        if settings.aligns and settings.audio_weight:
-            samples = mono(sound, binder.rate_hz)
-            if samples.abs().max() < SILENCE:
-                notes.append("audio: it is silent, so there is nothing to align the picture to")
-            for own, group in zip(targets, groups, strict=True):
-                inside = [_shifted_into(span, sound.duration_s) for span in group]
-                heard = binder.embed_sound(samples[None], inside)[0].mean(0).detach()
-                own.append(Target("audio", heard, settings.audio_weight))
-    objective = FitTargets(view, targets, ClipDraw(settings.clips))
+        targets = [list(_fixed_targets(binder, prompt, run)) for _ in groups]
+        for own, clips in zip(targets, heard):
+            own.append(Target("audio", clips.mean(0), settings.audio_weight, clips))
+        times_s, settings = _event_times(run, task.duration_s, lambda: find_onsets(sound).peaks_s.tolist() if hears else [])
+    objective = film_objective(task, binder, groups, targets, settings, [times_s])
     (z,), trace = _guided([task], objective, run, any(targets), notes)
     return Result(trace, films=tuple(Clip(_finite(frames), fps) for frames in task.decode(z)))
 
@@ -137,19 +143,20 @@ def video_and_audio(
     """
     settings, check = run.settings, check_duration(duration_s)
     with _notes() as notes:
-        film = VideoTask.from_prompt(video_model, prompt, negative_prompt, duration_s=check, fps=fps, width=width,
+        prompts = [prompt]
+        if settings.aligns and settings.words:  # each seed makes up its own mind, and both models hear of it
+            prompts = [decided(binder, prompt, seed) for seed in run.seeds]
+            notes += completion_notes(prompt, prompts)
+        film = VideoTask.from_prompt(video_model, prompts, negative_prompt, duration_s=check, fps=fps, width=width,
                                      height=height, guidance_scale=video_guidance_scale)
-        sound = AudioTask.from_prompt(audio_model, prompt, negative_prompt, duration_s=film.duration_s,
+        sound = AudioTask.from_prompt(audio_model, prompts, negative_prompt, duration_s=film.duration_s,
                                       guidance_scale=audio_guidance_scale)
-        hearing = SoundView.of(sound, binder)
-        seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces],
-                                slice_frames=settings.slice_frames)
-        text = settings.text_weight if prompt.strip() else 0.0
-        weights = {"vision-text": text * settings.vision_weight, "audio-text": text * settings.audio_weight,
-                   "vision-audio": settings.vision_weight * settings.audio_weight}
+        text_weight = settings.text_weight if prompt.strip() else 0.0
         extra = embed_extra(binder, run.extra) if settings.aligns else []
-        objective = FitEachOther(seeing, hearing, binder.embed_text([prompt])[0], weights, extra, ClipDraw(settings.clips))
-    (z_v, z_a), trace = _guided([film, sound], objective, run, any(weights.values()) or bool(extra), notes)
+        objective = joint_objective(film, sound, binder, binder.embed_text(prompts), settings, text_weight=text_weight,
+                                    extra=extra)
+    wanted = bool(text_weight or settings.vision_weight * settings.audio_weight or extra)
+    (z_v, z_a), trace = _guided([film, sound], objective, run, wanted, notes)
     films = tuple(Clip(_finite(frames), fps) for frames in film.decode(z_v))
     return Result(trace, _sounds(sound, z_a), films)
 
@@ -162,23 +169,53 @@ def span_groups(binder: Binder, duration_s: float, group_s: float = 10.24) -> li
 
 
 def _make_sound(
-    model: AudioLDM, binder: Binder, vision: Callable[[SoundView], list[Tensor]], run: Run, prompt: str,
-    negative_prompt: str, duration_s: float, guidance_scale: float,
+    model: AudioLDM, binder: Binder, vision: Callable[[SoundView], list[Tensor]], moves: Callable[[], list[float]], run: Run,
+    prompt: str, negative_prompt: str, duration_s: float, guidance_scale: float,
 ) -> Result:
-    """V2A and I2A, which differ only in the vision target: `vision` gives one embedding (D,) per group of clips."""
+    """V2A and I2A, which differ only in the vision target.
+
+    vision: gives the embeddings (S, D) of each group of clips, or one for all its clips.  moves: when the picture moves.
+    """
     check_number("guidance scale", guidance_scale, 0, 100)
+    sees = run.settings.aligns and run.settings.vision_weight > 0
     with _notes() as notes:
-        task = AudioTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s,
-                                     guidance_scale=guidance_scale)
-        view = SoundView.of(task, binder)
-        fixed = _fixed_targets(binder, prompt, run)
-        targets = [list(fixed) for _ in view.pieces]
-        if run.settings.aligns and run.settings.vision_weight:
-            for own, seen in zip(targets, vision(view), strict=True):
-                own.insert(0, Target("vision", seen, run.settings.vision_weight))
-    objective = FitTargets(view, targets, ClipDraw(run.settings.clips))
+        task = AudioTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale)
+        view = sound_view(task, binder, run.settings)
+        seen = vision(view) if sees else []
+        if run.settings.words and seen:
+            prompt = _completed(binder, prompt, torch.cat(seen), notes)
+            task = replace(task, positive=model.embed_prompt([prompt]))
+        targets = [list(_fixed_targets(binder, prompt, run)) for _ in view.pieces]
+        for own, clips in zip(targets, seen):
+            own.insert(0, Target("vision", clips.mean(0), run.settings.vision_weight, clips))
+        times_s, settings = _event_times(run, duration_s, moves if sees else list)
+    objective = sound_objective(view, targets, settings, [times_s])
     (z,), trace = _guided([task], objective, run, any(targets), notes)
     return Result(trace, _sounds(task, z))
+
+
+def _completed(binder: Binder, prompt: str, clips: Tensor, notes: list[str]) -> str:
+    """The prompt in the binder's words for the target's clips (S, D)."""
+    whole = completed(binder, prompt, clips.mean(0))
+    notes += completion_notes(prompt, [whole])
+    return whole
+
+
+def _heard(binder: Binder, sound: Waveform, groups: Sequence[Sequence[Span]], notes: list[str]) -> list[Tensor]:
+    """The embeddings (S, D) of each group of clips of a sound. A silent one is noted and gives its embeddings all the same."""
+    samples = mono(sound, binder.rate_hz)
+    if samples.abs().max() < SILENCE:
+        notes.append("audio: it is silent, so there is nothing to align the picture to")
+    insides = [[_shifted_into(span, sound.duration_s) for span in group] for group in groups]
+    return [binder.embed_sound(samples[None], inside)[0].detach() for inside in insides]
+
+
+def _event_times(run: Run, duration_s: float, found: Callable[[], list[float]]) -> tuple[list[float], AlignSettings]:
+    """When something should happen, and the settings with a weight for it: times given by hand always count."""
+    settings = run.settings
+    if run.event_times.strip():
+        return parse_times(run.event_times, duration_s), replace(settings, event_weight=settings.event_weight or 1.0)
+    return found() if settings.aligns and settings.event_weight else [], settings
 
 
 def _fixed_targets(binder: Binder, prompt: str, run: Run) -> list[Target]:

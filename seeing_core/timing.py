@@ -1,7 +1,8 @@
-"""When a sound in the making sounds, against when it should: the event term, which ImageBind's mean over clips cannot give.
+"""When things happen in the making: the event terms, which ImageBind's mean over clips cannot give.
 
-Onset strength is the spectral flux of the log-mel (Bello et al., IEEE TSAP 2005); the log-mel is what AudioLDM's VAE decodes,
-so neither the vocoder nor the binder takes part.
+A curve says how strongly something starts: for sound the spectral flux of the log-mel that AudioLDM's VAE decodes (Bello et
+al., IEEE TSAP 2005; neither vocoder nor binder takes part), for film the change from frame to frame. The terms are 1 minus
+Pearson's correlation of such a curve with wanted events, or with the other medium's curve.
 """
 
 from __future__ import annotations
@@ -9,44 +10,138 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
-from .aligner import Evaluation, Objective
 from .audio.audioldm import AudioTask
 from .errors import InputError
 from .metrics.motion import Motion
-from .windows import sparing
+from .video.animatediff import VideoTask
+from .windows import blend, slice_size, sparing
 
-SPREADS_S = (0.03, 0.1)  # exact, and tolerant of a lag: the wide one pulls an onset that is still far away
+# Widths that both curves are smoothed to: the narrow one places exactly, the wide one tolerates a lag and so pulls an event
+# that is still far away. In seconds, and at least in steps of the curve.
+SPREADS = ((0.03, 0.5), (0.1, 1.0))
 FLOW_FLOOR = 0.1  # pixels: what AV-Align takes for a movement
+STILL = 1e-3  # keeps the change of a still picture differentiable
 
 
-def parse_times(words: str, duration_s: float) -> tuple[float, ...]:
-    """Seconds, rising, from "0.5, 1.2". Raises InputError for anything else and for times outside 0 .. duration_s."""
-    parts = [part for part in words.replace(";", ",").replace("\n", ",").split(",") if part.strip()]
-    try:
-        times = sorted({float(part) for part in parts})
-    except ValueError:
-        raise InputError("event times", f"'{words.strip()}'", "seconds, separated by commas",
-                         "For example: 0.5, 1.2") from None
-    wrong = [time for time in times if not 0 <= time < duration_s]  # NaN too
-    if wrong:
-        raise InputError("event times", f"{wrong[0]:g} s", f"times from 0 to the end of the sound at {duration_s:.2f} s")
-    return tuple(times)
+class Curve(Protocol):
+    """How strongly something starts, over time: value i belongs to start_s + i * step_s, in seconds."""
+
+    @property
+    def start_s(self) -> float: ...
+
+    @property
+    def step_s(self) -> float: ...
+
+    def __call__(self, x0: Tensor) -> Tensor:
+        """x0 (B, ...) -> (B, T), differentiable."""
 
 
-def onset_strength(log_mel: Tensor) -> Tensor:
-    """log-mel (B, T, M) -> spectral flux (B, T - 1): how much louder the bands get, summed; frame i is the rise to i + 1."""
+@dataclass(frozen=True)
+class OnsetStrength:
+    """Of the sound that a task makes: how much louder the bands get from one mel frame to the next."""
+
+    task: AudioTask
+
+    @property
+    def step_s(self) -> float:
+        return self.task.model.hop / self.task.model.rate_hz
+
+    @property
+    def start_s(self) -> float:
+        return self.step_s
+
+    def __call__(self, x0: Tensor) -> Tensor:
+        model = self.task.model
+        pieces = {window.scaled(model.mel_per_latent): window for window in self.task.windows}
+        log_mel = blend(list(pieces), lambda w: sparing(
+            model.decode_mel, x0[:, :, pieces[w].start : pieces[w].stop], several=len(pieces) > 1), dim=1)
+        return spectral_flux(log_mel[:, : math.ceil(self.task.length / model.hop)])
+
+
+@dataclass(frozen=True)
+class FrameChange:
+    """Of the film that a task makes: how much its pictures change from one frame to the next. All frames are decoded."""
+
+    task: VideoTask
+    slice_frames: int = 2
+
+    @property
+    def step_s(self) -> float:
+        return 1 / self.task.fps
+
+    @property
+    def start_s(self) -> float:
+        return self.step_s / 2
+
+    def __call__(self, x0: Tensor) -> Tensor:
+        slices = x0.split(slice_size(self.slice_frames), dim=2)
+        frames = torch.cat([sparing(self.task.model.decode, part, several=len(slices) > 1) for part in slices], 1)
+        return (frames.diff(dim=1).square() + STILL**2).sqrt().flatten(2).mean(-1)
+
+
+@dataclass(frozen=True)
+class AtTimes:
+    """1 - correlation of a track's curve with wanted events; 0 for a sample without any.
+
+    track: the place of the track's x0 in the loop.  times_s: for each sample of the batch, or one for all, in seconds.
+    """
+
+    curve: Curve
+    track: int
+    times_s: Sequence[Sequence[float]]
+
+    def __call__(self, x0s: Sequence[Tensor]) -> Tensor:
+        strength = self.curve(x0s[self.track])
+        wanted = self._wanted(strength)
+        fits = [correlation(blurred(strength, width), blurred(wanted, width)) for width in widths(self.curve.step_s)]
+        return (1 - torch.stack(fits).mean(0)) * (wanted.amax(-1) > 0)
+
+    def _wanted(self, strength: Tensor) -> Tensor:
+        """(B, T): 1 where an event is."""
+        rows = list(self.times_s) * (len(strength) if len(self.times_s) == 1 else 1)
+        wanted = torch.zeros_like(strength)
+        for row, times in zip(wanted, rows, strict=True):
+            places = [round((time - self.curve.start_s) / self.curve.step_s) for time in times]
+            row[[max(place, 0) for place in places if -1 <= place < len(row)]] = 1.0
+        return wanted
+
+
+@dataclass(frozen=True)
+class Together:
+    """1 - correlation of a film's change and a sound's onset strength. x0s: the picture's, the sound's."""
+
+    picture: FrameChange
+    sound: OnsetStrength
+
+    def __call__(self, x0s: Sequence[Tensor]) -> Tensor:
+        change, strength = self.picture(x0s[0]), self.sound(x0s[1])
+        times = self.picture.start_s + self.picture.step_s * torch.arange(change.shape[1])
+        places = ((times - self.sound.start_s) / self.sound.step_s).round().long().clamp(0, strength.shape[1] - 1)
+        fits = [correlation(blurred(change, width), blurred(strength, width * self.picture.step_s / self.sound.step_s)[:, places])
+                for width in widths(self.picture.step_s)]
+        return 1 - torch.stack(fits).mean(0)
+
+
+def spectral_flux(log_mel: Tensor) -> Tensor:
+    """log-mel (B, T, M) -> (B, T - 1): how much louder the bands get, averaged; value i is the rise to frame i + 1."""
     return log_mel.diff(dim=1).relu().mean(-1)
 
 
-def blurred(curve: Tensor, spread: float) -> Tensor:
-    """(B, T) smoothed by a Gaussian of standard deviation `spread`, in steps of T. Differentiable."""
-    reach = math.ceil(3 * spread)
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=curve.device) / spread) ** 2).to(curve)
+def widths(step_s: float) -> list[float]:
+    """`SPREADS` in steps of a curve."""
+    return [max(spread_s / step_s, steps) for spread_s, steps in SPREADS]
+
+
+def blurred(curve: Tensor, width: float) -> Tensor:
+    """(B, T) smoothed by a Gaussian of standard deviation `width`, in steps of T. Differentiable."""
+    reach = math.ceil(3 * width)
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=curve.device) / width) ** 2).to(curve)
     return conv1d(pad(curve[:, None], (reach, reach)), (weights / weights.sum())[None, None])[:, 0]
 
 
@@ -56,57 +151,20 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)).clamp_min(1e-8)
 
 
-def motion_peaks(motion: Motion) -> tuple[float, ...]:
-    """Seconds at which a film moves most: where things can be expected to sound."""
-    return tuple(motion.peaks_s(FLOW_FLOOR).tolist())
+def motion_peaks(motion: Motion) -> list[float]:
+    """Seconds at which a film moves most: where things can be expected to sound. A movement lies between two frames."""
+    return [max(0.0, time_s - 0.5 / motion.fps) for time_s in motion.peaks_s(FLOW_FLOOR).tolist()]
 
 
-@dataclass(frozen=True)
-class InTime:
-    """An objective and the event term beside it: 1 - the mean correlation of onset strength and wanted events.
-
-    times_s: for each sample of the batch, or one for all, when it should sound, in seconds; without any the term is left out
-    for that sample. weight: of the term.
-    """
-
-    objective: Objective
-    task: AudioTask
-    times_s: Sequence[Sequence[float]]
-    weight: float = 1.0
-
-    def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
-        seen = self.objective(x0s)
-        leaf = x0s[-1].detach().requires_grad_()  # the sound's is the last
-        with torch.enable_grad():
-            loss = self._loss(leaf)
-            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-        *others, own = seen.gradients
-        return Evaluation(seen.loss + self.weight * loss.detach(), (*others, own + self.weight * gradient),
-                          seen.terms | {"events": loss.detach()}, seen.previews, seen.prompt_gradients or seen.gradients)
-
-    def _loss(self, x0: Tensor) -> Tensor:
-        """(B,): of a long sound the mean over its windows that have events."""
-        model = self.task.model
-        per_frame = model.hop / model.rate_hz
-        losses, counted = [], []
-        for window in self.task.windows:
-            mel_frames = window.scaled(model.mel_per_latent)
-            stop = min(mel_frames.stop, math.ceil(self.task.length / model.hop))
-            several = len(self.task.windows) > 1
-            log_mel = sparing(model.decode_mel, x0[:, :, window.start : window.stop], several=several)
-            strength = onset_strength(log_mel[:, : stop - mel_frames.start])
-            wanted = self._wanted(strength, mel_frames.start * per_frame, per_frame)
-            fits = [correlation(blurred(strength, spread / per_frame), blurred(wanted, spread / per_frame))
-                    for spread in SPREADS_S]
-            counted.append((wanted.amax(-1) > 0).to(strength))
-            losses.append((1 - torch.stack(fits).mean(0)) * counted[-1])
-        return torch.stack(losses).sum(0) / torch.stack(counted).sum(0).clamp_min(1)
-
-    def _wanted(self, strength: Tensor, start_s: float, per_frame: float) -> Tensor:
-        """(B, T) of a window that starts at start_s: 1 in the frame whose rise is an event."""
-        rows = list(self.times_s) * (len(strength) if len(self.times_s) == 1 else 1)
-        wanted = torch.zeros_like(strength)
-        for row, times in zip(wanted, rows, strict=True):
-            frames = [round((time - start_s) / per_frame) - 1 for time in times]
-            row[[max(frame, 0) for frame in frames if -1 <= frame < len(row)]] = 1.0
-        return wanted
+def parse_times(words: str, duration_s: float) -> list[float]:
+    """Seconds, rising, from "0.5, 1.2". Raises InputError for anything else and for times outside 0 .. duration_s."""
+    parts = [part for part in words.replace(";", ",").replace("\n", ",").split(",") if part.strip()]
+    try:
+        times = sorted({float(part) for part in parts})
+    except ValueError:
+        raise InputError("event times", f"'{words.strip()}'", "seconds, separated by commas",
+                         "For example: 0.5, 1.2") from None
+    wrong = [time for time in times if not 0 <= time < duration_s]  # NaN too
+    if wrong:
+        raise InputError("event times", f"{wrong[0]:g} s", f"times from 0 to the end at {duration_s:.2f} s")
+    return times

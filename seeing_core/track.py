@@ -45,18 +45,29 @@ class Track:
         self.cfg_steps = math.ceil(steps * settings.cfg_end_fraction)
         self.z = model.initial_noise(seeds) * self.scheduler.init_noise_sigma
         self.prompt = model.initial_prompt(len(seeds))
-        self.rate = settings.rate(model.medium)
-        self.prompt_rate = settings.prompt_rate(model.medium)
+        self.usual_rate, self.usual_prompt_rate = settings.rate(model.medium), settings.prompt_rate(model.medium)
+        self.steps = steps
+        self.randoms = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def denoise(self, step: int, *, gradients: bool) -> None:
         """One step of the scheduler: noisier -> z. `gradients` keeps the UNet's graph for the aligner."""
         self.scheduler, self.noisier = self.next_scheduler, self.z
         self.t, self.cfg = self.scheduler.timesteps[step], step < self.cfg_steps
+        window = self.settings.window(step, self.steps)
+        self.rate, self.prompt_rate = self.usual_rate * window, self.usual_prompt_rate * window
         self.level, self.next_level = signal_levels(self.scheduler, step)
         self._predict(gradients)
         self.z = self._stepped()
+        self.unguided = self.z.clone(), self.noisier
         # The released code makes its optimiser afresh at every denoise step, so its update is close to a sign.
         self.moments = torch.optim.Adam([self.z], lr=self.rate) if self.settings.mode == "paper" else None
+
+    def renoise(self) -> None:
+        """z goes back to the noise level it had before the step, so that the step can be taken again (time travel)."""
+        kept = self.level / self.next_level
+        noise = torch.stack([torch.randn(row.shape, generator=own) for row, own in zip(self.z, self.randoms, strict=True)])
+        self.z = kept**0.5 * self.z.detach() + (1 - kept) ** 0.5 * noise.to(self.z)
+        self.next_scheduler = self.scheduler
 
     def denoise_again(self) -> None:
         """The same step anew, from the prompt as it is now; what the aligner did to z stays."""
@@ -92,6 +103,7 @@ class Track:
         through = self._through_unet(x0, {self.noisier: gradient, self.prompt: of_prompt})
         if self.rate > 0:
             self._nudge_latent(gradient, through.get(self.noisier))
+            self._pull_back()
         if self.prompt_rate > 0:  # eq. 17, the step relative to the embedding's size, which it keeps (CLAP's is 1)
             size, tuned = rms(self.prompt.detach()), unit_rms(self.prompt.detach())
             self.prompt = size * unit_rms(tuned - self.prompt_rate * unit_rms(through[self.prompt]))
@@ -107,6 +119,17 @@ class Track:
             found |= zip(alike, torch.autograd.grad(x0, alike, gradient, retain_graph=bool(leaves)), strict=True)
         return found
 
+    def _pull_back(self) -> None:
+        if self.settings.pull:
+            z, noisier = self.unguided
+            self.z.lerp_(z, self.settings.pull)  # in place: the optimiser holds this very tensor
+            self.noisier = self.noisier.detach().lerp(noisier.detach(), self.settings.pull)
+
+    def _unit(self, gradient: Tensor) -> Tensor:
+        """The gradient's size normalised, and bounded where that is asked for."""
+        unit, largest = unit_rms(gradient), self.settings.gradient_clip
+        return unit.clamp(-largest, largest) if largest else unit
+
     def _nudge_latent(self, gradient: Tensor, through_unet: Tensor | None) -> None:
         match self.settings.mode:
             case "paper":  # d x0 / d z = 1/√ā, the eps of the step held fixed
@@ -115,11 +138,11 @@ class Track:
             case "gradient":  # eq. 13
                 self.z = self.z - self.rate * gradient / self.level**0.5
             case "x0":  # MPGD (He et al., ICLR 2024): step in x0, noised again with the same eps
-                self.z = self.z - self.next_level**0.5 * self.rate * unit_rms(gradient)
-                self.noisier = self.noisier - self.level**0.5 * self.rate * unit_rms(gradient)
+                self.z = self.z - self.next_level**0.5 * self.rate * self._unit(gradient)
+                self.noisier = self.noisier - self.level**0.5 * self.rate * self._unit(gradient)
             case "unet":  # DPS (Chung et al., ICLR 2023), the gradient's size normalised
-                self.z = self.z - self.rate * unit_rms(through_unet)
-                self.noisier = self.noisier.detach() - self.rate * unit_rms(through_unet)  # what the next inner step sees
+                self.z = self.z - self.rate * self._unit(through_unet)
+                self.noisier = self.noisier.detach() - self.rate * self._unit(through_unet)  # what the next inner step sees
 
 
 def rms(x: Tensor) -> Tensor:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .audio.audioldm import AudioTask
+from .augment import Augment
 from .binders import Binder, Span
 from .video.animatediff import VideoTask
 from .windows import slice_size, sparing
@@ -30,7 +31,7 @@ class View(Protocol):
         """How many clips each group has."""
 
     def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(B, ...) x0 -> the mean embedding (B, D) of these clips of the group, and what was decoded for it, detached."""
+        """(B, ...) x0 -> the embeddings (B, S, D) of these clips of the group, and what was decoded for it, detached."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,17 @@ class SoundView:
     task: AudioTask
     binder: Binder
     pieces: tuple[SoundPiece, ...]
+    augment: Augment = field(default_factory=Augment)
 
     @classmethod
-    def of(cls, task: AudioTask, binder: Binder) -> SoundView:
+    def of(cls, task: AudioTask, binder: Binder, *, augment: float = 0.0) -> SoundView:
         pieces = []
         for window in task.windows:
             samples = window.scaled(task.model.samples_per_latent)
             length = min(samples.stop, task.length) - samples.start
             pieces.append(SoundPiece(window.start, window.stop, length,
                                      tuple(binder.clip_spans(length / task.model.rate_hz))))
-        return cls(task, binder, tuple(pieces))
+        return cls(task, binder, tuple(pieces), Augment(augment))
 
     def times_s(self, piece: SoundPiece) -> list[Span]:
         """The piece's clips in seconds from the start of the whole sound."""
@@ -83,9 +85,9 @@ class SoundView:
                 first, last = 0, z.shape[2]
             samples = model.decode(z[:, :, first:last])[:, : piece.length - first * model.samples_per_latent]
             spans = [(start - first / per_s, stop - first / per_s) for start, stop in (piece.spans[i] for i in run)]
-            embeddings.append(self.binder.embed_sound(samples, spans))
+            embeddings.append(self.binder.embed_sound(self.augment.sound(samples, model.rate_hz), spans))
             heard.append(samples.detach())
-        return torch.cat(embeddings, 1).mean(1), torch.cat(heard, 1)
+        return torch.cat(embeddings, 1), torch.cat(heard, 1)
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,17 @@ class PictureView:
     binder: Binder
     groups: tuple[Tensor, ...]
     slice_frames: int = 2
+    augment: Augment = field(default_factory=Augment)
 
     @classmethod
     def of(
-        cls, task: VideoTask, binder: Binder, groups: Sequence[Sequence[Span]], *, slice_frames: int = 2
+        cls, task: VideoTask, binder: Binder, groups: Sequence[Sequence[Span]], *, slice_frames: int = 2,
+        augment: float = 0.0,
     ) -> PictureView:
         """groups: the clips of each group, in seconds from the film's start."""
         looks = [binder.frames_of(task.times_s, spans) for spans in groups]
-        return cls(task, binder, tuple(torch.tensor(wanted)[places] for wanted, places in looks), slice_frames)
+        frames = tuple(torch.tensor(wanted)[places] for wanted, places in looks)
+        return cls(task, binder, frames, slice_frames, Augment(augment))
 
     @property
     def sizes(self) -> list[int]:
@@ -125,7 +130,7 @@ class PictureView:
             return self.binder.squares(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
         whole = torch.cat([sparing(squares, part, several=len(slices) > 1) for part in slices], 1)
-        return self.binder.embed_squares(whole, places).mean(1), torch.cat(seen, 1)
+        return self.binder.embed_squares(self.augment.squares(whole), places), torch.cat(seen, 1)
 
 
 class ClipDraw:

@@ -17,6 +17,8 @@ class Binder(Protocol):
     """What the aligner asks of a binder. Embeddings are not normalised: the loss takes cosines."""
 
     rate_hz: int
+    vocabulary: Sequence[str]
+    """Phrases to put into words with what it sees or hears."""
 
     def clip_spans(self, duration_s: float) -> list[Span]:
         """The clips in which the binder looks at something of this length."""

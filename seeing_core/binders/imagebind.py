@@ -37,9 +37,9 @@ class ImageBind(nn.Module):
     rate_hz = RATE_HZ
     visit: Callable[[str], AbstractContextManager[object]] = staticmethod(nullcontext)
 
-    def __init__(self, towers: nn.Module) -> None:
+    def __init__(self, towers: nn.Module, vocabulary: Sequence[str] = ()) -> None:
         super().__init__()
-        self.towers = towers
+        self.towers, self.vocabulary = towers, tuple(vocabulary)
         self.eval().requires_grad_(False)
         self._tokenizer = tokenizer()
         self._memory: OrderedDict[str, Tensor] = OrderedDict()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..binders.imagebind import TOWERS, ImageBind, blank_towers
+from ..captions.describe import read_phrases, shipped_phrases
 from ..errors import InputError
 from .checking import filled, looks_like
 from .files import WeightFile, read_tensors
@@ -23,7 +24,8 @@ def load_imagebind(path: Path | str, *, dtype: torch.dtype = torch.float32) -> I
     """ImageBind's vision, audio and text towers from `.pth` (the official file) or `.safetensors`, frozen.
 
     The depth, thermal and motion-sensor towers are never built. Weights already of `dtype` stay mapped from the file:
-    nothing is copied. Raises InputError when anything does not fit.
+    nothing is copied. A `.txt` file of the same name holds its vocabulary, one phrase a line, in place of the pack's own list.
+    Raises InputError when anything does not fit.
     """
     file = read_tensors(path)
     where = f"ImageBind file '{path}'"
@@ -35,7 +37,9 @@ def load_imagebind(path: Path | str, *, dtype: torch.dtype = torch.float32) -> I
         seems = looks_like(file.tensors)
         raise InputError(where, f"what looks like {seems}" if seems and seems != "ImageBind" else f"other weights ({error})",
                          "an ImageBind checkpoint with its vision, audio and text towers") from error
-    return ImageBind(filled(where, towers, state, dtype))
+    phrases = Path(path).with_suffix(".txt")
+    vocabulary = read_phrases(phrases.read_text(encoding="utf-8")) if phrases.is_file() else shipped_phrases()
+    return ImageBind(filled(where, towers, state, dtype), vocabulary)
 
 
 def convert_imagebind(source: Path | str, target: Path | str, *, dtype: torch.dtype = HALF) -> Path:

@@ -29,14 +29,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seeing_core.aligner import sample
+from seeing_core.aligner import Objective, sample
+from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
 from seeing_core.audio.audioldm import AudioTask
+from seeing_core.captions.complete import completed, decided
 from seeing_core.losses import Target
 from seeing_core.media import Clip, Waveform
 from seeing_core.metrics.fit import WEAK_CORRELATION, measure_fit
 from seeing_core.metrics.interval import mean_interval
 from seeing_core.metrics.motion import measure_motion
-from seeing_core.objectives import FitEachOther, FitTargets
+from seeing_core.metrics.onsets import find_onsets
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.pocket.judge_picture import picture_features
 from seeing_core.pocket.judges import (
@@ -46,8 +48,8 @@ from seeing_core.pocket.world import TEST_SEEDS, WorldClip, make_clip
 from seeing_core.settings import SOUND_PRESETS, AlignSettings
 from seeing_core.targets import Stills, embed_media
 from seeing_core.tasks import span_groups
+from seeing_core.timing import motion_peaks
 from seeing_core.video.animatediff import VideoTask
-from seeing_core.views import ClipDraw, PictureView, SoundView
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 
 DURATION_S, FPS, RATE_HZ = 2.0, 8.0, 16000
@@ -138,39 +140,47 @@ def features(task: str, frames: Tensor, samples: Tensor) -> list[float]:
 
 def to_audio(
     clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings, *, still: bool = False
-) -> tuple[list[AudioTask], FitTargets]:
+) -> tuple[list[AudioTask], Objective]:
     """V2A and I2A as in seeing_core.tasks, for several clips at once: embeddings are (B, D)."""
-    binder, task = _models("binder"), _audio_task(prompts)
+    binder = _models("binder")
     spans = binder.clip_spans(DURATION_S)
-    seen = [embed_media(binder, Stills(clip.frames[len(clip.frames) // 2][None])) if still
-            else binder.embed_film(Clip(clip.frames, clip.fps), spans).mean(0) for clip in clips]
-    targets = [Target("vision", torch.stack(seen), settings.vision_weight),
+    seen = torch.stack([embed_media(binder, Stills(clip.frames[len(clip.frames) // 2][None]))[None] if still
+                        else binder.embed_film(Clip(clip.frames, clip.fps), spans) for clip in clips])  # (B, S, D)
+    if settings.words:
+        prompts = [completed(binder, prompt, own) for prompt, own in zip(prompts, seen.mean(1), strict=True)]
+    task = _audio_task(prompts)
+    targets = [Target("vision", seen.mean(1), settings.vision_weight, seen),
                Target("text", binder.embed_text(prompts), settings.text_weight)]
-    return [task], FitTargets(SoundView.of(task, binder), [targets], ClipDraw(settings.clips))
+    times_s = [[] if still else motion_peaks(measure_motion(Clip(clip.frames, clip.fps))) for clip in clips]
+    return [task], sound_objective(sound_view(task, binder, settings), [targets], settings, times_s)
 
 
 def to_video(
     clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings
-) -> tuple[list[VideoTask], FitTargets]:
+) -> tuple[list[VideoTask], Objective]:
     """A2V likewise."""
-    binder, task = _models("binder"), _video_task(prompts)
+    binder = _models("binder")
     [spans] = span_groups(binder, DURATION_S)
-    heard = binder.embed_sound(torch.stack([clip.samples for clip in clips]), spans).mean(1).detach()
-    targets = [Target("audio", heard, settings.audio_weight),
+    heard = binder.embed_sound(torch.stack([clip.samples for clip in clips]), spans).detach()  # (B, S, D)
+    if settings.words:
+        prompts = [completed(binder, prompt, own) for prompt, own in zip(prompts, heard.mean(1), strict=True)]
+    task = _video_task(prompts)
+    targets = [Target("audio", heard.mean(1), settings.audio_weight, heard),
                Target("text", binder.embed_text(prompts), settings.text_weight)]
-    return [task], FitTargets(PictureView.of(task, binder, [spans]), [targets], ClipDraw(settings.clips))
+    times_s = [find_onsets(Waveform(clip.samples[None], RATE_HZ)).peaks_s.tolist() for clip in clips]
+    return [task], film_objective(task, binder, [spans], [targets], settings, times_s)
 
 
 def to_both(
     clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings
-) -> tuple[list[VideoTask | AudioTask], FitEachOther]:
+) -> tuple[list[VideoTask | AudioTask], Objective]:
     """Joint-VA likewise; of the clips only the captions are used."""
-    binder, film, sound = _models("binder"), _video_task(prompts), _audio_task(prompts)
-    hearing = SoundView.of(sound, binder)
-    seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces])
-    weights = {"vision-text": settings.text_weight, "audio-text": settings.text_weight, "vision-audio": 1.0}
-    return [film, sound], FitEachOther(seeing, hearing, binder.embed_text(prompts), weights,
-                                       draw=ClipDraw(settings.clips))
+    binder = _models("binder")
+    if settings.words:
+        prompts = [decided(binder, prompt, clip.seed) for prompt, clip in zip(prompts, clips, strict=True)]
+    film, sound = _video_task(prompts), _audio_task(prompts)
+    return [film, sound], joint_objective(film, sound, binder, binder.embed_text(prompts), settings,
+                                          text_weight=settings.text_weight)
 
 
 PREPARE = {"v2a": to_audio, "i2a": partial(to_audio, still=True), "a2v": to_video, "joint": to_both}

@@ -1,0 +1,63 @@
+"""What a run is judged by, put together from its settings: the views, the targets and the event terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .aligner import Objective
+from .audio.audioldm import AudioTask
+from .binders import Binder, Span
+from .losses import Target
+from .objectives import Also, FitEachOther, FitTargets
+from .settings import AlignSettings
+from .timing import AtTimes, FrameChange, OnsetStrength, Together
+from .video.animatediff import VideoTask
+from .views import ClipDraw, PictureView, SoundView
+
+EVENTS = "events"  # the name of the event term in a trace
+Times = Sequence[Sequence[float]]
+
+
+def sound_view(task: AudioTask, binder: Binder, settings: AlignSettings) -> SoundView:
+    return SoundView.of(task, binder, augment=settings.augment)
+
+
+def sound_objective(view: SoundView, targets: Sequence[Sequence[Target]], settings: AlignSettings, times_s: Times) -> Objective:
+    """V2A and I2A (eq. 14).  targets: of each group of clips.  times_s: of each sample or one for all, when it should sound."""
+    objective = FitTargets(view, targets, ClipDraw(settings.clips), settings.clip_weight)
+    return _timed(objective, AtTimes(OnsetStrength(view.task), 0, times_s), settings, times_s)
+
+
+def film_objective(
+    task: VideoTask, binder: Binder, groups: Sequence[Sequence[Span]], targets: Sequence[Sequence[Target]],
+    settings: AlignSettings, times_s: Times,
+) -> Objective:
+    """A2V (eq. 15).  groups: the clips of each group, in seconds.  times_s: when something should move."""
+    view = PictureView.of(task, binder, groups, slice_frames=settings.slice_frames, augment=settings.augment)
+    objective = FitTargets(view, targets, ClipDraw(settings.clips), settings.clip_weight)
+    return _timed(objective, AtTimes(FrameChange(task, settings.slice_frames), 0, times_s), settings, times_s)
+
+
+def joint_objective(
+    film: VideoTask, sound: AudioTask, binder: Binder, prompt: Tensor, settings: AlignSettings, *, text_weight: float,
+    extra: Sequence[Target] = (),
+) -> Objective:
+    """Joint-VA (eq. 16).  prompt: its embedding (D,), or one for each sample (B, D)."""
+    hearing = sound_view(sound, binder, settings)
+    seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces],
+                            slice_frames=settings.slice_frames, augment=settings.augment)
+    weights = {"vision-text": text_weight * settings.vision_weight, "audio-text": text_weight * settings.audio_weight,
+               "vision-audio": settings.vision_weight * settings.audio_weight}
+    objective = FitEachOther(seeing, hearing, prompt, weights, extra, ClipDraw(settings.clips), settings.clip_weight)
+    if not settings.event_weight:
+        return objective
+    term = Together(FrameChange(film, settings.slice_frames), OnsetStrength(sound))
+    return Also(objective, EVENTS, term, settings.event_weight)
+
+
+def _timed(objective: Objective, term: AtTimes, settings: AlignSettings, times_s: Times) -> Objective:
+    if not settings.event_weight or not any(times_s):
+        return objective
+    return Also(objective, EVENTS, term, settings.event_weight)
