@@ -73,7 +73,8 @@ def choices(kind: Kind) -> list[str]:
 def folder_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Path:
     """The folder of a choice; a well-known name also finds a folder that is called by its last part.
 
-    One that is absent is fetched when that is allowed. Raises InputError naming the folders looked in, and where to get the model, when there is none.
+    One that is absent is fetched when that is allowed. Raises InputError naming the folders looked in, and where to get the
+    model, when there is none.
     """
     found = _found(kind)
     named = {name.rpartition("/")[2]: path for name, path in found.items()}

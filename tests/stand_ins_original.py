@@ -87,7 +87,8 @@ def original_audioldm(folder: Path) -> dict[str, Tensor]:
     state["cond_stage_model.model.text_branch.embeddings.position_ids"] = torch.arange(514)[None]
     state["cond_stage_model.model.audio_branch.bn0.weight"] = torch.ones(64)  # CLAP's ears, which are not used
     state["cond_stage_model.model.text_transform.sequential.0.weight"] = torch.ones(4, 4)
-    return state | {"scale_factor": torch.tensor(vae.config.scaling_factor), "betas": torch.zeros(1000), "logvar": torch.zeros(1000)}
+    state |= {"betas": torch.zeros(1000), "logvar": torch.zeros(1000)}
+    return state | {"scale_factor": torch.tensor(vae.config.scaling_factor)}
 
 
 def write_wide_audioldm(folder: Path) -> Path:

@@ -30,7 +30,9 @@ from tests.stand_ins import write_roberta_tokenizer
 from tests.stand_ins_original import original_motion_names, original_unet, original_vae
 
 BASE, MOTION, AUDIO, BINDER = "v1-5-pruned-emaonly.safetensors", "mm_sd_v15_v2.ckpt", "audioldm-m-full", "imagebind_huge.pth"
-NAMES = {"LoadAudioLDM": {"model": AUDIO}, "LoadAnimateDiff": {"base": BASE, "motion": MOTION}, "LoadImageBind": {"model": BINDER}}
+NAMES = {"LoadAudioLDM": {"model": AUDIO}, "LoadAnimateDiff": {"base": BASE, "motion": MOTION},
+         "LoadImageBind": {"model": BINDER}}
+TASKS = ["video_to_audio", "image_to_audio", "audio_to_video", "video_and_audio_together"]
 
 
 def randomised(shapes: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -94,7 +96,8 @@ def write_stable_diffusion(path: Path) -> None:
         unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
         vae = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512,
                             down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
-        text = CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12))
+        text = CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
+                                            num_attention_heads=12))
     words = {f"cond_stage_model.transformer.text_model.{key.removeprefix('text_model.')}": value
              for key, value in text.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +179,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--side", type=int, default=256, help="pixels of the film's sides")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of what is made")
-    parser.add_argument("--task", nargs="*", default=["video_to_audio", "image_to_audio", "audio_to_video", "video_and_audio_together"])
+    parser.add_argument("--task", nargs="*", default=TASKS)
     wanted = parser.parse_args()
     write_all(wanted.folder / "models")
     print(f"writing took at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB", flush=True)
