@@ -10,6 +10,7 @@ from ..seeing_core.captions.captioner import AUDIO_PROMPT, MOST_TOKENS
 from ..seeing_core.captions.words import joined
 from . import captioning
 from .bridge import sound_from
+from .downloads import download_if_missing
 from .types import CATEGORY
 
 
@@ -32,8 +33,7 @@ class CaptionAudio(io.ComfyNode):
                 io.Combo.Input(
                     "model", options=models, default=models[0],
                     tooltip="The captioner: a Qwen2-Audio folder found in models/LLM, models/diffusers or the Hugging Face "
-                    "cache. The well-known name is listed as well; choosing it when it is absent tells where to get it. "
-                    "Nothing is downloaded.",
+                    "cache. The well-known name is listed as well; choosing it when it is absent tells where to get it.",
                 ),
                 io.String.Input(
                     "prompt", multiline=True, default=AUDIO_PROMPT,
@@ -43,17 +43,20 @@ class CaptionAudio(io.ComfyNode):
                     "max_tokens", default=100, min=1, max=MOST_TOKENS, advanced=True,
                     tooltip="Where a caption is cut off, in tokens (about three quarters of a word each).",
                 ),
+                download_if_missing(),
             ],
             outputs=[io.String.Output("caption", tooltip="The description in one line, for a prompt input.")],
         )
 
     @classmethod
-    def execute(cls, audio: dict[str, Any], model: str, prompt: str, max_tokens: int) -> io.NodeOutput:
+    def execute(
+        cls, audio: dict[str, Any], model: str, prompt: str, max_tokens: int, download_if_missing: bool = False
+    ) -> io.NodeOutput:
         from ..seeing_core.captions.loading import load_audio_captioner
 
         sound = sound_from(audio)
         captioning.warn_if_silent("Caption Audio", sound)
-        folder = captioning.folder_of(captioning.AUDIO, model)
+        folder = captioning.folder_of(captioning.AUDIO, model, download_if_missing)
         captions = captioning.ask(
             lambda: load_audio_captioner(folder),
             lambda captioner: captioner.caption(sound, prompt, max_tokens=max_tokens,

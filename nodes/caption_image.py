@@ -11,6 +11,7 @@ from ..seeing_core.captions.captioner import IMAGE_PROMPT, MOST_TOKENS
 from ..seeing_core.captions.words import joined
 from . import captioning
 from .bridge import pictures_from
+from .downloads import download_if_missing
 from .types import CATEGORY
 
 EACH, TOGETHER = "each", "together"
@@ -32,8 +33,7 @@ class CaptionImage(io.ComfyNode):
                 io.Combo.Input(
                     "model", options=models, default=models[0],
                     tooltip="The captioner: a model folder found in models/LLM, models/diffusers or the Hugging Face "
-                    "cache. Well-known names are listed as well; choosing one that is absent tells where to get it. "
-                    "Nothing is downloaded.",
+                    "cache. Well-known names are listed as well; choosing one that is absent tells where to get it.",
                 ),
                 io.String.Input(
                     "prompt", multiline=True, default=IMAGE_PROMPT,
@@ -54,18 +54,20 @@ class CaptionImage(io.ComfyNode):
                     tooltip="Runs the Python files in the model's folder, with all your rights on this machine. Only for "
                     "models that need it and whose code you have read. Off: no code of a model is run.",
                 ),
+                download_if_missing(),
             ],
             outputs=[io.String.Output("caption", tooltip="The description in one line, for a prompt input.")],
         )
 
     @classmethod
     def execute(
-        cls, images: Tensor, model: str, prompt: str, pictures: str, max_tokens: int, trust_remote_code: bool
+        cls, images: Tensor, model: str, prompt: str, pictures: str, max_tokens: int, trust_remote_code: bool,
+        download_if_missing: bool = False,
     ) -> io.NodeOutput:
         from ..seeing_core.captions.loading import load_image_captioner
 
         shown = pictures_from(images)
-        folder = captioning.folder_of(captioning.IMAGE, model)
+        folder = captioning.folder_of(captioning.IMAGE, model, download_if_missing)
         if trust_remote_code:
             logging.warning("Caption Image: trust_remote_code is on; Python files in '%s' may run with all your rights.",
                             folder)

@@ -18,6 +18,8 @@ from comfy.utils import ProgressBar
 from ..seeing_core.captions.captioner import Captioner
 from ..seeing_core.errors import InputError
 from ..seeing_core.media import Waveform
+from ..seeing_core.weights.known import GB, HUB, Known
+from .downloads import fetch_here
 from .folders import DEPTH
 from .managed import Managed, on_device
 
@@ -29,11 +31,15 @@ WRITES_TEXT = ("ForConditionalGeneration", "ForCausalLM")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of captioner.  known: names on huggingface.co, best first, and what to know before one fetches them."""
+    """A kind of captioner.  known: those on huggingface.co, best first."""
 
     name: str
     fits: Callable[[dict[str, Any]], bool]
-    known: dict[str, str]
+    known: tuple[Known, ...]
+
+    @property
+    def known_names(self) -> list[str]:
+        return [one.source for one in self.known]
 
 
 def _sees(config: dict[str, Any]) -> bool:
@@ -42,42 +48,50 @@ def _sees(config: dict[str, Any]) -> bool:
     return own_code or ("vision_config" in config and writes)
 
 
-IMAGE = Kind("image captioner", _sees, {
-    "Qwen/Qwen2-VL-2B-Instruct": "4.4 GB, Apache-2.0",
-    "Qwen/Qwen3-VL-2B-Instruct": "4.3 GB, Apache-2.0, needs transformers 4.57",
-    "Qwen/Qwen2.5-VL-7B-Instruct": "16.6 GB, Apache-2.0",
-    "Salesforce/blip-image-captioning-base": "1 GB, BSD-3-Clause",
-    "Salesforce/blip-image-captioning-large": "1.9 GB, BSD-3-Clause",
-})
-AUDIO = Kind("audio captioner", lambda config: config.get("model_type") == "qwen2_audio", {
-    "Qwen/Qwen2-Audio-7B-Instruct": "16.8 GB, Apache-2.0",
-})
+def _captioner(name: str, size_gb: float, facts: str) -> Known:
+    return Known(name.rpartition("/")[2], "LLM", name, int(size_gb * GB), facts, f"{HUB}/{name}")
+
+
+IMAGE = Kind("image captioner", _sees, (
+    _captioner("Qwen/Qwen2-VL-2B-Instruct", 4.4, "Apache-2.0"),
+    _captioner("Qwen/Qwen3-VL-2B-Instruct", 4.3, "Apache-2.0, needs transformers 4.57"),
+    _captioner("Qwen/Qwen2.5-VL-7B-Instruct", 16.6, "Apache-2.0"),
+    _captioner("Salesforce/blip-image-captioning-base", 1.0, "BSD-3-Clause"),
+    _captioner("Salesforce/blip-image-captioning-large", 1.9, "BSD-3-Clause"),
+))
+AUDIO = Kind("audio captioner", lambda config: config.get("model_type") == "qwen2_audio", (
+    _captioner("Qwen/Qwen2-Audio-7B-Instruct", 16.8, "Apache-2.0"),
+))
 
 
 def choices(kind: Kind) -> list[str]:
     """What lies on this machine, then the well-known names that do not."""
     found = sorted(_found(kind))
-    return [*found, *(name for name in kind.known if name not in found)]
+    return [*found, *(name for name in kind.known_names if name not in found)]
 
 
-def folder_of(kind: Kind, choice: str) -> Path:
+def folder_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Path:
     """The folder of a choice; a well-known name also finds a folder that is called by its last part.
 
-    Raises InputError naming the folders looked in, and where to get the model, when there is none.
+    One that is absent is fetched when that is allowed. Raises InputError naming the folders looked in, and where to get the
+    model, when there is none.
     """
     found = _found(kind)
     named = {name.rpartition("/")[2]: path for name, path in found.items()}
-    folder = found.get(choice) or (named.get(choice.rpartition("/")[2]) if choice in kind.known else None)
-    if folder is None:
-        known = "; ".join(f"{name} ({facts})" for name, facts in kind.known.items())
-        roots = ", ".join([*_roots(), str(_hub_cache())])
-        example = choice if choice in kind.known else next(iter(kind.known))
-        raise InputError(
-            kind.name, f"'{choice}', which is not on this machine", f"a model folder in {roots}",
-            f"Put all files of https://huggingface.co/{example} into models/LLM/{example.rpartition('/')[2]} and press R "
-            f"in the editor. Well-known ones: {known}."
-        )
-    return folder
+    wanted = next((one for one in kind.known if one.source == choice), None)
+    folder = found.get(choice) or (named.get(wanted.name) if wanted else None)
+    if folder is not None:
+        return folder
+    if wanted and download_if_missing:
+        return fetch_here(wanted, Path(folder_paths.get_folder_paths(wanted.folder)[0]))
+    known = "; ".join(f"{one.source} ({one.facts})" for one in kind.known)
+    roots = ", ".join([*_roots(), str(_hub_cache())])
+    example = wanted or kind.known[0]
+    raise InputError(
+        kind.name, f"'{choice}', which is not on this machine", f"a model folder in {roots}",
+        f"Switch on download_if_missing, or put all files of {example.page} into models/LLM/{example.name} and press R in the "
+        f"editor. Well-known ones: {known}."
+    )
 
 
 def ask(load: Callable[[], Captioner], question: Callable[[Captioner], list[str]]) -> list[str]:

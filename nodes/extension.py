@@ -12,6 +12,7 @@ from .audio_to_video import AudioToVideo
 from .caption_audio import CaptionAudio
 from .caption_image import CaptionImage
 from .compare import Compare
+from .convert_imagebind import ConvertImageBind
 from .describe import DescribeWithImageBind
 from .image_to_audio import ImageToAudio
 from .key_frames import KeyFrames
@@ -35,5 +36,5 @@ class SeeingHearing(ComfyExtension):
             LoadAudioLDM, LoadAnimateDiff, LoadImageBind, VideoToAudio, ImageToAudio, AudioToVideo, VideoAndAudio,
             AlignSettingsNode, AlignTarget, KeyFrames, MuxAudioIntoVideo,
             ScoreFit, PlotAlignment, PickBestSound, PickBestVideo, Compare,
-            CaptionImage, CaptionAudio, DescribeWithImageBind,
+            CaptionImage, CaptionAudio, DescribeWithImageBind, ConvertImageBind,
         ]

@@ -70,7 +70,8 @@ def register() -> None:
 def choices(kind: Kind) -> list[str]:
     """The built-in model, what was found, and the well-known names that were not."""
     found = _found(kind)
-    return [POCKET, *sorted(found), *(one.name for one in kind.known if one.name not in found)]
+    here = {name.rpartition("/")[2] for name in found}
+    return [POCKET, *sorted(found), *(one.name for one in kind.known if one.name not in here)]
 
 
 def path_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Path:
@@ -81,9 +82,11 @@ def path_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Path:
     if choice == POCKET:
         return kind.pocket
     found = _found(kind)
+    wanted = next((one for one in kind.known if one.name == choice), None)
+    if wanted and choice not in found:  # it may lie in a subfolder
+        found |= {choice: path for name, path in found.items() if name.rpartition("/")[2] == choice}
     if choice in found:
         return _inside(kind.what, found[choice])
-    wanted = next((one for one in kind.known if one.name == choice), None)
     if wanted is None:
         raise InputError(kind.what, f"'{choice}'", f"one of the models found in {', '.join(kind.roots)}",
                          "Press R in the editor after you have added a model.")

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..seeing_core.binders.imagebind import TOWERS, ImageBind
 from ..seeing_core.errors import InputError
+from ..seeing_core.weights.files import first_line
 from ..seeing_core.windows import thrifty
 
 # What ComfyUI is asked to keep free for activations with gradients, rounded up: a window of 10 s of sound through VAE,
@@ -131,7 +132,7 @@ def sparingly(work: Callable[[], Made], lower: str) -> Made:
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-        logging.warning("Out of memory (%s): trying again in smaller slices", _first_line(error))
+        logging.warning("Out of memory (%s): trying again in smaller slices", first_line(error))
     management.unload_all_models()
     management.soft_empty_cache()
     try:
@@ -142,7 +143,7 @@ def sparingly(work: Callable[[], Made], lower: str) -> Made:
             raise
         management.unload_all_models()
         management.soft_empty_cache()
-        raise InputError("memory", f"a task too large for this machine ({_first_line(error)})", "one that fits",
+        raise InputError("memory", f"a task too large for this machine ({first_line(error)})", "one that fits",
                          f"Lower {lower}, choose a smaller precision in the loaders, or close other programs.") from error
 
 
@@ -150,10 +151,6 @@ def _out_of_memory(error: BaseException) -> bool:
     text = str(error)
     return isinstance(error, MemoryError) or management.is_oom(error) or "can't allocate memory" in text or (
         "not enough memory" in text)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def original_audioldm(folder: Path) -> dict[str, Tensor]:
     state["cond_stage_model.model.text_branch.embeddings.position_ids"] = torch.arange(514)[None]
     state["cond_stage_model.model.audio_branch.bn0.weight"] = torch.ones(64)  # CLAP's ears, which are not used
     state["cond_stage_model.model.text_transform.sequential.0.weight"] = torch.ones(4, 4)
-    return state | {"scale_factor": torch.tensor(vae.config.scaling_factor), "betas": torch.zeros(1000), "logvar": torch.zeros(1000)}
+    state |= {"betas": torch.zeros(1000), "logvar": torch.zeros(1000)}
+    return state | {"scale_factor": torch.tensor(vae.config.scaling_factor)}
 
 
 def write_wide_audioldm(folder: Path) -> Path:
@@ -171,11 +172,16 @@ def write_wide_motion(folder: Path) -> Path:
 
 
 def original_motion(folder: Path) -> dict[str, Tensor]:
-    """`down_blocks.N.motion_modules.M.temporal_transformer.*`, as in mm_sd_v15_v2.ckpt."""
+    """The original names for the motion module of a MotionAdapter folder."""
     from safetensors.torch import load_file
 
+    return original_motion_names(load_file(folder / "diffusion_pytorch_model.safetensors"))
+
+
+def original_motion_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`down_blocks.N.motion_modules.M.temporal_transformer.*`, as in mm_sd_v15_v2.ckpt."""
     named: dict[str, Tensor] = {}
-    for key, value in load_file(folder / "diffusion_pytorch_model.safetensors").items():
+    for key, value in state.items():
         key = re.sub(r"(motion_modules\.\d+)\.", r"\1.temporal_transformer.", key)
         for new, old in ((".attn1.", ".attention_blocks.0."), (".attn2.", ".attention_blocks.1."), (".norm1.", ".norms.0."),
                          (".norm2.", ".norms.1."), (".norm3.", ".ff_norm.")):

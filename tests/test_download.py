@@ -201,7 +201,8 @@ def test_only_a_tokenizer(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: P
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-@pytest.mark.parametrize("name", ["../../escaped.json", "/etc/escaped.json", "unet/..\\escaped.json", "C:/escaped.json", "a\0b.json"])
+@pytest.mark.parametrize("name", [
+    "../../escaped.json", "/etc/escaped.json", "unet/..\\escaped.json", "C:/escaped.json", "a\0b.json"])
 def test_names_that_lead_out_of_the_folder(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path, name: str) -> None:
     known = AUDIOLDM[1]
     shelf.files = whole_model(known.source) | {(known.source, name): b"{}"}

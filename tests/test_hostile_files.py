@@ -94,7 +94,7 @@ def header(path: Path, tensors: dict[str, object], size: int | None = None) -> P
 @pytest.mark.parametrize("tensors, size", [
     ({"weight": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}, None), ({}, 2**50), ({}, 2**63),
     ({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}, None),
-    ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "b": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, None),
+    ({name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in "ab"}, None),
 ])
 def test_headers_that_claim_what_is_not_there(tmp_path: Path, tensors: dict[str, object], size: int | None) -> None:
     path = header(tmp_path / "model.safetensors", tensors, size)

@@ -39,3 +39,10 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
 
 def test_the_root_is_not_imported_under_its_folders_name() -> None:
     assert ROOT.name not in sys.modules
+
+
+def test_both_lists_of_requirements_are_the_same() -> None:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    listed = (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("dependencies = [")[1].split("\n]")[0]
+    assert [line.strip().rstrip(",")[1:-1] for line in listed.splitlines() if line.strip()] == wanted

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seeing_core.errors import InputError
-from seeing_core.weights import load_audioldm, load_imagebind
+from seeing_core.weights import convert_imagebind, load_audioldm, load_imagebind
 from tests.stand_ins import write_imagebind
 
 WEIGHTS = {"unet": "diffusion_pytorch_model.safetensors", "vae": "diffusion_pytorch_model.safetensors",
@@ -229,3 +229,54 @@ def test_imagebind_file_of_something_else(tmp_path: Path) -> None:
 def test_imagebind_file_absent(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="^file '.*absent.pth': received no such file; expected a weight file"):
         load_imagebind(tmp_path / "absent.pth")
+
+
+def test_imagebind_has_no_memory_for_towers_that_are_not_used(imagebind_file: Path) -> None:
+    towers = load_imagebind(imagebind_file).towers
+    assert {key.split(".")[1] for key in towers.state_dict()} == {"vision", "audio", "text"}
+    assert not any(value.is_meta for value in towers.state_dict().values())
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_imagebind_is_mapped_not_copied(tmp_path: Path, suffix: str) -> None:
+    """In a process of its own: what is not backed by the file grows by far less than the file."""
+    import subprocess
+    import sys
+
+    from tests.stand_ins import IMAGEBIND_SIZES, write_imagebind_of
+
+    sizes = IMAGEBIND_SIZES | {"vision_embed_dim": 1024, "vision_num_blocks": 16}
+    path = write_imagebind_of(sizes, tmp_path / f"wide{suffix}")
+    code = (
+        "import sys, psutil; from seeing_core.binders.imagebind import build; from seeing_core.weights import load_imagebind\n"
+        f"load_imagebind({str(write_imagebind(tmp_path / 'small.safetensors'))!r})\n"  # all imports are done
+        "def own(): info = psutil.Process().memory_full_info(); return info.rss - info.shared\n"
+        f"before = own(); model = load_imagebind({str(path)!r}); print(own() - before)\n"
+    )
+    grown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(grown.stdout) < 0.3 * path.stat().st_size
+
+
+def test_imagebind_in_half_precision_and_three_towers(tmp_path: Path) -> None:
+    source = write_imagebind(tmp_path / "imagebind_huge.pth")
+    target = convert_imagebind(source, tmp_path / "imagebind_huge_fp16.safetensors")
+    state = load_file(target)
+    assert all(value.dtype == torch.float16 for value in state.values())
+    assert {key.split(".")[1] for key in state} == {"vision", "audio", "text"}
+    assert target.stat().st_size < 0.55 * source.stat().st_size
+    sound = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) * 0.1
+    ours, exact = (load_imagebind(path).embed_sound(sound, [(0.0, 1.0)])[0] for path in (target, source))
+    assert torch.cosine_similarity(ours, exact).min() > 0.999
+    with pytest.raises(InputError, match="^target file: received '.*fp16.safetensors'; expected a new .safetensors file"):
+        convert_imagebind(source, target)
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="^ImageBind file '.*other.pth': received other weights"):
+        convert_imagebind(tmp_path / "other.pth", tmp_path / "new.safetensors")
+    assert not (tmp_path / "new.safetensors").exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_imagebind_without_audio(tmp_path: Path) -> None:
+    path = write_imagebind(tmp_path / "imagebind.safetensors")
+    edit(path, lambda state: [state.pop(key) for key in list(state) if ".audio." in key])
+    with pytest.raises(InputError, match="received what looks like ImageBind without audio; expected"):
+        load_imagebind(path)

@@ -117,7 +117,7 @@ def build(config: dict[str, object]) -> nn.Module:
     return imagebind_module("models.imagebind_model").ImageBindModel(**config)
 
 
-class _SchedulesOnHost(TorchFunctionMode):
+class SchedulesOnHost(TorchFunctionMode):
     """Real numbers for what a constructor reads off tensors, its drop-path rates, where all else is without memory."""
 
     def __torch_function__(
@@ -128,7 +128,7 @@ class _SchedulesOnHost(TorchFunctionMode):
 
 def blank_towers(config: dict[str, object]) -> nn.Module:
     """Likewise, with the three towers that are used and no memory for their weights."""
-    with torch.device("meta"), _SchedulesOnHost():
+    with torch.device("meta"), SchedulesOnHost():
         model = build(config)
     for part in PARTS:
         modules = getattr(model, f"modality_{part}")

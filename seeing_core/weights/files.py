@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _codecs
+import json
 import pickle
 import pickletools
 import zipfile
@@ -93,8 +94,6 @@ def check_folder_files(where: str, folder: Path) -> None:
 
 
 def _leads_out(index: Path) -> bool:
-    import json
-
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import InputError
+from .files import first_line
 from .known import Known
 
 INDICES = ("model_index.json", "config.json")  # what makes a folder a model: fetched last
@@ -117,9 +118,6 @@ def named_failures(known: Known, target: Path | None = None) -> Iterator[None]:
                              f"hf auth login. {by_hand}") from error
         if status == 404:
             raise InputError(where, "the answer that there is no such file (404)", f"it on {known.page}", by_hand) from error
-        raise InputError(where, f"a failure ({_reason(error)})", "a connection and a disk with room",
+        raise InputError(where, f"a failure ({first_line(error)})", "a connection and a disk with room",
                          f"Run it again: what has come is kept. {by_hand}") from error
 
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -25,7 +25,8 @@ from tests.stand_ins_original import (
 
 from tests.server.conftest import run
 
-IMAGEBIND, AUDIO, BASE, MOTION = "imagebind_huge.pth", "authors/audioldm-s-full.ckpt", "sd15/dream.safetensors", "mm_sd_v15_v2.ckpt"
+IMAGEBIND, AUDIO = "imagebind_huge.pth", "authors/audioldm-s-full.ckpt"
+BASE, MOTION = "sd15/dream.safetensors", "mm_sd_v15_v2.ckpt"
 FETCHED = "v3_sd15_mm.ckpt"  # the one well-known file whose checksum is the server's word, so that a stand-in may take its place
 
 
@@ -33,10 +34,9 @@ FETCHED = "v3_sd15_mm.ckpt"  # the one well-known file whose checksum is the ser
 def stand_ins(tmp_path_factory):
     """The originals' naming in one folder, diffusers folders in another."""
     folder = tmp_path_factory.mktemp("wide")
-    audio, sd, motion = (write_wide_audioldm(folder / "audio"), write_wide_sd(folder / "sd"), write_wide_motion(folder / "motion"))
-    write(original_audioldm(audio), folder / "audio.ckpt")
-    write(original_sd(sd), folder / "sd.safetensors")
-    write(original_motion(motion), folder / "motion.ckpt")
+    write(original_audioldm(write_wide_audioldm(folder / "audio")), folder / "audio.ckpt")
+    write(original_sd(write_wide_sd(folder / "sd")), folder / "sd.safetensors")
+    write(original_motion(write_wide_motion(folder / "motion")), folder / "motion.ckpt")
     return folder
 
 
@@ -72,8 +72,8 @@ def options(server, node, field):
 
 def film_and_sound(**inputs) -> dict:
     """Joint generation with all three models, as small as it goes."""
-    values = {
-        "LoadAudioLDM": {"model": AUDIO}, "LoadAnimateDiff": {"base": BASE, "motion": MOTION}, "LoadImageBind": {"model": IMAGEBIND}}
+    values = {"LoadAudioLDM": {"model": AUDIO}, "LoadAnimateDiff": {"base": BASE, "motion": MOTION},
+              "LoadImageBind": {"model": IMAGEBIND}}
     values = {name: own | inputs.get(name, {}) for name, own in values.items()}
     nodes = {name: {"class_type": f"SeeingHearing_{name}", "inputs": own} for name, own in values.items()}
     task = {"video_model": ["LoadAnimateDiff", 0], "audio_model": ["LoadAudioLDM", 0], "binder": ["LoadImageBind", 0],
@@ -83,7 +83,8 @@ def film_and_sound(**inputs) -> dict:
     known = json.loads((ROOT / "workflows" / "api" / "video_and_audio_together.json").read_text(encoding="utf-8"))
     own = next(node["inputs"] for node in known.values() if node["class_type"] == "SeeingHearing_VideoAndAudio")
     return nodes | {
-        "task": {"class_type": "SeeingHearing_VideoAndAudio", "inputs": {key: task.get(key, value) for key, value in own.items()}},
+        "task": {"class_type": "SeeingHearing_VideoAndAudio",
+                 "inputs": {key: task.get(key, value) for key, value in own.items()}},
         "save": {"class_type": "SaveImage", "inputs": {"images": ["task", 0], "filename_prefix": "made"}},
         "sound": {"class_type": "SaveAudio", "inputs": {"audio": ["task", 1], "filename_prefix": "made"}},
     }
