@@ -20,7 +20,7 @@ WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 DURATIONS_S = {"video_to_audio": 5.28, "audio_to_video": 2.0, "video_and_audio_together": 2.0, "pocket_image_to_audio": 2.0,
                "image_to_audio": 5.0}
 SCREENSHOTS = ROOT / "output" / "page"
-RUN_LIMIT_S = 180
+RUN_LIMIT_S = 600
 NOTE = "MarkdownNote"
 
 RECTANGLES = """() => {
