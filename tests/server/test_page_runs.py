@@ -49,7 +49,7 @@ class Watch:
             (url, "data:", "blob:")) else None)
 
     def _error(self, text: str) -> None:
-        if LINK in text or "SeeingHearing" in text or "seeing" in text.lower():
+        if LINK in text or "SeeingHearing" in text:
             self.errors.append(text)
 
 
