@@ -64,7 +64,7 @@ class AudioToVideo(io.ComfyNode):
 
         settings = settings or AlignSettings(strength=strength, prompt_strength=prompt_strength)
         sound = sound_from(audio)
-        run = Run([seed], steps, settings, targets, TaskProgress(steps))
+        run = Run([seed], steps, settings, targets, listener=TaskProgress(steps))
 
         def work() -> Result:
             with on_device(video_model, binder, activations_bytes=PICTURE_BYTES, stays=("vision",)):

@@ -58,7 +58,8 @@ class ImageToAudio(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..seeing_core.tasks import Result, Run, image_to_audio
 
-        run = Run([seed], steps, settings or SOUND_PRESETS[preset].scaled(strength), targets, TaskProgress(steps))
+        settings = settings or SOUND_PRESETS[preset].scaled(strength)
+        run = Run([seed], steps, settings, targets, listener=TaskProgress(steps))
 
         def work() -> Result:
             with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):

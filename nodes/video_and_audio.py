@@ -67,7 +67,7 @@ class VideoAndAudio(io.ComfyNode):
         from ..seeing_core.tasks import Result, Run, video_and_audio
 
         settings = settings or AlignSettings(strength=strength, prompt_strength=prompt_strength)
-        run = Run([seed], steps, settings, targets, TaskProgress(steps))
+        run = Run([seed], steps, settings, targets, listener=TaskProgress(steps))
 
         def work() -> Result:
             with on_device(video_model, audio_model, binder, activations_bytes=PICTURE_BYTES + SOUND_BYTES,

@@ -66,7 +66,7 @@ class VideoToAudio(io.ComfyNode):
         from ..seeing_core.tasks import Result, Run, video_to_audio
 
         settings = settings or SOUND_PRESETS[preset].scaled(strength).weighted(vision=vision_weight, text=text_weight)
-        run = Run([seed], steps, settings, targets, TaskProgress(steps))
+        run = Run([seed], steps, settings, targets, listener=TaskProgress(steps))
 
         def work() -> Result:
             with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):
