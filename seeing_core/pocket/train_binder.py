@@ -17,7 +17,7 @@ from .scoring import load_sound_decoder
 from .scoring_binder import binder_scores
 from .training import Card, Folders, Run, fast_precision, save_half, trainable
 from .world import FPS, plan_scene, scene_captions, scene_frames, scene_samples
-from .world_kinds import kind_index
+from .world_kinds import KINDS, kind_index, precise_captions
 
 SEED_BASE = 1_300_000
 CLIPS = 1600
@@ -241,5 +241,13 @@ def train_binder(folders: Folders) -> Card:
             harden_in_latents(towers, pool, folders, steps=LATENT_STEPS, rate=8e-4, seed=33)]
     card = Card("binder", STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), runs[-1].losses)
     card.scores = binder_scores(towers, 128)
-    save_half(towers, folders.out / "imagebind" / "imagebind_pocket.safetensors", {"config": json.dumps(CONFIG)})
+    file = folders.out / "imagebind" / "imagebind_pocket.safetensors"
+    save_half(towers, file, {"config": json.dumps(CONFIG)})
+    file.with_suffix(".txt").write_text(vocabulary(), encoding="utf-8")
     return card
+
+
+def vocabulary() -> str:
+    """What the pocket models can be asked for, for the binder to choose from: one phrase a line."""
+    phrases = [phrase for kind in KINDS for phrase in precise_captions(kind)]
+    return "\n".join(["# What the pocket models can be asked for. One phrase a line.", *phrases, ""])

@@ -242,6 +242,23 @@ def table(task: str, summaries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def figure(task: str, summaries: Sequence[dict[str, Any]], path: Path) -> None:
+    """Right kind against distance from real ones, with intervals; beside it, how well events coincide."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(9, 3.4), layout="constrained")
+    quality, timing = drawn.subplots(1, 2, width_ratios=(3, 2))
+    for s in summaries:
+        spread = [[s["right"] - s["right_low"]], [s["right_high"] - s["right"]]]
+        quality.errorbar(s["distance"], s["right"], yerr=spread, fmt="o", capsize=3)
+        quality.annotate(s["way"], (s["distance"], s["right"]), xytext=(6, 4), textcoords="offset points")
+    quality.set(xlabel="distance to real ones (smaller is better)", ylabel="right kind", ylim=(-0.03, 1.08), title=task)
+    timing.barh([s["way"] for s in summaries], [s["av_align"] for s in summaries], color="tab:gray")
+    timing.set(xlabel="AV-Align, one to one", xlim=(0, 1), title="in time")
+    timing.invert_yaxis()
+    drawn.savefig(path, dpi=110)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--task", nargs="+", choices=STEPS, default=list(STEPS))
@@ -252,6 +269,7 @@ def main() -> None:
     options.add_argument("--strength", type=float, help="instead of each way's own latent strength")
     options.add_argument("--prompt-strength", type=float, help="instead of each way's own prompt tuning strength")
     options.add_argument("--out", type=Path, help="a JSON file with every row")
+    options.add_argument("--figure", type=Path, help="a picture of the last task's table")
     chosen = options.parse_args()
     given = {name: value for name in ("strength", "prompt_strength") if (value := getattr(chosen, name)) is not None}
     rows: dict[str, list[Row]] = {}
@@ -259,7 +277,10 @@ def main() -> None:
         ways = {way: replace(WAYS[task][way], **given) for way in chosen.way or SHOWN}
         real = real_features(task, chosen.clips, chosen.first_seed)
         rows[task] = run(task, ways, clips=chosen.clips, caption=chosen.caption, first_seed=chosen.first_seed)
-        print(table(task, [summary(rows[task], way, real) for way in ways]), flush=True)
+        summaries = [summary(rows[task], way, real) for way in ways]
+        print(table(task, summaries), flush=True)
+        if chosen.figure:
+            figure(task, summaries, chosen.figure)
     if chosen.out:
         chosen.out.write_text(json.dumps({task: [asdict(row) for row in own] for task, own in rows.items()}))
 
