@@ -9,6 +9,10 @@ from . import inputs
 from .types import CATEGORY, Settings
 
 
+def _weight(name: str, default: float, tooltip: str) -> io.Input:
+    return io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, tooltip=tooltip)
+
+
 class AlignSettingsNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -54,6 +58,41 @@ class AlignSettingsNode(io.ComfyNode):
                     tooltip="Weight of the sound in the alignment, where the task has one. 0 leaves it out.",
                 ),
                 inputs.text_weight(),
+                io.Boolean.Input(
+                    "words", display_name="complete the prompt", default=False,
+                    tooltip="ImageBind puts the target into words, and the words go before the prompt, unless the prompt fits "
+                    "better already. The surest way to the right kind of thing.",
+                ),
+                _weight(
+                    "fit_weight", 1.0, "Weight of everything that ImageBind compares. 0: it finds words, but takes no part in "
+                    "the steps, which is fast.",
+                ),
+                _weight(
+                    "event_weight", 0.0, "Weight of timing: sound starts when the picture moves. 1 is usual, 0 leaves it out.",
+                ),
+                _weight(
+                    "clip_weight", 0.0, "Weight of each second of sound against the same second of picture, beside their mean. "
+                    "1 is usual, 0 leaves it out.",
+                ),
+                io.Int.Input(
+                    "recurrence", default=0, min=0, max=20,
+                    tooltip="How often each aligned step is taken back and done again. Steadier, and as many times slower.",
+                ),
+                io.Float.Input(
+                    "pull", default=0.0, min=0.0, max=1.0, step=0.01,
+                    tooltip="How much of each nudge is taken back towards the unaligned result, from 0 to 1.",
+                ),
+                _weight(
+                    "gradient_clip", 0.0, "No part of a nudge is larger than this many times its usual size. 3 tames outliers, 0 "
+                    "is no limit. For the modes 'x0' and 'unet'.",
+                ),
+                io.Float.Input(
+                    "augment", default=0.0, min=0.0, max=10.0, step=0.05,
+                    tooltip="How much what ImageBind sees or hears is shifted, cropped and made noisy at random at each nudge. "
+                    "1 is usual, 0 is not at all.",
+                ),
+                *(_weight(part, 1.0, f"Multiplies the strengths in the {third} third of the steps. 1 is usual.")
+                  for part, third in (("early", "first"), ("middle", "second"), ("late", "last"))),
             ],
             outputs=[Settings.Output("settings", tooltip="For the settings input of a task node.")],
         )

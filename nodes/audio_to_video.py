@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..seeing_core.settings import AlignSettings
+from ..seeing_core.settings import PICTURE_PRESETS, AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import images_from, log_notes, sound_from
@@ -46,6 +46,10 @@ class AudioToVideo(io.ComfyNode):
                 inputs.guidance_scale("guidance_scale", "AnimateDiff", 7.5, "5 to 10"),
                 inputs.settings(),
                 inputs.targets(),
+                inputs.picture_preset(),
+                inputs.words("the sound"),
+                inputs.event_times("move"),
+                inputs.candidates(),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The frames, in order."),
@@ -59,12 +63,14 @@ class AudioToVideo(io.ComfyNode):
         cls, video_model: Managed, binder: Managed, audio: dict[str, Any], prompt: str, negative_prompt: str, steps: int,
         strength: float, prompt_strength: float, fps: float, seed: int, duration: float, width: int, height: int,
         guidance_scale: float, settings: AlignSettings | None = None, targets: tuple[ExtraTarget, ...] = (),
+        preset: str = "balanced", words: bool = True, event_times: str = "", candidates: int = 1,
     ) -> io.NodeOutput:
+        from ..seeing_core.choice import best_first
         from ..seeing_core.tasks import Result, Run, audio_to_video
 
-        settings = settings or AlignSettings(strength=strength, prompt_strength=prompt_strength)
+        settings = settings or PICTURE_PRESETS[preset].scaled(strength, prompt_strength, words=words)
         sound = sound_from(audio)
-        run = Run([seed], steps, settings, targets, TaskProgress(steps))
+        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
 
         def work() -> Result:
             with on_device(video_model, binder, activations_bytes=PICTURE_BYTES, stays=("vision",)):
@@ -74,7 +80,7 @@ class AudioToVideo(io.ComfyNode):
                     guidance_scale=guidance_scale,
                 )
 
-        result = sparingly(work, "width, height or duration")
+        result = best_first(sparingly(work, "width, height, duration or candidates"), sound=sound)
         log_notes("Audio to Video", result.trace)
         player = film_player(result.films, [sound] * len(result.films))
         return io.NodeOutput(images_from(result.films), fps, result.trace, ui=player)

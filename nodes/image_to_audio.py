@@ -42,6 +42,9 @@ class ImageToAudio(io.ComfyNode):
                 inputs.preset(),
                 inputs.settings(),
                 inputs.targets(),
+                inputs.words("the picture"),
+                inputs.event_times("sound"),
+                inputs.candidates(),
             ],
             outputs=[
                 io.Audio.Output("audio", tooltip="The sound: mono, 16 kHz, exactly as long as asked."),
@@ -54,11 +57,13 @@ class ImageToAudio(io.ComfyNode):
         cls, audio_model: Managed, binder: Managed, image: Tensor, prompt: str, negative_prompt: str, duration: float,
         steps: int, strength: float, seed: int, guidance_scale: float, preset: str,
         settings: AlignSettings | None = None,
-        targets: tuple[ExtraTarget, ...] = (),
+        targets: tuple[ExtraTarget, ...] = (), words: bool = True, event_times: str = "", candidates: int = 1,
     ) -> io.NodeOutput:
+        from ..seeing_core.choice import best_first
         from ..seeing_core.tasks import Result, Run, image_to_audio
 
-        run = Run([seed], steps, settings or SOUND_PRESETS[preset].scaled(strength), targets, TaskProgress(steps))
+        settings = settings or SOUND_PRESETS[preset].scaled(strength, words=words)
+        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
 
         def work() -> Result:
             with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):
@@ -67,7 +72,7 @@ class ImageToAudio(io.ComfyNode):
                     negative_prompt=negative_prompt, duration_s=duration, guidance_scale=guidance_scale,
                 )
 
-        result = sparingly(work, "duration")
+        result = best_first(sparingly(work, "duration or candidates"))
         log_notes("Image to Audio", result.trace)
         audio = audio_from(result.sounds)
         return io.NodeOutput(audio, result.trace, ui=sound_player(audio))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..seeing_core.settings import SOUND_PRESETS
+from ..seeing_core.settings import PICTURE_PRESETS, SOUND_PRESETS
 from .types import AudioModel, Binder, Settings, Targets, VideoModel
 
 
@@ -113,10 +113,49 @@ def targets() -> io.Input:
 def preset() -> io.Input:
     return io.Combo.Input(
         "preset", options=list(SOUND_PRESETS), default="balanced", advanced=True,
-        tooltip="How the sound is aligned. 'balanced': many early nudges and a tuned prompt, best in our tests. "
-        "'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in the predicted clean sound. "
-        "For every detail use Align Settings.",
+        tooltip="How the sound is aligned. 'balanced': the prompt in ImageBind's words and early nudges that place the "
+        "sounds in time, best in our tests. 'quality': the same with every guided step done twice. 'fast': words and timing "
+        "alone. 'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in the predicted clean "
+        "sound. For every detail use Align Settings.",
     )
+
+
+def picture_preset() -> io.Input:
+    return io.Combo.Input(
+        "preset", options=list(PICTURE_PRESETS), default="balanced", advanced=True,
+        tooltip="How the film is aligned. 'balanced': the prompt in ImageBind's words and nudges that make things move when "
+        "they sound, best in our tests. 'quality': more of them. 'fast': words alone. 'paper': the paper's rule with a "
+        "tuned prompt. For every detail use Align Settings.",
+    )
+
+
+def words(of: str) -> io.Input:
+    return io.Boolean.Input(
+        "words", display_name="complete the prompt", default=True, advanced=True,
+        tooltip=f"ImageBind puts {of} into words, and the words go before your prompt, unless your prompt fits better already. "
+        "Turn it off when the prompt alone should decide. Presets 'paper', 'gradient' and 'x0' never do it.",
+    )
+
+
+def event_times(does: str) -> io.Input:
+    return io.String.Input(
+        "event_times", default="", advanced=True,
+        tooltip=f"When something should {does}, in seconds: '0.5, 1.2'. Empty: found by itself, where there is something to "
+        "go by.",
+    )
+
+
+def candidates() -> io.Input:
+    return io.Int.Input(
+        "candidates", default=1, min=1, max=16, advanced=True,
+        tooltip="How many to make at once, with this seed and the next ones. The best comes first, by how well sound and "
+        "picture coincide (not by ImageBind); all are kept in the batch. Takes that many times as long.",
+    )
+
+
+def seeds(first: int, count: int) -> list[int]:
+    """One for each candidate."""
+    return [(first + i) % 2**63 for i in range(count)]
 
 
 def vision_weight(**options: bool) -> io.Input:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..seeing_core.settings import AlignSettings
+from ..seeing_core.settings import PICTURE_PRESETS, AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, images_from, log_notes
@@ -48,6 +48,9 @@ class VideoAndAudio(io.ComfyNode):
                 inputs.guidance_scale("audio_guidance_scale", "AudioLDM", 2.5, "2 to 5"),
                 inputs.settings(),
                 inputs.targets(),
+                inputs.picture_preset(),
+                inputs.words("a vague prompt"),
+                inputs.candidates(),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The frames, in order."),
@@ -62,12 +65,13 @@ class VideoAndAudio(io.ComfyNode):
         cls, video_model: Managed, audio_model: Managed, binder: Managed, prompt: str, negative_prompt: str,
         duration: float, steps: int, strength: float, prompt_strength: float, seed: int, fps: float, width: int,
         height: int, video_guidance_scale: float, audio_guidance_scale: float, settings: AlignSettings | None = None,
-        targets: tuple[ExtraTarget, ...] = (),
+        targets: tuple[ExtraTarget, ...] = (), preset: str = "balanced", words: bool = True, candidates: int = 1,
     ) -> io.NodeOutput:
+        from ..seeing_core.choice import best_first
         from ..seeing_core.tasks import Result, Run, video_and_audio
 
-        settings = settings or AlignSettings(strength=strength, prompt_strength=prompt_strength)
-        run = Run([seed], steps, settings, targets, TaskProgress(steps))
+        settings = settings or PICTURE_PRESETS[preset].scaled(strength, prompt_strength, words=words)
+        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, listener=TaskProgress(steps))
 
         def work() -> Result:
             with on_device(video_model, audio_model, binder, activations_bytes=PICTURE_BYTES + SOUND_BYTES,
@@ -78,7 +82,7 @@ class VideoAndAudio(io.ComfyNode):
                     audio_guidance_scale=audio_guidance_scale,
                 )
 
-        result = sparingly(work, "width, height or duration")
+        result = best_first(sparingly(work, "width, height, duration or candidates"))
         log_notes("Video and Audio Together", result.trace)
         player = film_player(result.films, result.sounds)
         return io.NodeOutput(images_from(result.films), audio_from(result.sounds), fps, result.trace, ui=player)

@@ -49,6 +49,9 @@ class VideoToAudio(io.ComfyNode):
                 inputs.text_weight(advanced=True),
                 inputs.settings(),
                 inputs.targets(),
+                inputs.words("the video"),
+                inputs.event_times("sound"),
+                inputs.candidates(),
             ],
             outputs=[
                 io.Audio.Output("audio", tooltip="The sound: mono, 16 kHz, exactly as long as asked."),
@@ -61,22 +64,25 @@ class VideoToAudio(io.ComfyNode):
         cls, audio_model: Managed, binder: Managed, video: Input.Video | Tensor, prompt: str, negative_prompt: str,
         steps: int, strength: float, seed: int, fps: float, duration: float, guidance_scale: float, preset: str,
         vision_weight: float, text_weight: float, settings: AlignSettings | None = None,
-        targets: tuple[ExtraTarget, ...] = (),
+        targets: tuple[ExtraTarget, ...] = (), words: bool = True, event_times: str = "", candidates: int = 1,
     ) -> io.NodeOutput:
+        from ..seeing_core.choice import best_first
         from ..seeing_core.tasks import Result, Run, video_to_audio
 
-        settings = settings or SOUND_PRESETS[preset].scaled(strength).weighted(vision=vision_weight, text=text_weight)
-        run = Run([seed], steps, settings, targets, TaskProgress(steps))
+        settings = settings or SOUND_PRESETS[preset].scaled(strength, words=words).weighted(
+            vision=vision_weight, text=text_weight)
+        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
+        film = film_from(video, fps)
 
         def work() -> Result:
             with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):
                 return video_to_audio(
-                    audio_model.model, binder.model, film_from(video, fps), run, prompt=prompt,
+                    audio_model.model, binder.model, film, run, prompt=prompt,
                     negative_prompt=negative_prompt, duration_s=duration if duration != 0 else None,
                     guidance_scale=guidance_scale,
                 )
 
-        result = sparingly(work, "duration")
+        result = best_first(sparingly(work, "duration or candidates"), film=film)
         log_notes("Video to Audio", result.trace)
         audio = audio_from(result.sounds)
         return io.NodeOutput(audio, result.trace, ui=sound_player(audio))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -10,11 +11,11 @@ from .aligner import Objective
 from .audio.audioldm import AudioTask
 from .binders import Binder, Span
 from .losses import Target
-from .objectives import Also, FitEachOther, FitTargets
+from .objectives import Also, FitEachOther, FitTargets, Nothing
 from .settings import AlignSettings
 from .timing import AtTimes, FrameChange, OnsetStrength, Together
 from .video.animatediff import VideoTask
-from .views import ClipDraw, PictureView, SoundView
+from .views import ClipDraw, PictureView, SoundView, View
 
 EVENTS = "events"  # the name of the event term in a trace
 Times = Sequence[Sequence[float]]
@@ -26,8 +27,7 @@ def sound_view(task: AudioTask, binder: Binder, settings: AlignSettings) -> Soun
 
 def sound_objective(view: SoundView, targets: Sequence[Sequence[Target]], settings: AlignSettings, times_s: Times) -> Objective:
     """V2A and I2A (eq. 14).  targets: of each group of clips.  times_s: of each sample or one for all, when it should sound."""
-    objective = FitTargets(view, targets, ClipDraw(settings.clips), settings.clip_weight)
-    return _timed(objective, AtTimes(OnsetStrength(view.task), 0, times_s), settings, times_s)
+    return _timed(_fit(view, targets, settings), AtTimes(OnsetStrength(view.task), 0, times_s), settings)
 
 
 def film_objective(
@@ -36,8 +36,7 @@ def film_objective(
 ) -> Objective:
     """A2V (eq. 15).  groups: the clips of each group, in seconds.  times_s: when something should move."""
     view = PictureView.of(task, binder, groups, slice_frames=settings.slice_frames, augment=settings.augment)
-    objective = FitTargets(view, targets, ClipDraw(settings.clips), settings.clip_weight)
-    return _timed(objective, AtTimes(FrameChange(task, settings.slice_frames), 0, times_s), settings, times_s)
+    return _timed(_fit(view, targets, settings), AtTimes(FrameChange(task, settings.slice_frames), 0, times_s), settings)
 
 
 def joint_objective(
@@ -48,16 +47,26 @@ def joint_objective(
     hearing = sound_view(sound, binder, settings)
     seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces],
                             slice_frames=settings.slice_frames, augment=settings.augment)
-    weights = {"vision-text": text_weight * settings.vision_weight, "audio-text": text_weight * settings.audio_weight,
-               "vision-audio": settings.vision_weight * settings.audio_weight}
-    objective = FitEachOther(seeing, hearing, prompt, weights, extra, ClipDraw(settings.clips), settings.clip_weight)
+    vision, audio = settings.fit_weight * settings.vision_weight, settings.audio_weight
+    weights = {"vision-text": text_weight * vision, "audio-text": text_weight * audio * settings.fit_weight,
+               "vision-audio": vision * audio}
+    objective: Objective = Nothing()
+    if settings.fit_weight:
+        objective = FitEachOther(seeing, hearing, prompt, weights, extra, ClipDraw(settings.clips), settings.clip_weight)
     if not settings.event_weight:
         return objective
     term = Together(FrameChange(film, settings.slice_frames), OnsetStrength(sound))
     return Also(objective, EVENTS, term, settings.event_weight)
 
 
-def _timed(objective: Objective, term: AtTimes, settings: AlignSettings, times_s: Times) -> Objective:
-    if not settings.event_weight or not any(times_s):
+def _fit(view: View, targets: Sequence[Sequence[Target]], settings: AlignSettings) -> Objective:
+    if not settings.fit_weight:
+        return Nothing()
+    groups = [[replace(target, weight=settings.fit_weight * target.weight) for target in group] for group in targets]
+    return FitTargets(view, groups, ClipDraw(settings.clips), settings.clip_weight)
+
+
+def _timed(objective: Objective, term: AtTimes, settings: AlignSettings) -> Objective:
+    if not settings.event_weight or not any(term.times_s):
         return objective
     return Also(objective, EVENTS, term, settings.event_weight)

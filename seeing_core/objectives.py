@@ -76,6 +76,13 @@ class FitEachOther:
         return triangle + target_terms(vision, self.extra) + target_terms(audio, self.extra)
 
 
+class Nothing:
+    """What asks for nothing: for the terms that stand beside it."""
+
+    def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
+        return Evaluation(x0s[0].new_zeros(len(x0s[0])), tuple(torch.zeros_like(x0) for x0 in x0s), {}, ())
+
+
 @dataclass(frozen=True)
 class Also:
     """An objective and one more term beside it, which leaves the prompts alone: a prompt says what, not when.

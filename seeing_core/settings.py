@@ -44,6 +44,7 @@ class AlignSettings:
         the UNet's work.
     solver: "ddim" as published; "dpm++" is DPM-Solver++ of second order (Lu et al., 2022), which needs fewer steps.
     words: whether the prompt is completed in the binder's words before anything is made (`captions.complete`).
+    fit_weight: of all that the binder compares; 0: it finds words, but takes no part in the steps.
     event_weight: of the event term: sound starts when the picture moves (`timing`).
     clip_weight: of the loss of each clip against the same clip of the target, beside that of their mean.
     recurrence: how often a guided step is taken back to its noise level and done again (time travel; Bansal et al., Universal
@@ -69,6 +70,7 @@ class AlignSettings:
     cfg_end_fraction: float = 1.0
     solver: Solver = "ddim"
     words: bool = False
+    fit_weight: float = 1.0
     event_weight: float = 0.0
     clip_weight: float = 0.0
     recurrence: int = 0
@@ -96,6 +98,7 @@ class AlignSettings:
         check_number("end of guidance by prompt", self.cfg_end_fraction, 0, 1)
         if self.solver not in SOLVERS:
             raise InputError("solver", f"'{self.solver}'", "one of " + ", ".join(SOLVERS))
+        check_number("fit weight", self.fit_weight, 0, 100)
         check_number("event weight", self.event_weight, 0, 100)
         check_number("clip weight", self.clip_weight, 0, 100)
         check_number("recurrence", self.recurrence, 0, 20)
@@ -118,6 +121,11 @@ class AlignSettings:
         return self.strength > 0 or self.prompt_strength > 0
 
     @property
+    def attends(self) -> bool:
+        """Whether the target has a say at all: in the steps, or in the words of the prompt."""
+        return self.aligns or self.words
+
+    @property
     def through_unet(self) -> bool:
         """Whether gradients go through the UNet."""
         return self.prompt_strength > 0 or (self.mode == "unet" and self.strength > 0)
@@ -135,19 +143,31 @@ class AlignSettings:
         """The same with the weights of these loss terms multiplied."""
         return replace(self, vision_weight=self.vision_weight * vision, text_weight=self.text_weight * text)
 
-    def scaled(self, factor: float) -> AlignSettings:
-        """The same with both strengths multiplied; a factor of 0 turns the aligner off."""
-        return replace(self, strength=self.strength * factor, prompt_strength=self.prompt_strength * factor)
+    def scaled(self, factor: float, prompt_factor: float | None = None, *, words: bool = True) -> AlignSettings:
+        """The same with the strengths multiplied, the prompt's by the same factor unless it has its own.
+
+        words: False leaves the prompt as it is. Factors of 0 turn the aligner off, and its words with it.
+        """
+        prompt_factor = factor if prompt_factor is None else prompt_factor
+        return replace(self, strength=self.strength * factor, prompt_strength=self.prompt_strength * prompt_factor,
+                       words=self.words and words and factor > 0)
 
 
-# Ways to align a sound, for those who do not want to set each part. "balanced" is what tests/benchmarks/search.py found on
-# the pocket world: what a sound is gets decided early, so it nudges often and early; the prompt is left to the denoiser,
-# which follows it anyway, but for a little.
+# Ways to align, for those who do not want to set each part, found on the pocket world by tests/benchmarks/search.py. What a
+# thing is gets decided by its prompt, so that is put into the binder's words; when things happen is decided early, in the
+# noisiest steps, so those are nudged, and the others left to the denoiser, which makes it sound and look real.
+_OURS = AlignSettings("x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, words=True, event_weight=1.0)
 SOUND_PRESETS: dict[str, AlignSettings] = {
-    "balanced": AlignSettings(
-        "x0", strength=0.5, prompt_strength=1.0, start_fraction=0.0, end_fraction=0.3, inner_steps=4, text_weight=0.2
-    ),
+    "balanced": replace(_OURS, strength=1.5, inner_steps=3),
     "paper": AlignSettings("paper"),
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
+    "quality": replace(_OURS, strength=1.5, inner_steps=3, recurrence=1),
+    "fast": replace(_OURS, strength=2.0, fit_weight=0.0),
+}
+PICTURE_PRESETS: dict[str, AlignSettings] = {
+    "balanced": replace(_OURS, strength=4.0, end_fraction=0.6),
+    "paper": AlignSettings("paper", prompt_strength=1.0),
+    "quality": replace(_OURS, strength=4.0, end_fraction=1.0, inner_steps=2),
+    "fast": replace(_OURS, strength=0.0),
 }

@@ -115,7 +115,7 @@ def audio_to_video(
     """
     settings = run.settings
     duration_s = check_duration(sound.duration_s if duration_s is None else duration_s)
-    hears = settings.aligns and settings.audio_weight > 0
+    hears = settings.attends and settings.audio_weight > 0
     with _notes() as notes:
         groups = span_groups(binder, max(1, round(duration_s * fps)) / fps)
         heard = _heard(binder, sound, groups, notes) if hears else []
@@ -144,7 +144,7 @@ def video_and_audio(
     settings, check = run.settings, check_duration(duration_s)
     with _notes() as notes:
         prompts = [prompt]
-        if settings.aligns and settings.words:  # each seed makes up its own mind, and both models hear of it
+        if settings.words:  # each seed makes up its own mind, and both models hear of it
             prompts = [decided(binder, prompt, seed) for seed in run.seeds]
             notes += completion_notes(prompt, prompts)
         film = VideoTask.from_prompt(video_model, prompts, negative_prompt, duration_s=check, fps=fps, width=width,
@@ -177,7 +177,7 @@ def _make_sound(
     vision: gives the embeddings (S, D) of each group of clips, or one for all its clips.  moves: when the picture moves.
     """
     check_number("guidance scale", guidance_scale, 0, 100)
-    sees = run.settings.aligns and run.settings.vision_weight > 0
+    sees = run.settings.attends and run.settings.vision_weight > 0
     with _notes() as notes:
         task = AudioTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale)
         view = sound_view(task, binder, run.settings)

@@ -16,8 +16,10 @@ from hypothesis import settings
 from seeing_core.audio.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.media import Clip
-from seeing_core.weights import load_audioldm, load_imagebind
-from tests.stand_ins import write_audioldm, write_imagebind
+from seeing_core.pocket import MODELS_DIR
+from seeing_core.video.animatediff import AnimateDiff
+from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
+from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=30)
 settings.load_profile("fixed")
@@ -52,6 +54,27 @@ def exact_audioldm(audioldm_folder: Path) -> AudioLDM:
 @pytest.fixture(scope="session")
 def exact_binder(imagebind_file: Path) -> ImageBind:
     return load_imagebind(imagebind_file).double()
+
+
+@pytest.fixture(scope="session")
+def animatediff_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("animatediff")
+    return write_animatediff(folder / "sd", folder / "motion")
+
+
+@pytest.fixture(scope="session")
+def exact_animatediff(animatediff_folders: tuple[Path, Path]) -> AnimateDiff:
+    return load_animatediff(*animatediff_folders).double()
+
+
+@pytest.fixture(scope="session")
+def pocket_audioldm() -> AudioLDM:
+    return load_audioldm(MODELS_DIR / "audioldm")
+
+
+@pytest.fixture(scope="session")
+def pocket_binder() -> ImageBind:
+    return load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors")
 
 
 @pytest.fixture

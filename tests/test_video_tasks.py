@@ -24,22 +24,10 @@ from seeing_core.tasks import Run, audio_to_video, image_to_audio, span_groups, 
 from seeing_core.video.animatediff import AnimateDiff, VideoTask
 from seeing_core.views import PictureView, SoundView
 from seeing_core.weights import load_animatediff
-from tests.stand_ins import write_animatediff
 
 PROMPT = "a ball"
 NOISE = torch.randn(1, 16000, generator=torch.Generator().manual_seed(5)) * 0.1
 SOUND = Waveform(NOISE, 16000)
-
-
-@pytest.fixture(scope="session")
-def animatediff_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("animatediff")
-    return write_animatediff(folder / "sd", folder / "motion")
-
-
-@pytest.fixture(scope="session")
-def exact_animatediff(animatediff_folders: tuple[Path, Path]) -> AnimateDiff:
-    return load_animatediff(*animatediff_folders).double()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def completed(binder: Binder, prompt: str, target: Tensor) -> str:
     fits = cosine_similarity(target[None], binder.embed_text(binder.vocabulary), dim=-1)
     if prompt.strip() and cosine_similarity(target[None], binder.embed_text([prompt])) >= fits.max():
         return prompt
-    return joined(prompt, binder.vocabulary[int(fits.argmax())])
+    return joined(binder.vocabulary[int(fits.argmax())], prompt)
 
 
 def decided(binder: Binder, prompt: str, seed: int) -> str:
@@ -41,11 +41,12 @@ def decided(binder: Binder, prompt: str, seed: int) -> str:
     fits = cosine_similarity(binder.embed_text([prompt]), binder.embed_text(binder.vocabulary), dim=-1)
     chances = (fits.float().cpu() / TEMPERATURE).softmax(0)
     drawn = int(torch.multinomial(chances, 1, generator=torch.Generator().manual_seed(seed)))
-    return joined(prompt, binder.vocabulary[drawn])
+    return joined(binder.vocabulary[drawn], prompt)
 
 
-def joined(prompt: str, phrase: str) -> str:
-    return ", ".join(dict.fromkeys(part for part in (prompt.strip(), phrase) if part))
+def joined(phrase: str, prompt: str) -> str:
+    """The phrase first: text encoders give what comes first the most weight."""
+    return ", ".join(dict.fromkeys(part for part in (phrase, prompt.strip()) if part))
 
 
 def completion_notes(prompt: str, prompts: Sequence[str]) -> list[str]:
