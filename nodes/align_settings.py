@@ -10,7 +10,7 @@ from .types import CATEGORY, Settings
 
 
 def _weight(name: str, default: float, tooltip: str) -> io.Input:
-    return io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, tooltip=tooltip)
+    return io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, optional=True, tooltip=tooltip)
 
 
 class AlignSettingsNode(io.ComfyNode):
@@ -59,7 +59,7 @@ class AlignSettingsNode(io.ComfyNode):
                 ),
                 inputs.text_weight(),
                 io.Boolean.Input(
-                    "words", display_name="complete the prompt", default=False,
+                    "words", display_name="complete the prompt", default=False, optional=True,
                     tooltip="ImageBind puts the target into words, and the words go before the prompt, unless the prompt fits "
                     "better already. The surest way to the right kind of thing.",
                 ),
@@ -75,11 +75,11 @@ class AlignSettingsNode(io.ComfyNode):
                     "1 is usual, 0 leaves it out.",
                 ),
                 io.Int.Input(
-                    "recurrence", default=0, min=0, max=20,
+                    "recurrence", default=0, min=0, max=20, optional=True,
                     tooltip="How often each aligned step is taken back and done again. Steadier, and as many times slower.",
                 ),
                 io.Float.Input(
-                    "pull", default=0.0, min=0.0, max=1.0, step=0.01,
+                    "pull", default=0.0, min=0.0, max=1.0, step=0.01, optional=True,
                     tooltip="How much of each nudge is taken back towards the unaligned result, from 0 to 1.",
                 ),
                 _weight(
@@ -87,7 +87,7 @@ class AlignSettingsNode(io.ComfyNode):
                     "is no limit. For the modes 'x0' and 'unet'.",
                 ),
                 io.Float.Input(
-                    "augment", default=0.0, min=0.0, max=10.0, step=0.05,
+                    "augment", default=0.0, min=0.0, max=10.0, step=0.05, optional=True,
                     tooltip="How much what ImageBind sees or hears is shifted, cropped and made noisy at random at each nudge. "
                     "1 is usual, 0 is not at all.",
                 ),

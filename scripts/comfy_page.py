@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from scripts.comfy_server import ComfyServer
 
@@ -18,17 +18,42 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 
 @contextmanager
-def comfy_page(server: ComfyServer, *, width: int = 1700, height: int = 950) -> Iterator[Page]:
-    """The page, loaded and ready, tutorials and templates put away."""
-    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Workflow.ShowMissingModelsWarning": False})
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.goto(server.url)
-        page.wait_for_function("() => window.app && window.app.graph && window.app.extensionManager", timeout=READY_MS)
-        page.wait_for_function("() => document.querySelector('canvas')", timeout=READY_MS)
-        yield page
+        yield browser
         browser.close()
+
+
+def open_page(
+    browser: Browser, server: ComfyServer, *, nodes2: bool = True, language: str = "en", width: int = 1700, height: int = 950
+) -> Page:
+    """The page with a fresh profile, loaded and ready, tutorials put away.  nodes2: Nodes 2.0, or the classic canvas."""
+    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes2, "Comfy.Locale": language,
+                              "Comfy.Workflow.ShowMissingModelsWarning": False})
+    page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+    page.goto(server.url)
+    page.wait_for_function("() => window.app && window.app.graph && window.app.extensionManager", timeout=READY_MS)
+    page.wait_for_function("() => document.querySelector('canvas')", timeout=READY_MS)
+    return page
+
+
+@contextmanager
+def comfy_page(server: ComfyServer, **options: Any) -> Iterator[Page]:
+    """A browser with one page; options as for `open_page`."""
+    with chromium() as browser:
+        yield open_page(browser, server, **options)
+
+
+def open_template(page: Page, name: str) -> None:
+    """Opens a shared workflow as a user does: from the template browser."""
+    page.get_by_role("button", name="Templates").first.click()
+    card = page.get_by_test_id(f"template-workflow-{name}")
+    card.wait_for(timeout=READY_MS)
+    before = page.evaluate("() => window.app.graph.id")
+    card.click()
+    page.wait_for_function("(before) => window.app.graph.id !== before", arg=before, timeout=READY_MS)
+    page.wait_for_timeout(500)
 
 
 def load_graph(page: Page, workflow: dict[str, Any]) -> None:

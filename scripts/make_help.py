@@ -28,9 +28,9 @@ def tables(info: dict[str, Any]) -> str:
     rows = ["## Inputs", "", "| input | values | what it does |", "|---|---|---|"]
     for group in ("required", "optional"):
         for name, spec in info["input"].get(group, {}).items():
-            rows.append(f"| **{spec[1].get('display_name') or name}** | {_values(name, *spec)} | {spec[1]['tooltip']} |")
+            rows.append(f"| **{spec[1].get('display_name') or name.replace('_', ' ')}** | {_values(name, *spec)} | {spec[1]['tooltip']} |")
     rows += ["", "## Outputs", "", "| output | what it is |", "|---|---|"]
-    rows += [f"| **{name}** | {tip} |" for name, tip in zip(info["output_name"], info["output_tooltips"], strict=True)]
+    rows += [f"| **{name.replace('_', ' ')}** | {tip} |" for name, tip in zip(info["output_name"], info["output_tooltips"], strict=True)]
     return "\n".join(rows) + "\n"
 
 

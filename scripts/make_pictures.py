@@ -3,12 +3,14 @@
     .venv/bin/python -m scripts.make_pictures
 
 web/docs/graph.png: the video to audio workflow after a run, in ComfyUI's page.  workflows/<name>.jpg: each task's result.
+web/docs/pictures/<node>.png: each node, those that make something with what they made, for the help pages.
 web/docs/results.png: ten clips with the sound that was made for them, above each the clip's own sound.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import tempfile
 from pathlib import Path
@@ -16,13 +18,14 @@ from pathlib import Path
 import av
 import torch
 from PIL import Image, ImageDraw
+from playwright.sync_api import Page
 from torch import Tensor
 
 from scripts.comfy_page import comfy_page, load_graph
 from scripts.comfy_server import ROOT, ComfyServer
-from scripts.demo import TASKS, run, sample_video
+from scripts.demo import TASKS, run, sample_picture, sample_sound, sample_video
 from seeing_core.media import Clip
-from seeing_core.pictures import frame_strip, sound_picture
+from seeing_core.pictures import WIDTH, frame_strip, sound_picture
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.pocket.judges import judge_sound_kind
 from seeing_core.pocket.world import TEST_SEEDS, make_clip
@@ -35,6 +38,12 @@ PICTURES = ROOT / "web" / "docs"
 RESULTS = 10
 FIT_VIEW = """() => { window.app.canvas.ds.scale = 0.58; window.app.canvas.ds.offset = [125, 350];
   window.app.graph.setDirtyCanvas(true, true) }"""
+ALONE = """(name) => { window.app.graph.clear(); const node = LiteGraph.createNode(name); node.pos = [120, 120];
+  window.app.graph.add(node); window.app.canvas.ds.scale = 1; window.app.canvas.ds.offset = [0, 0];
+  window.app.graph.setDirtyCanvas(true, true); return node.id }"""
+BESIDE_ITS_TASK = """(id) => { const node = window.app.graph.getNodeById(id); window.app.canvas.ds.scale = 1;
+  window.app.canvas.ds.offset = [150 - node.pos[0], 120 - node.pos[1]]; window.app.graph.setDirtyCanvas(true, true) }"""
+POCKET_BAND = "shown: what the pocket demo models make"
 
 
 def main() -> None:
@@ -42,25 +51,64 @@ def main() -> None:
     results_sheet().save(PICTURES / "results.png", optimize=True)
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
         for task in TASKS.values():
-            picture = thumbnail(asyncio.run(run(server, task, None, 0)))
-            for name in (task.workflow, task.workflow.removeprefix("pocket_")):
-                picture.save(ROOT / "workflows" / f"{name}.jpg", quality=85)
-        sample_video(server.base / "input")
+            picture = thumbnail(asyncio.run(run(server, task, None, 0)), server)
+            picture.save(ROOT / "workflows" / f"{task.workflow}.jpg", quality=85)
+            labelled(picture, POCKET_BAND).save(ROOT / "workflows" / f"{task.workflow.removeprefix('pocket_')}.jpg", quality=85)
+        for sample in (sample_video, sample_picture, sample_sound):
+            sample(server.base / "input")
+        with comfy_page(server, width=1700, height=1600) as page:
+            node_pictures(page, server)
+            for task in TASKS.values():
+                task_picture(page, task.workflow)
         with comfy_page(server, width=1700, height=800) as page:
-            graph = ROOT / "workflows" / "pocket_video_to_audio.json"
-            load_graph(page, json.loads(graph.read_text(encoding="utf-8")))
+            run_graph(page, "pocket_video_to_audio")
             page.evaluate(FIT_VIEW)
-            page.get_by_role("button", name="Run").first.click()
-            page.wait_for_function("() => window.app.nodeOutputs && window.app.nodeOutputs['6']", timeout=180_000)
-            page.wait_for_timeout(4000)
+            page.wait_for_timeout(2000)
             page.screenshot(path=PICTURES / "graph.png")
 
 
-def thumbnail(path: Path) -> Image.Image:
-    """A strip of the result's frames and the picture of its sound, as far as it has them."""
+def node_pictures(page: Page, server: ComfyServer) -> None:
+    """Each node of the pack, alone."""
+    for name in sorted(server.get("/object_info")):
+        if name.startswith("SeeingHearing_"):
+            number = page.evaluate(ALONE, name)
+            page.wait_for_timeout(500)
+            shoot(page, number, name)
+
+
+def task_picture(page: Page, workflow: str) -> None:
+    """The task's node with its result, over the picture of it alone."""
+    run_graph(page, workflow)
+    [(number, name)] = page.evaluate("""() => window.app.graph.nodes.filter((node) => node.widgets?.some(
+      (widget) => widget.name === 'player')).map((node) => [node.id, node.type])""")
+    page.evaluate(BESIDE_ITS_TASK, number)
+    page.wait_for_timeout(1500)
+    shoot(page, number, name)
+
+
+def run_graph(page: Page, workflow: str) -> None:
+    load_graph(page, json.loads((ROOT / "workflows" / f"{workflow}.json").read_text(encoding="utf-8")))
+    page.get_by_role("button", name="Run", exact=True).first.click()
+    page.wait_for_function("() => window.app.nodeOutputs && (window.app.nodeOutputs['6'] || window.app.nodeOutputs['5'])",
+                           timeout=600_000)
+    page.wait_for_timeout(2000)
+
+
+def shoot(page: Page, number: str, name: str) -> None:
+    (PICTURES / "pictures").mkdir(exist_ok=True)
+    raw = page.locator(f'[data-node-id="{number}"]').screenshot()
+    Image.open(io.BytesIO(raw)).convert("RGB").quantize(128).save(PICTURES / "pictures" / f"{name}.png", optimize=True)
+
+
+def thumbnail(path: Path, server: ComfyServer) -> Image.Image:
+    """A strip of the result's frames, or the picture it was made for, and the picture of its sound."""
     frames, samples = read(path)
-    rows = ([frame_strip(frames)] if frames is not None else []) + [sound_picture(samples)]
-    return stacked(rows)
+    if frames is not None:
+        return stacked([frame_strip(frames), sound_picture(samples)])
+    shown = Image.open(server.base / "input" / "picture.png").convert("RGB").resize((128, 128))
+    row = Image.new("RGB", (WIDTH, 128), "white")
+    row.paste(shown, ((WIDTH - 128) // 2, 0))
+    return stacked([row, sound_picture(samples)])
 
 
 def read(path: Path) -> tuple[Tensor | None, Tensor]:

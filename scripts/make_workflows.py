@@ -25,40 +25,43 @@ GAP, TOP, PAD = 40, 80, 20
 
 @dataclass(frozen=True)
 class Layout:
-    """columns: group title, width, and node id -> height, from left to right.  steps: what the note says to do."""
+    """columns: group title, width, and node id -> the height it needs once it shows its result, from left to right.
+
+    steps: what the note says to do.
+    """
 
     title: str
     steps: str
     columns: tuple[tuple[str, int, dict[str, int]], ...]
 
 
-MODELS = {"2": 110, "3": 90}
+MODELS = {"2": 120, "3": 100}
 LAYOUTS = {
     "video_to_audio": Layout("Sound for a silent clip", """1. **Load Video**: choose your clip.
 2. Press **Run**. Another **seed** gives another sound.
 3. To say yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
-        ("1  Your clip", 300, {"1": 330}), ("2  The models", 320, MODELS),
-        ("3  What is in it", 360, {"8": 100, "9": 260}), ("4  Its sound", 400, {"4": 620}),
-        ("5  The film with its sound", 340, {"5": 120, "6": 420}), ("How the alignment went", 360, {"7": 560}),
+        ("1  Your clip", 300, {"1": 400}), ("2  The models", 320, MODELS),
+        ("3  What is in it", 360, {"8": 110, "9": 260}), ("4  Its sound", 400, {"4": 880}),
+        ("5  The film with its sound", 340, {"5": 150, "6": 460}), ("How the alignment went", 360, {"7": 620}),
     )),
     "image_to_audio": Layout("Sound for a picture", """1. **Load Image**: choose your picture.
 2. Set the **duration** of the sound in seconds and press **Run**.
 3. To say yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
         ("1  Your picture", 300, {"1": 330}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
-        ("4  Its sound", 400, {"4": 520}), ("5  Listen", 320, {"5": 140}), ("How the alignment went", 360, {"7": 480}),
+        ("4  Its sound", 400, {"4": 840}), ("5  Listen", 320, {"5": 140}), ("How the alignment went", 360, {"7": 480}),
     )),
     "audio_to_video": Layout("Pictures for a sound", """1. **Load Audio**: choose your sound. The film will be as long.
 2. Press **Run**. Another **seed** gives another film.
 3. To say yourself what should be seen, write it into *phrases* of **Describe with ImageBind**.""", (
         ("1  Your sound", 320, {"1": 160}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
-        ("4  Its pictures", 400, {"4": 640}), ("5  The film with your sound", 340, {"5": 120, "6": 420}),
+        ("4  Its pictures", 400, {"4": 1160}), ("5  The film with your sound", 340, {"5": 170, "6": 460}),
         ("How the alignment went", 360, {"7": 580}),
     )),
     "video_and_audio_together": Layout("A film with its sound, from words", """1. Write the **prompt**: what should be seen and heard.
 2. Set the **duration** in seconds and press **Run**.
 3. Another **seed** gives another film.""", (
-        ("1  The models", 320, {"1": 90, "2": 110, "3": 90}), ("2  Film and sound", 400, {"4": 660}),
-        ("3  Together", 340, {"5": 120, "6": 420}), ("How the alignment went", 360, {"7": 580}),
+        ("1  The models", 320, {"1": 100, "2": 120, "3": 100}), ("2  Film and sound", 400, {"4": 1340}),
+        ("3  Together", 340, {"5": 170, "6": 460}), ("How the alignment went", 360, {"7": 580}),
     )),
 }
 POCKET_NOTE = """
@@ -76,7 +79,8 @@ ARRANGE = """async ([api, places, groups, text]) => {
   for (const node of graph.nodes) {
     const [x, y, width, height] = places[node.id]
     node.pos = [x, y]
-    node.setSize([width, height])
+    const grows = node.widgets?.some((widget) => widget.name === 'player')
+    node.setSize([width, grows ? node.computeSize()[1] : height])
     for (const widget of node.widgets ?? []) if (widget.name === 'control_after_generate') widget.value = 'fixed'
   }
   for (const [title, [x, y, width, height]] of Object.entries(groups)) {
@@ -87,8 +91,8 @@ ARRANGE = """async ([api, places, groups, text]) => {
   }
   const note = LiteGraph.createNode('MarkdownNote')
   graph.add(note)
-  note.pos = [0, -300]
-  note.setSize([700, 270])
+  note.pos = [0, -250]
+  note.setSize([700, 210])
   note.widgets[0].value = text
   return graph.serialize()
 }"""

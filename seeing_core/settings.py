@@ -158,11 +158,11 @@ class AlignSettings:
 # noisiest steps, so those are nudged, and the others left to the denoiser, which makes it sound and look real.
 _OURS = AlignSettings("x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, words=True, event_weight=1.0)
 SOUND_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, strength=1.5, inner_steps=3),
+    "balanced": replace(_OURS, strength=2.0, inner_steps=2),
     "paper": AlignSettings("paper"),
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
-    "quality": replace(_OURS, strength=1.5, inner_steps=3, recurrence=1),
+    "quality": replace(_OURS, strength=2.0),
     "fast": replace(_OURS, strength=2.0, fit_weight=0.0),
 }
 PICTURE_PRESETS: dict[str, AlignSettings] = {

@@ -17,7 +17,7 @@ from ..media import check_duration, fit_length
 from ..precision import at_least_single
 from ..settings import Solver
 from ..text import tokens
-from ..windows import Window, blend, split
+from ..windows import Window, blend, sparing, split
 
 WINDOW_S = 10.24
 OVERLAP_S = 2.56
@@ -61,7 +61,8 @@ class AudioLDM(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, L, F) -> waveform (B, L * samples_per_latent) at `rate_hz`; differentiable."""
-        waveform = at_least_single(self.vocoder(self.decode_mel(z).to(self.vocoder.dtype)))
+        mel = sparing(self.decode_mel, z, several=False).to(self.vocoder.dtype)
+        waveform = at_least_single(sparing(self.vocoder, mel, several=False))
         return fit_length(waveform.view(len(z), -1), z.shape[2] * self.samples_per_latent)
 
 

@@ -15,8 +15,6 @@ from torch.nn.functional import cosine_similarity
 
 from ..binders import Binder
 
-TEMPERATURE = 0.02  # of a cosine: phrases whose fit differs by much more are not drawn
-
 
 def completed(binder: Binder, prompt: str, target: Tensor) -> str:
     """The prompt with the phrase of the binder's vocabulary that is nearest to the target (D,).
@@ -34,12 +32,15 @@ def completed(binder: Binder, prompt: str, target: Tensor) -> str:
 def decided(binder: Binder, prompt: str, seed: int) -> str:
     """The prompt with a phrase drawn from those that are near to it: a vague prompt makes up its mind, by the seed.
 
-    For two models that have to agree with nothing but the prompt to go by. A precise prompt draws what it says already.
+    For two models that have to agree with nothing but the prompt to go by. The less the nearest phrase fits, the more freely
+    one is drawn: a precise prompt draws what it says already.
     """
     if not prompt.strip() or not binder.vocabulary:
         return prompt
     fits = cosine_similarity(binder.embed_text([prompt]), binder.embed_text(binder.vocabulary), dim=-1)
-    chances = (fits.float().cpu() / TEMPERATURE).softmax(0)
+    fits = fits.float().cpu()
+    temperature = (1 - fits.max()).clamp_min(1e-4) / 2
+    chances = (fits / temperature).softmax(0)
     drawn = int(torch.multinomial(chances, 1, generator=torch.Generator().manual_seed(seed)))
     return joined(binder.vocabulary[drawn], prompt)
 

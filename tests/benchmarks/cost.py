@@ -17,6 +17,8 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from seeing_core.aligner import Progress, sample
 from seeing_core.losses import Target
 from seeing_core.objectives import FitTargets
 from seeing_core.settings import AlignSettings
+from seeing_core.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.released import ReleasedLoop
@@ -39,12 +42,13 @@ SIZES: dict[str, Callable[[], sizes.Models]] = {
 PAPER = AlignSettings("paper")
 
 
-def steps_table(models: sizes.Models, tasks: Sequence[str], repeats: int) -> list[dict[str, Any]]:
+def steps_table(models: sizes.Models, tasks: Sequence[str], repeats: int, slice_frames: int) -> list[dict[str, Any]]:
     """One row per task and way."""
     side = min(512, models.video.native_side)
     rows = []
     for task in tasks:
-        for way, settings in WAYS[task].items():
+        for way, usual in WAYS[task].items():
+            settings = replace(usual, slice_frames=slice_frames)
             one = scene(task, models, settings, side=side)
             rows.append({"task": task, "way": way} | measured(one, settings, STEPS[task], repeats))
     return rows
@@ -70,14 +74,13 @@ def call_all(calls: Sequence[Callable[[], None]]) -> None:
 
 
 def timed(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Seconds of processor time each: medians of repeats that take turns, after one that does not count."""
+    """Seconds of processor time each: medians of repeats that take turns. All have run once before, to be counted."""
     taken: list[list[float]] = [[] for _ in works]
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for work, own in zip(works, taken, strict=True):
             started = time.process_time()
             work()
-            if repeat:
-                own.append(time.process_time() - started)
+            own.append(time.process_time() - started)
     return [statistics.median(own) for own in taken]
 
 
@@ -85,12 +88,13 @@ def against_released(models: sizes.Models, repeats: int, *, duration_s: float = 
     """Both loops on the same weights and targets, one guided step each; the losses only where numbers are computed."""
     ours, theirs = same_work(models, duration_s=duration_s)
     parts = scene("v2a", models, PAPER).parts
-    costs = [count(ours, parts), count(theirs, parts)]
+    losses: list[list[torch.Tensor]] = []
+    costs = [count(lambda run=run: losses.append(run()), parts) for run in (ours, theirs)]
     row = {"ours": numbers(costs[0]), "released": numbers(costs[1]), "fewer": costs[1].total / costs[0].total}
     if repeats:
         seconds = timed([ours, theirs], repeats)
         row |= {"seconds": seconds[0], "released_seconds": seconds[1], "faster": seconds[1] / seconds[0],
-                "losses": [float(ours()[0]), float(theirs()[0])]}
+                "losses": [float(own[0]) for own in losses]}
     return row
 
 
@@ -154,6 +158,8 @@ def main() -> None:
     options.add_argument("--task", nargs="+", choices=STEPS, default=["v2a", "a2v", "joint"])
     options.add_argument("--released", action="store_true", help="against the paper's released loop")
     options.add_argument("--time", type=int, default=0, metavar="N", help="repeats; only for models with weights")
+    options.add_argument("--slice-frames", type=int, default=2, help="frames decoded at once")
+    options.add_argument("--sparing", action="store_true", help="as the nodes do when memory runs out")
     options.add_argument("--out", type=Path, help="a JSON file with every number")
     chosen = options.parse_args()
     torch.set_num_threads(1)
@@ -162,7 +168,8 @@ def main() -> None:
         found: Any = against_released(models, chosen.time)
         print_released(found)
     else:
-        found = steps_table(models, chosen.task, chosen.time)
+        with thrifty() if chosen.sparing else nullcontext():
+            found = steps_table(models, chosen.task, chosen.time, chosen.slice_frames)
         print_steps(found)
     if chosen.out:
         chosen.out.write_text(json.dumps(found, indent=1))

@@ -5,7 +5,8 @@ Embeddings are random: cost does not depend on them. So the models may be empty 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,13 +14,13 @@ from torch import Tensor, nn
 
 from seeing_core import settings as presets
 from seeing_core.aligner import Objective, sample
+from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
 from seeing_core.audio.audioldm import AudioTask
 from seeing_core.losses import Target
-from seeing_core.objectives import FitEachOther, FitTargets
 from seeing_core.settings import AlignSettings
 from seeing_core.tasks import span_groups
 from seeing_core.video.animatediff import VideoTask
-from seeing_core.views import ClipDraw, PictureView, SoundView
+from seeing_core.views import PictureView, SoundView
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.sizes import Models
 
@@ -68,21 +69,20 @@ def scene(
     """task: "v2a", "i2a" (one and the same work), "a2v", "joint".  duration_s: of a sound alone; a film sets its own."""
     film = _film(models, frames, side)
     sound = _sound(models, film.duration_s if task == "joint" else duration_s)
-    draw, target = ClipDraw(settings.clips), _embedding(models)
+    target, binder, events = _embedding(models), models.binder, [[0.5]]
+    hearing = sound_view(sound, binder, settings)
+    groups = span_groups(binder, film.duration_s)
+    seeing = PictureView.of(film, binder, groups)
     if task in ("v2a", "i2a"):
-        hearing = SoundView.of(sound, models.binder)
         targets = [Target("vision", target), Target("text", target, settings.text_weight)]
-        return Scene(models, [sound], FitTargets(hearing, [targets] * len(hearing.sizes), draw), heard=hearing)
+        objective = sound_objective(hearing, [targets] * len(hearing.sizes), settings, events)
+        return Scene(models, [sound], objective, heard=hearing)
     if task == "a2v":
-        groups = span_groups(models.binder, film.duration_s)
-        seeing = PictureView.of(film, models.binder, groups, slice_frames=settings.slice_frames)
         targets = [Target("audio", target), Target("text", target)]
-        return Scene(models, [film], FitTargets(seeing, [targets] * len(groups), draw), seen=seeing)
-    hearing = SoundView.of(sound, models.binder)
-    seeing = PictureView.of(film, models.binder, [hearing.times_s(piece) for piece in hearing.pieces],
-                            slice_frames=settings.slice_frames)
-    weights = dict.fromkeys(("vision-text", "vision-audio", "audio-text"), 1.0)
-    return Scene(models, [film, sound], FitEachOther(seeing, hearing, target, weights, draw=draw), hearing, seeing)
+        objective = film_objective(film, binder, groups, [targets] * len(groups), settings, events)
+        return Scene(models, [film], objective, seen=seeing)
+    objective = joint_objective(film, sound, binder, target, settings, text_weight=1.0)
+    return Scene(models, [film, sound], objective, hearing, seeing)
 
 
 def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
@@ -107,18 +107,22 @@ def _unet(task: AudioTask | VideoTask, settings: AlignSettings) -> None:
     for window in task.windows:
         z = whole[:, :, window.start : window.stop].detach().requires_grad_(through_latent)
         y = prompt.detach().requires_grad_(settings.prompt_strength > 0)
-        with torch.set_grad_enabled(settings.through_unet):
-            eps = _plain_unet(task)._predict(z, torch.tensor(500), y, scale=task.guidance_scale)
+        with _keeping_activations(task.model.unet), torch.set_grad_enabled(settings.through_unet):
+            eps = task._predict(z, torch.tensor(500), y, scale=task.guidance_scale)
         wanted = [leaf for leaf in (z, y) if leaf.requires_grad]
         if wanted:
             torch.autograd.grad(eps, wanted, eps.detach())
 
 
-def _plain_unet(task: AudioTask | VideoTask) -> AudioTask | VideoTask:
-    """The task with its UNet's own forward passes, which keep their activations."""
-    for part in task.model.unet.modules():
-        part.__dict__.pop("forward", None)
-    return task
+@contextmanager
+def _keeping_activations(unet: nn.Module) -> Iterator[None]:
+    """The parts of the UNet with the forward passes of their classes, which are not checkpointed."""
+    own = {part: part.__dict__.pop("forward") for part in unet.modules() if "forward" in part.__dict__}
+    try:
+        yield
+    finally:
+        for part, forward in own.items():
+            part.forward = forward
 
 
 def _hear(view: SoundView, group: int) -> None:

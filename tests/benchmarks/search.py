@@ -21,6 +21,12 @@ SOUND_WAYS: dict[str, AlignSettings] = {
     "vanilla": AlignSettings(strength=0.0),
     "paper": AlignSettings("paper"),
     "words": WORDS,
+    "events alone, x0 2, to 30 %": replace(EVENTS, strength=2.0, fit_weight=0.0),
+    "events alone, x0 1, 3 inner to 30 %": replace(EVENTS, inner_steps=3, fit_weight=0.0),
+    "both, x0 1.5, 3 inner to 30 %": replace(EVENTS, strength=1.5, inner_steps=3, text_weight=0.2),
+    "both, x0 2, 2 inner to 30 %": replace(EVENTS, strength=2.0, inner_steps=2, text_weight=0.2),
+    "both, x0 1, to 70 %": replace(EVENTS, end_fraction=0.7, text_weight=0.2),
+    "both, x0 2, again 1, to 30 %": replace(EVENTS, strength=2.0, recurrence=1, text_weight=0.2),
 }
 FILM_WAYS: dict[str, AlignSettings] = {
     "vanilla": AlignSettings(strength=0.0),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from seeing_core.audio.audioldm import AudioLDM
-from seeing_core.binders.imagebind import ImageBind, build
+from seeing_core.binders.imagebind import ImageBind, blank_towers, build
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.video.animatediff import AnimateDiff
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
@@ -45,8 +45,9 @@ def pocket() -> Models:
 
 
 def real(dtype: torch.dtype = torch.float32) -> Models:
-    with torch.device("meta"), _RealRanges():
-        shells = Models(audioldm_m(), animatediff(), ImageBind(build(IMAGEBIND_HUGE)))
+    with torch.device("meta"):
+        audio, video = audioldm_m(), animatediff()
+    shells = Models(audio, video, ImageBind(blank_towers(IMAGEBIND_HUGE)))
     return Models(*(shell.to(dtype) for shell in shells))
 
 
@@ -54,14 +55,6 @@ def huge_binder() -> Models:
     """imagebind_huge with random weights, for real; the others are stand-ins."""
     torch.manual_seed(0)
     return stand_in()._replace(binder=ImageBind(build(IMAGEBIND_HUGE)))
-
-
-class _RealRanges(TorchFunctionMode):
-    """Keeps torch.linspace on the CPU: ImageBind's constructor reads its numbers."""
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
-        return func(*args, **kwargs | {"device": "cpu"}) if func is torch.linspace else func(*args, **kwargs)
 
 
 def audioldm_m(width: int = 192) -> AudioLDM:
@@ -114,3 +107,7 @@ def animatediff() -> AnimateDiff:
                                   clip_sample=False)
     adapter = MotionAdapter(motion_max_seq_length=32)
     return AnimateDiff(UNetMotionModel.from_unet2d(unet, adapter), vae, text_encoder, None, scheduler)
+
+
+def weight_bytes(model: nn.Module) -> int:
+    return sum(weight.nbytes for weight in model.parameters())

@@ -1,0 +1,139 @@
+"""The guided step costs what it must and no more; memory does not grow with length. Counted, so that no clock is trusted."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from seeing_core.settings import AlignSettings
+from seeing_core.windows import thrifty
+from tests.benchmarks import sizes
+from tests.benchmarks.cost import against_released, call_all, same_work
+from tests.benchmarks.counting import count
+from tests.benchmarks.scenes import TUNED, floor, scene
+from tests.test_video_tasks import peak_bytes
+
+PAPER = AlignSettings("paper")
+GB = 1e9
+
+
+@pytest.fixture(scope="module")
+def small() -> sizes.Models:
+    return sizes.stand_in()
+
+
+@pytest.fixture(scope="module")
+def shells(small: sizes.Models) -> sizes.Models:
+    """The stand-ins without their numbers."""
+    return sizes.Models(*(model.to("meta") for model in sizes.stand_in()))
+
+
+@pytest.fixture(scope="module")
+def real() -> sizes.Models:
+    return sizes.real()
+
+
+@pytest.fixture(scope="module")
+def real_half() -> sizes.Models:
+    return sizes.real(torch.float16)
+
+
+def test_flops_are_those_of_the_formulae_and_land_in_their_part() -> None:
+    """A product of (n, a) and (a, b) is 2 n a b; going back to the input costs as much again, and so does making it again."""
+    first, second = nn.Linear(30, 50, device="meta"), nn.Linear(50, 20, device="meta")
+    parts = {"first": [first], "second": [second]}
+    for layer in (first, second):
+        layer.requires_grad_(False)
+    x = torch.empty(7, 30, device="meta", requires_grad=True)
+    plain = count(lambda: second(first(x)).sum().backward(), parts)
+    again = count(lambda: second(checkpoint(first, x, use_reentrant=False)).sum().backward(), parts)
+    assert plain.flops == {"first": 2 * 2 * 7 * 30 * 50, "second": 2 * 2 * 7 * 50 * 20}
+    assert again.flops["second"] == plain.flops["second"]
+    assert again.flops["first"] in (plain.flops["first"], plain.flops["first"] * 3 // 2)  # a linear layer keeps nothing
+
+
+def test_counted_memory_is_what_the_allocator_sees(small: sizes.Models) -> None:
+    one = scene("v2a", small, PAPER, duration_s=3.0)
+    assert one.cost(PAPER).peak == pytest.approx(peak_bytes(lambda: one.step(PAPER)), rel=0.1)
+
+
+def test_shells_cost_what_the_models_cost(small: sizes.Models, shells: sizes.Models) -> None:
+    for task, settings in (("v2a", PAPER), ("a2v", TUNED)):
+        theirs, ours = (scene(task, models, settings, side=64, duration_s=3.0).cost(settings) for models in (small, shells))
+        assert theirs.total == pytest.approx(ours.total, rel=0.02)
+        assert theirs.peak == pytest.approx(ours.peak, rel=0.15)
+
+
+@pytest.mark.parametrize("settings, duration_s", [
+    (PAPER, 3.0), (AlignSettings("x0", inner_steps=3), 3.0), (AlignSettings("unet"), 3.0),
+    (AlignSettings("x0", prompt_strength=1.0, inner_steps=2), 3.0), (AlignSettings("unet", prompt_strength=1.0), 3.0),
+    (PAPER, 13.0), (AlignSettings("x0", prompt_strength=1.0), 13.0),
+], ids=lambda x: f"{x.mode}-{x.prompt_strength:g}-{x.inner_steps}" if isinstance(x, AlignSettings) else f"{x:g}s")
+def test_a_guided_step_of_sound_is_its_floor(shells: sizes.Models, settings: AlignSettings, duration_s: float) -> None:
+    one = scene("v2a", shells, settings, duration_s=duration_s)
+    least = count(lambda: call_all(floor(one, settings)), one.parts)
+    windows_again = 1.35 if duration_s > 11 and settings.through_unet else 1.05  # windows of a UNet with gradients: twice
+    assert least.total <= one.cost(settings).total * 1.0001 <= windows_again * least.total
+
+
+def test_slices_are_the_only_work_done_twice_for_films(shells: sizes.Models) -> None:
+    whole = AlignSettings("paper", slice_frames=4)  # two clips of two frames: decoded at once
+    one = scene("a2v", shells, whole, side=64)
+    least = count(lambda: call_all(floor(one, whole)), one.parts)
+    assert one.cost(whole).total <= 1.05 * least.total
+    sliced = scene("a2v", shells, PAPER, side=64).cost(PAPER)
+    assert sliced.flops["VAE"] == pytest.approx(1.5 * least.flops["VAE"], rel=0.02)
+    assert sliced.flops["binder"] == pytest.approx(least.flops["binder"], rel=0.02)
+
+
+def test_memory_is_the_same_for_a_minute_and_for_five(shells: sizes.Models) -> None:
+    """10.24 s is one window. What grows is the latent alone, 13 kilobytes a second."""
+    step = [scene("v2a", shells, PAPER, duration_s=seconds).cost(PAPER).peak for seconds in (10.24, 60.0)]
+    assert step[1] <= 1.05 * step[0]
+
+    def judged(seconds: float) -> int:
+        one = scene("v2a", shells, PAPER, duration_s=seconds)
+        z = one.tasks[0].initial_noise([0])
+        return count(lambda: one.objective([z]), one.parts).peak
+
+    assert judged(300.0) <= 1.25 * judged(10.24)
+
+
+def test_measured_memory_of_a_long_sound(small: sizes.Models) -> None:
+    short, long = (peak_bytes(lambda: scene("v2a", small, PAPER, duration_s=seconds).step(PAPER)) for seconds in (10.24, 20.0))
+    assert long <= 1.1 * short
+
+
+def test_losses_are_those_of_the_released_loop() -> None:
+    models = sizes.Models(*(model.double() for model in sizes.stand_in()))
+    ours, theirs = (torch.cat(run()) for run in same_work(models, duration_s=2.0, steps=3))
+    assert len(ours) == 2
+    assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_real_sizes_against_the_released_loop(real: sizes.Models) -> None:
+    row = against_released(real, repeats=0)
+    ours, released = row["ours"]["flops"], row["released"]["flops"]
+    assert row["fewer"] >= 2
+    assert released["binder"] >= 4.9 * ours["binder"]
+    assert released["UNet"] == ours["UNet"]
+
+
+@pytest.mark.parametrize("task, towers, sparing, most", [
+    ("v2a", ["audio"], False, 6), ("v2a", ["audio"], True, 4), ("a2v", ["vision"], False, 12),
+])
+def test_real_sizes_fit_small_cards(
+    real_half: sizes.Models, task: str, towers: list[str], sparing: bool, most: float
+) -> None:
+    """GB of all weights that are on the device during a guided step, in half precision, and of all that is alive in it."""
+    model = real_half.audio if task == "v2a" else real_half.video
+    settings = AlignSettings("paper", prompt_strength=float(task == "a2v"), slice_frames=1)
+    one = scene(task, real_half, settings)
+    with thrifty() if sparing else nullcontext():
+        alive = one.cost(settings).peak
+    weights = sizes.weight_bytes(model) + sum(sizes.weight_bytes(real_half.binder.tower(tower)) for tower in towers)
+    assert (alive + weights) / GB <= most
