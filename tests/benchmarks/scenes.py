@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from seeing_core import settings as presets
 from seeing_core.aligner import Objective, sample
 from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
 from seeing_core.audio.audioldm import AudioTask
 from seeing_core.losses import Target
-from seeing_core.settings import AlignSettings
+from seeing_core.settings import PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
 from seeing_core.tasks import span_groups
 from seeing_core.video.animatediff import VideoTask
 from seeing_core.views import PictureView, SoundView
@@ -27,8 +26,7 @@ from tests.benchmarks.sizes import Models
 STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 TUNED = AlignSettings("paper", prompt_strength=1.0)
 WAYS: dict[str, dict[str, AlignSettings]] = {
-    "v2a": presets.SOUND_PRESETS, "i2a": presets.SOUND_PRESETS, "a2v": {"paper, tuned prompt": TUNED},
-    "joint": {"paper, tuned prompt": TUNED},
+    "v2a": SOUND_PRESETS, "i2a": SOUND_PRESETS, "a2v": PICTURE_PRESETS, "joint": PICTURE_PRESETS,
 }
 
 
@@ -89,11 +87,14 @@ def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
     """The calls that a guided step is made of at the least, each module called plainly and once per pass.
 
     UNet: both halves of classifier-free guidance forward; with gradients through it the backward pass of what they need.
-    VAE, vocoder, the binder's tower: forward and backward, once for all that the binder takes in. No checkpointing.
+    VAE, vocoder, the binder's tower: forward and backward, once for all that the binder takes in, nothing where it takes no
+    part. No checkpointing. What an event term decodes is not in it.
     """
     again = settings.inner_steps if settings.through_unet else 1
     unets = [lambda task=task: _unet(task, settings) for task in scene.tasks] * again
     judged: list[Callable[[], None]] = []
+    if not settings.fit_weight:
+        return unets
     if scene.heard:
         judged += [lambda group=group: _hear(scene.heard, group) for group in range(len(scene.heard.sizes))]
     if scene.seen:
