@@ -252,6 +252,7 @@ def figure(task: str, summaries: Sequence[dict[str, Any]], path: Path) -> None:
         spread = [[s["right"] - s["right_low"]], [s["right_high"] - s["right"]]]
         quality.errorbar(s["distance"], s["right"], yerr=spread, fmt="o", capsize=3)
         quality.annotate(s["way"], (s["distance"], s["right"]), xytext=(6, 4), textcoords="offset points")
+    quality.margins(x=0.2)
     quality.set(xlabel="distance to real ones (smaller is better)", ylabel="right kind", ylim=(-0.03, 1.08), title=task)
     timing.barh([s["way"] for s in summaries], [s["av_align"] for s in summaries], color="tab:gray")
     timing.set(xlabel="AV-Align, one to one", xlim=(0, 1), title="in time")
