@@ -44,7 +44,7 @@ def node_definitions(object_info: Tree) -> Tree:
 
 
 def _definition(info: Tree) -> Tree:
-    inputs = {name: spec[1] for group in info["input"].values() for name, spec in group.items()}
+    inputs = {name: spec[1] for group in ("required", "optional") for name, spec in info["input"].get(group, {}).items()}
     return {
         "display_name": info["display_name"],
         "description": info["description"],

@@ -1,5 +1,6 @@
 """Makes the shared workflows from workflows/api/<task>.json, which are written by hand for the real weights:
 
+- the same files, with the defaults of inputs that a node has got since,
 - workflows/api/pocket_<task>.json, the same on the built-in pocket models,
 - workflows/<name>.json for the editor, laid out and written by ComfyUI's own page.
 
@@ -20,12 +21,13 @@ from seeing_core.pocket.world_kinds import KINDS, precise_captions
 
 FOLDER = ROOT / "workflows"
 POCKET = "pocket (built in)"
+WIDGETS = ("INT", "FLOAT", "STRING", "COMBO", "BOOLEAN")
 GAP, TOP, PAD = 40, 80, 20
 
 
 @dataclass(frozen=True)
 class Layout:
-    """columns: group title, width, and node id -> the height it needs once it shows its result, from left to right.
+    """columns: group title, width, and node id -> its least height, from left to right.
 
     steps: what the note says to do.
     """
@@ -35,32 +37,35 @@ class Layout:
     columns: tuple[tuple[str, int, dict[str, int]], ...]
 
 
-MODELS = {"2": 120, "3": 100}
+MODELS = {"2": 60, "3": 60}
+BELOW_WIDGETS = 70  # Nodes 2.0 adds the name of the pack and a row for advanced inputs
+RESULT_ROOM = {"SeeingHearing_VideoToAudio": 420, "SeeingHearing_ImageToAudio": 420, "SeeingHearing_AudioToVideo": 560,
+               "SeeingHearing_VideoAndAudio": 720}  # player, and the picture of what formed
 LAYOUTS = {
     "video_to_audio": Layout("Sound for a silent clip", """1. **Load Video**: choose your clip.
 2. Press **Run**. Another **seed** gives another sound.
 3. To say yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
         ("1  Your clip", 300, {"1": 400}), ("2  The models", 320, MODELS),
-        ("3  What is in it", 360, {"8": 110, "9": 260}), ("4  Its sound", 400, {"4": 880}),
+        ("3  What is in it", 360, {"8": 60, "9": 260}), ("4  Its sound", 400, {"4": 0}),
         ("5  The film with its sound", 340, {"5": 150, "6": 460}), ("How the alignment went", 360, {"7": 620}),
     )),
     "image_to_audio": Layout("Sound for a picture", """1. **Load Image**: choose your picture.
 2. Set the **duration** of the sound in seconds and press **Run**.
 3. To say yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
         ("1  Your picture", 300, {"1": 330}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
-        ("4  Its sound", 400, {"4": 840}), ("5  Listen", 320, {"5": 140}), ("How the alignment went", 360, {"7": 480}),
+        ("4  Its sound", 400, {"4": 0}), ("5  Listen", 320, {"5": 140}), ("How the alignment went", 360, {"7": 480}),
     )),
     "audio_to_video": Layout("Pictures for a sound", """1. **Load Audio**: choose your sound. The film will be as long.
 2. Press **Run**. Another **seed** gives another film.
 3. To say yourself what should be seen, write it into *phrases* of **Describe with ImageBind**.""", (
         ("1  Your sound", 320, {"1": 160}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
-        ("4  Its pictures", 400, {"4": 1160}), ("5  The film with your sound", 340, {"5": 170, "6": 460}),
+        ("4  Its pictures", 400, {"4": 0}), ("5  The film with your sound", 340, {"5": 170, "6": 460}),
         ("How the alignment went", 360, {"7": 580}),
     )),
     "video_and_audio_together": Layout("A film with its sound, from words", """1. Write the **prompt**: what should be seen and heard.
 2. Set the **duration** in seconds and press **Run**.
 3. Another **seed** gives another film.""", (
-        ("1  The models", 320, {"1": 100, "2": 120, "3": 100}), ("2  Film and sound", 400, {"4": 1340}),
+        ("1  The models", 320, {"1": 60, "2": 60, "3": 60}), ("2  Film and sound", 400, {"4": 0}),
         ("3  Together", 340, {"5": 170, "6": 460}), ("How the alignment went", 360, {"7": 580}),
     )),
 }
@@ -73,8 +78,11 @@ REAL_NOTE = """
 The models must lie in ComfyUI's *models* folder; the README says which, where, and under which licence. To try without \
 any download, take the workflow of the same name with "pocket"."""
 
-ARRANGE = """async ([api, places, groups, text]) => {
+MEASURE = """async (api) => {
   await window.app.loadApiJson(api, 'workflow')
+  return Object.fromEntries(window.app.graph.nodes.map((node) => [node.id, node.computeSize()[1]]))
+}"""
+ARRANGE = """([places, groups, text]) => {
   const graph = window.app.graph
   for (const node of graph.nodes) {
     const [x, y, width, height] = places[node.id]
@@ -103,23 +111,41 @@ def main() -> None:
         for name in ("silent_clip.mp4", "picture.png", "sound.wav"):
             (server.base / "input" / name).touch()
         with comfy_page(server) as page:
+            definitions = server.get("/object_info")
             for name, layout in LAYOUTS.items():
                 api = json.loads((FOLDER / "api" / f"{name}.json").read_text(encoding="utf-8"))
-                places, groups = arrange(layout)
+                complete(api, definitions)
                 for title, graph, note in ((name, api, REAL_NOTE), (f"pocket_{name}", on_pocket(api), POCKET_NOTE)):
-                    if graph is not api:
-                        write_api(FOLDER / "api" / f"{title}.json", graph)
+                    write_api(FOLDER / "api" / f"{title}.json", graph)
                     text = f"## {layout.title}\n{layout.steps}{note}"
-                    made = page.evaluate(ARRANGE, [graph, places, groups, text])
+                    places, groups = arrange(layout, graph, page.evaluate(MEASURE, graph))
+                    made = page.evaluate(ARRANGE, [places, groups, text])
                     (FOLDER / f"{title}.json").write_text(json.dumps(tidy(made), indent=1) + "\n", encoding="utf-8")
 
 
-def arrange(layout: Layout) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """x, y, width, height of each node and of each group, left to right."""
+def complete(api: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Gives the pack's nodes the defaults of widgets that the file does not name yet."""
+    for node in api.values():
+        if node["class_type"].startswith("SeeingHearing_"):
+            for group in ("required", "optional"):
+                for field, (kind, options) in definitions[node["class_type"]]["input"].get(group, {}).items():
+                    if kind in WIDGETS:
+                        node["inputs"].setdefault(field, options["default"])
+
+
+def arrange(
+    layout: Layout, api: dict[str, Any], widgets: dict[str, float]
+) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """x, y, width, height of each node and of each group, left to right, with room for what nodes show after a run.
+
+    widgets: the height that each node's widgets take.
+    """
     places, groups, left = {}, {}, 0
     for title, width, nodes in layout.columns:
         top = TOP
-        for node, height in nodes.items():
+        for node, least in nodes.items():
+            room = RESULT_ROOM.get(api[node]["class_type"], 0)
+            height = max(least, round(widgets[node]) + BELOW_WIDGETS) + room
             places[node] = [left + PAD, top, width, height]
             top += height + GAP + PAD
         groups[title] = [left, 0, width + 2 * PAD, top - GAP]
