@@ -48,7 +48,8 @@ class Run:
 
     seeds: one output each.  steps: denoise steps.  settings: of the aligner.  extra: further targets that the output
     should fit.  event_times: when something should sound (or move), in seconds, "0.5, 1.2"; empty: when the input moves (or
-    sounds), where the settings give the event term a weight.  listener: told of every step; an exception it raises cancels the run.
+    sounds), where the settings give the event term a weight.  listener: told of every step; an exception it raises cancels
+    the run.
     """
 
     seeds: Sequence[int] = (0,)
@@ -98,7 +99,8 @@ def image_to_audio(
     check_duration(duration_s)
 
     def vision(view: SoundView) -> list[Tensor]:
-        return [embed_media(binder, Stills(pictures))[None]] * len(view.pieces)
+        seen = embed_media(binder, Stills(pictures))
+        return [seen.expand(size, -1) for size in view.sizes]
 
     return _make_sound(model, binder, vision, list, run, prompt, negative_prompt, duration_s, guidance_scale)
 
@@ -174,7 +176,7 @@ def _make_sound(
 ) -> Result:
     """V2A and I2A, which differ only in the vision target.
 
-    vision: gives the embeddings (S, D) of each group of clips, or one for all its clips.  moves: when the picture moves.
+    vision: gives the embeddings (S, D) of each group of clips.  moves: when the picture moves.
     """
     check_number("guidance scale", guidance_scale, 0, 100)
     sees = run.settings.attends and run.settings.vision_weight > 0

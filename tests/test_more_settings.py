@@ -104,6 +104,12 @@ def test_the_per_clip_loss_compares_each_clip_with_its_own_part() -> None:
     assert torch.allclose(value, wanted)
 
 
+def test_a_picture_is_every_clips_own_part(audioldm: AudioLDM, binder: ImageBind) -> None:
+    picture, settings = torch.rand(1, 3, 32, 32), AlignSettings("x0", clip_weight=1.0)
+    point = image_to_audio(audioldm, binder, picture, Run([0], 4, settings), duration_s=2.4).trace.points[0]
+    assert set(point.terms) == {"vision", "vision by clip"}
+
+
 def test_augmentation_is_differentiable_and_fresh_each_time() -> None:
     augment = Augment(1.0)
     samples = torch.rand(2, 16000, requires_grad=True)

@@ -70,7 +70,8 @@ class AudioLDM(nn.Module):
 class AudioTask:
     """AudioLDM with a prompt and a length set: the `Denoiser` of one run.
 
-    positive, negative: (1 or B, D) and (1, D) prompt embeddings; the first is only where the tuned prompt of a run starts from.  guidance_scale: w of classifier-free guidance; 1 is off.
+    positive, negative: (1 or B, D) and (1, D) prompt embeddings; the first is only where the tuned prompt of a run starts
+    from.  guidance_scale: w of classifier-free guidance; 1 is off.
     """
 
     model: AudioLDM
@@ -82,7 +83,8 @@ class AudioTask:
 
     @classmethod
     def from_prompt(
-        cls, model: AudioLDM, prompt: str | Sequence[str], negative_prompt: str = "", *, duration_s: float, guidance_scale: float = 2.5
+        cls, model: AudioLDM, prompt: str | Sequence[str], negative_prompt: str = "", *, duration_s: float,
+        guidance_scale: float = 2.5,
     ) -> AudioTask:
         """prompt: one for all samples of a run, or one for each."""
         prompts = [prompt] if isinstance(prompt, str) else prompt

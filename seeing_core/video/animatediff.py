@@ -73,7 +73,8 @@ def _checkpoint_parts(unet: nn.Module) -> None:
 class VideoTask:
     """AnimateDiff with a prompt and a size set: the `Denoiser` of one run.
 
-    positive, negative: (1 or B, 77, D) and (1, 77, D) prompt embeddings; the first is only where the tuned prompt of a run starts from.
+    positive, negative: (1 or B, 77, D) and (1, 77, D) prompt embeddings; the first is only where the tuned prompt of a run
+    starts from.
     frames: how many, at `fps`; more than 16 are made in overlapping windows.  width, height: pixels.
     """
 
@@ -92,7 +93,9 @@ class VideoTask:
         cls, model: AnimateDiff, prompt: str | Sequence[str], negative_prompt: str = "", *, duration_s: float, fps: float = 8.0,
         width: int = 0, height: int = 0, guidance_scale: float = 7.5,
     ) -> VideoTask:
-        """prompt: one for all samples of a run, or one for each.  width, height: pixels, rounded down to multiples of 8; 0 is the model's own side."""
+        """prompt: one for all samples of a run, or one for each.  width, height: pixels, rounded down to multiples of 8; 0 is
+        the model's own side.
+        """
         prompts = [prompt] if isinstance(prompt, str) else prompt
         *positive, negative = model.embed_prompt([*prompts, negative_prompt]).split(1)
         step = model.pixels_per_latent

@@ -135,7 +135,7 @@ def to_audio(
     """V2A and I2A as in seeing_core.tasks, for several clips at once: embeddings are (B, D)."""
     binder = _models("binder")
     spans = binder.clip_spans(DURATION_S)
-    seen = torch.stack([embed_media(binder, Stills(clip.frames[len(clip.frames) // 2][None]))[None] if still
+    seen = torch.stack([embed_media(binder, Stills(clip.frames[len(clip.frames) // 2][None])).expand(len(spans), -1) if still
                         else binder.embed_film(Clip(clip.frames, clip.fps), spans) for clip in clips])  # (B, S, D)
     if settings.words:
         prompts = [completed(binder, prompt, own) for prompt, own in zip(prompts, seen.mean(1), strict=True)]
@@ -211,7 +211,8 @@ def run(
     jobs = [(task, way, caption, settings, range(start, min(start + BATCH, first_seed + clips)))
             for way, settings in ways.items() for start in starts]
     workers = workers or os.cpu_count() or 1
-    find_onsets(Waveform(torch.zeros(1, RATE_HZ), RATE_HZ))  # compiles librosa's loops once: workers that did it at once would clash
+    # Compiles librosa's loops once: workers that did it at the same time would spoil each other's files.
+    find_onsets(Waveform(torch.zeros(1, RATE_HZ), RATE_HZ))
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         return [row for rows in pool.map(measure, jobs) for row in rows]
 
