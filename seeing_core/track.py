@@ -58,7 +58,7 @@ class Track:
         self.level, self.next_level = signal_levels(self.scheduler, step)
         self._predict(gradients)
         self.z = self._stepped()
-        self.unguided = self.z.clone(), self.noisier
+        self.unguided = (self.z.clone(), self.noisier) if self.settings.pull else None
         # The released code makes its optimiser afresh at every denoise step, so its update is close to a sign.
         self.moments = torch.optim.Adam([self.z], lr=self.rate) if self.settings.mode == "paper" else None
 
@@ -120,7 +120,7 @@ class Track:
         return found
 
     def _pull_back(self) -> None:
-        if self.settings.pull:
+        if self.unguided:
             z, noisier = self.unguided
             self.z.lerp_(z, self.settings.pull)  # in place: the optimiser holds this very tensor
             self.noisier = self.noisier.detach().lerp(noisier.detach(), self.settings.pull)

@@ -166,7 +166,7 @@ def test_bad_input_shows_our_sentence(page, server, mode):
     api["4"]["inputs"]["targets"] = ["22", 0]
     page.evaluate("async (api) => { await window.app.loadApiJson(api, 'bad') }", api)
     run(page, server)
-    page.get_by_text("target: received neither media nor text").first.wait_for(timeout=10_000)
+    page.get_by_text("target: received neither media nor text").first.wait_for(timeout=30_000)
     page.screenshot(path=SCREENSHOTS / f"error_{mode}.png")
 
 
@@ -180,14 +180,14 @@ def test_absent_model_shows_our_sentence(page, server):
     }
     page.evaluate("async (api) => { await window.app.loadApiJson(api, 'absent') }", api)
     run(page, server)
-    page.get_by_text("image captioner: received 'Qwen/Qwen2.5-VL-7B-Instruct'").first.wait_for(timeout=10_000)
+    page.get_by_text("image captioner: received 'Qwen/Qwen2.5-VL-7B-Instruct'").first.wait_for(timeout=30_000)
 
 
 def test_help_page_opens_from_the_info_button(page, mode):
     open_template(page, "pocket_video_to_audio")
     page.evaluate("() => window.app.canvas.select(window.app.graph.getNodeById(4))")
     page.get_by_test_id("info-button").click()
-    page.get_by_text("Common mistakes").wait_for(timeout=10_000)
+    page.get_by_text("Common mistakes").wait_for(timeout=30_000)
     page.wait_for_function("() => [...document.querySelectorAll('img')].some((image) => image.naturalWidth > 0 && "
                            "image.src.includes('SeeingHearing_VideoToAudio'))", timeout=10_000)
     page.screenshot(path=SCREENSHOTS / f"help_{mode}.png")
