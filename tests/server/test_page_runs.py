@@ -196,13 +196,13 @@ def test_help_page_opens_from_the_info_button(page, mode):
 @pytest.mark.parametrize("language, title, steps", [("ja", "動画から音声", "ステップ"), ("ru", "Видео в звук", "шаги")])
 def test_switched_language_shows_translated_labels(browser, server, mode, language, title, steps):
     page = open_page(browser, server, nodes2=mode == "nodes2", language=language)
+    page.wait_for_function("(title) => LiteGraph.registered_node_types.SeeingHearing_VideoToAudio?.title === title", arg=title)
     graph = json.loads((ROOT / "workflows" / "pocket_video_to_audio.json").read_text(encoding="utf-8"))
     page.evaluate("async (graph) => { await window.app.loadGraphData(graph) }", graph)
-    page.wait_for_timeout(1000)
-    assert page.evaluate("() => { const node = window.app.graph.getNodeById(4); return [LiteGraph.registered_node_types["
-                         "node.type].title, node.widgets.find((widget) => widget.name === 'steps').label] }") == [title, steps]
+    label = "() => window.app.graph.getNodeById(4).widgets.find((widget) => widget.name === 'steps').label"
+    assert page.evaluate(label) == steps
     if mode == "nodes2":
-        assert page.get_by_text(steps, exact=True).count()
+        page.get_by_text(steps, exact=True).first.wait_for()
     page.screenshot(path=SCREENSHOTS / f"language_{language}_{mode}.png")
     page.context.close()
     server.post("/settings", {"Comfy.Locale": "en"})
