@@ -93,7 +93,7 @@ def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
     again = settings.inner_steps if settings.through_unet else 1
     unets = [lambda task=task: _unet(task, settings) for task in scene.tasks] * again
     judged: list[Callable[[], None]] = []
-    if not settings.fit_weight:
+    if not (settings.aligns and settings.fit_weight):
         return unets
     if scene.heard:
         judged += [lambda group=group: _hear(scene.heard, group) for group in range(len(scene.heard.sizes))]
