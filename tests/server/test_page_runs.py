@@ -185,7 +185,8 @@ def test_absent_model_shows_our_sentence(page, server):
 
 def test_help_page_opens_from_the_info_button(page, mode):
     open_template(page, "pocket_video_to_audio")
-    page.evaluate("() => window.app.canvas.select(window.app.graph.getNodeById(4))")
+    page.evaluate("() => { const node = window.app.graph.getNodeById(4); window.app.canvas.centerOnNode(node); "
+                  "window.app.canvas.select(node) }")
     page.get_by_test_id("info-button").click()
     page.get_by_text("Common mistakes").wait_for(timeout=30_000)
     page.wait_for_function("() => [...document.querySelectorAll('img')].some((image) => image.naturalWidth > 0 && "
