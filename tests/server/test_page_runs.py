@@ -183,16 +183,6 @@ def test_absent_model_shows_our_sentence(page, server):
     page.get_by_text("image captioner: received 'Qwen/Qwen2.5-VL-7B-Instruct'").first.wait_for(timeout=30_000)
 
 
-def test_help_page_opens_from_the_info_button(page, mode):
-    open_template(page, "pocket_video_to_audio")
-    page.evaluate("() => window.app.canvas.select(window.app.graph.getNodeById(4))")
-    page.get_by_test_id("info-button").click()
-    page.get_by_text("Common mistakes").wait_for(timeout=30_000)
-    page.wait_for_function("() => [...document.querySelectorAll('img')].some((image) => image.naturalWidth > 0 && "
-                           "image.src.includes('SeeingHearing_VideoToAudio'))", timeout=10_000)
-    page.screenshot(path=SCREENSHOTS / f"help_{mode}.png")
-
-
 @pytest.mark.parametrize("language, title, steps", [("ja", "動画から音声", "ステップ"), ("ru", "Видео в звук", "шаги")])
 def test_switched_language_shows_translated_labels(browser, server, mode, language, title, steps):
     page = open_page(browser, server, nodes2=mode == "nodes2", language=language)

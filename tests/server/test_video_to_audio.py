@@ -163,5 +163,8 @@ def test_trimmed_video_gets_sound_of_the_trimmed_length(server, uploaded):
 def test_models_are_freed_when_asked(server, uploaded):
     run(server, workflow(seed=40))
     server.post("/free", {"unload_models": True, "free_memory": True})
-    entry, ran = run_noting_nodes(server, workflow(seed=40))
+    for _ in range(2):  # the server frees between two runs: a prompt that arrives at once may still come before that
+        entry, ran = run_noting_nodes(server, workflow(seed=40))
+        if ran:
+            break
     assert {"2", "3", "4"} <= ran and output_files(entry, server)
