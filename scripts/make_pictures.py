@@ -38,7 +38,8 @@ PICTURES = ROOT / "web" / "docs"
 RESULTS = 10
 FIT_VIEW = """() => { window.app.canvas.ds.scale = 0.58; window.app.canvas.ds.offset = [125, 350];
   window.app.graph.setDirtyCanvas(true, true) }"""
-ALONE = """(name) => { window.app.graph.clear(); const node = LiteGraph.createNode(name); node.pos = [120, 120];
+ALONE = """([name, number]) => { window.app.graph.clear(); const node = LiteGraph.createNode(name); node.pos = [120, 120];
+  node.id = number // the page remembers widget values by id
   window.app.graph.add(node); window.app.canvas.ds.scale = 1; window.app.canvas.ds.offset = [0, 0];
   window.app.graph.setDirtyCanvas(true, true); return node.id }"""
 BESIDE_ITS_TASK = """(id) => { const node = window.app.graph.getNodeById(id); window.app.canvas.ds.scale = 1;
@@ -69,9 +70,9 @@ def main() -> None:
 
 def node_pictures(page: Page, server: ComfyServer) -> None:
     """Each node of the pack, alone."""
-    for name in sorted(server.get("/object_info")):
+    for index, name in enumerate(sorted(server.get("/object_info"))):
         if name.startswith("SeeingHearing_"):
-            number = page.evaluate(ALONE, name)
+            number = page.evaluate(ALONE, [name, 1000 + index])
             page.wait_for_timeout(500)
             shoot(page, number, name)
 
