@@ -13,6 +13,7 @@ from .binders.fbank import fbank
 
 WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT, CURVE_HEIGHT = 512, 96, 160, 72
 FRAMES = 4
+QUIET = -2.0  # log-mel; what never gets louder than this is drawn dark, silence (-15.9) black
 PAPER, INK, LOSS, FAINT = (24, 24, 32), (120, 200, 255), (255, 203, 107), (90, 90, 110)
 HEAT = np.array([(10, 8, 32), (90, 20, 110), (200, 60, 90), (250, 150, 60), (255, 245, 190)], dtype=np.float32)
 
@@ -79,7 +80,8 @@ def _spectrum(samples: Tensor) -> np.ndarray:
     mels = fbank(samples).T.flip(0)  # (bins, frames)
     size = (SPECTRUM_HEIGHT, WIDTH)
     mels = interpolate(mels[None, None], size=size, mode="bilinear")[0, 0].numpy()
-    level = np.clip(1 + (mels - mels.max()) / 13.8, 0, 1) * (len(HEAT) - 1)  # 60 dB of power is ln(10^6) = 13.8
+    loudest = max(mels.max(), QUIET)
+    level = np.clip(1 + (mels - loudest) / 13.8, 0, 1) * (len(HEAT) - 1)  # 60 dB of power is ln(10^6) = 13.8
     low = np.minimum(level.astype(int), len(HEAT) - 2)
     part = (level - low)[..., None]
     return (HEAT[low] * (1 - part) + HEAT[low + 1] * part).astype(np.uint8)
