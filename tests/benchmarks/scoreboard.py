@@ -7,8 +7,9 @@ The judges never see the binder that guides. "right": the share of results whose
 share whose film and sound are of one kind), with its 95 % bootstrap interval. "distance": Fréchet distance of the judge's
 features to those of as many real clips. "AV-Align": one to one, and in the paper's form. "events": the median distance in
 time from an event of the given medium (joint: of the film) to the nearest one made. "lag": mean size of the lag, where its
-correlation means anything. "fit": the binder's own similarity, which guidance optimises and which therefore proves nothing.
-"seconds": of processor time per clip.
+correlation means anything. "flicker": how much the film's brightness changes from frame to frame, in percent of white.
+"fit": the binder's own similarity, which guidance optimises and which therefore proves nothing. "seconds": of processor time
+per clip.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Row:
     kind, judged: of the clip and of what was made; for "joint" of the film and of the sound that were made.
     event_errors_s: from each event of the given medium to the nearest one made.  av_align: one to one.  av_align_paper: the
     paper's form.  lag_s: its size, None where the correlation means nothing.
+    flicker: mean change of the film's brightness from one frame to the next, 0 to 1.
     fit: binder similarity of sound and picture.  features: the judge's. All of the finished result.
     """
 
@@ -81,6 +83,7 @@ class Row:
     av_align: float | None
     av_align_paper: float | None
     lag_s: float | None
+    flicker: float
     fit: float
     features: list[float]
     seconds: float
@@ -116,7 +119,8 @@ def judged(task: str, way: str, clip: WorldClip, frames: Tensor, samples: Tensor
     given_s, made_s = (heard_s, seen_s) if task == "a2v" else (seen_s, heard_s)
     return Row(
         way, clip.seed, kind, made_kind, _apart_s(given_s, made_s),
-        fit.one_to_one.score, fit.paper.score, abs(lag.lag_s) if believable else None, fit.binder.av,
+        fit.one_to_one.score, fit.paper.score, abs(lag.lag_s) if believable else None,
+        float(frames.mean((1, 2, 3)).diff().abs().mean()), fit.binder.av,
         features(task, frames, samples), seconds)
 
 
@@ -225,7 +229,7 @@ def summary(rows: Sequence[Row], way: str, real: Tensor) -> dict[str, Any]:
         "distance": frechet_distance(torch.tensor([row.features for row in own]), real),
         "event_error_s": float(np.median([error for row in own for error in row.event_errors_s])),
     } | {name: mean_interval([getattr(row, name) for row in own]).mean
-         for name in ("av_align", "av_align_paper", "lag_s", "fit", "seconds")}
+         for name in ("av_align", "av_align_paper", "lag_s", "flicker", "fit", "seconds")}
 
 
 def real_features(task: str, clips: int, first_seed: int) -> Tensor:
@@ -235,11 +239,13 @@ def real_features(task: str, clips: int, first_seed: int) -> Tensor:
 
 
 def table(task: str, summaries: Sequence[dict[str, Any]]) -> str:
-    lines = [f"| {task} | right | 95 % | distance | AV-Align | paper's | events | lag | fit | seconds |", "|" + "---|" * 10]
+    lines = [f"| {task} | right | 95 % | distance | AV-Align | paper's | events | lag | flicker | fit | seconds |",
+             "|" + "---|" * 11]
     for s in summaries:
         lines.append(f"| {s['way']} | {s['right']:.0%} | {s['right_low']:.0%} to {s['right_high']:.0%} | "
                      f"{s['distance']:.2f} | {s['av_align']:.2f} | {s['av_align_paper']:.2f} | "
-                     f"{1000 * s['event_error_s']:.0f} ms | {1000 * s['lag_s']:.0f} ms | {s['fit']:.2f} | {s['seconds']:.1f} |")
+                     f"{1000 * s['event_error_s']:.0f} ms | {1000 * s['lag_s']:.0f} ms | "
+                     f"{s['flicker']:.1%} | {s['fit']:.2f} | {s['seconds']:.1f} |")
     return "\n".join(lines)
 
 
