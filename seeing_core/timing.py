@@ -1,8 +1,8 @@
 """When things happen in the making: the event terms, which ImageBind's mean over clips cannot give.
 
 A curve says how strongly something starts: for sound the spectral flux of the log-mel that AudioLDM's VAE decodes (Bello et
-al., IEEE TSAP 2005; neither vocoder nor binder takes part), for film the change from frame to frame. The terms are 1 minus
-Pearson's correlation of such a curve with wanted events, or with the other medium's curve.
+al., IEEE TSAP 2005; neither vocoder nor binder takes part), for film the change of its shapes from frame to frame. The terms are 1
+minus Pearson's correlation of such a curve with wanted events, or with the other medium's curve.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, pad
+from torch.nn.functional import avg_pool2d, conv1d, interpolate, pad
 
 from .audio.audioldm import AudioTask
 from .errors import InputError
@@ -26,7 +26,8 @@ from .windows import blend, slice_size, sparing
 # that is still far away. In seconds, and at least in steps of the curve.
 SPREADS = ((0.03, 0.5), (0.1, 1.0))
 FLOW_FLOOR = 0.1  # pixels: what AV-Align takes for a movement
-STILL = 1e-3  # keeps the change of a still picture differentiable
+SHAPE_SIDE, SHAPE_WINDOW = 64, 9  # pixels: frames are reduced to this short side, and compared in windows of this one
+FAINT = 0.02  # contrast, of 1: below it a window counts as empty, so that noise is no movement
 
 
 class Curve(Protocol):
@@ -66,7 +67,7 @@ class OnsetStrength:
 
 @dataclass(frozen=True)
 class FrameChange:
-    """Of the film that a task makes: how much its pictures change from one frame to the next. All frames are decoded."""
+    """Of the film that a task makes: how much its shapes change from one frame to the next. All frames are decoded."""
 
     task: VideoTask
     slice_frames: int = 2
@@ -82,7 +83,7 @@ class FrameChange:
     def __call__(self, x0: Tensor) -> Tensor:
         slices = x0.split(slice_size(self.slice_frames), dim=2)
         frames = torch.cat([sparing(self.task.model.decode, part, several=len(slices) > 1) for part in slices], 1)
-        return (frames.diff(dim=1).square() + STILL**2).sqrt().flatten(2).mean(-1)
+        return shape_change(frames)
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,28 @@ class Together:
 def spectral_flux(log_mel: Tensor) -> Tensor:
     """log-mel (B, T, M) -> (B, T - 1): how much louder the bands get, averaged; value i is the rise to frame i + 1."""
     return log_mel.diff(dim=1).relu().mean(-1)
+
+
+def shape_change(frames: Tensor) -> Tensor:
+    """Frames (B, T, 3, H, W), 0..1 -> (B, T - 1): how much shapes change from each frame to the next, 0 to 2. Differentiable.
+
+    1 minus the structure term of SSIM (Wang et al., IEEE TIP 2004), averaged over the picture. It sees what moves, and is blind to
+    brightness and contrast: a term that sees these teaches films to flash instead of to move.
+    """
+    factor = SHAPE_SIDE / min(frames.shape[-2:])
+    size = [max(1, round(side * factor)) for side in frames.shape[-2:]]
+    small = interpolate(frames.flatten(0, 1), size, mode="area") if factor < 1 else frames.flatten(0, 1)
+
+    def local_mean(x: Tensor) -> Tensor:
+        return avg_pool2d(x, SHAPE_WINDOW, 1, SHAPE_WINDOW // 2, count_include_pad=False)
+
+    mean, square = (local_mean(x).unflatten(0, frames.shape[:2]) for x in (small, small * small))
+    variance = (square - mean * mean).clamp_min(0)
+    small = small.unflatten(0, frames.shape[:2])
+    both = local_mean((small[:, :-1] * small[:, 1:]).flatten(0, 1)).unflatten(0, mean[:, 1:].shape[:2])
+    covariance = both - mean[:, :-1] * mean[:, 1:]
+    spread = (variance[:, :-1] * variance[:, 1:] + FAINT**8).sqrt()  # differentiable where a window is flat
+    return (1 - (covariance + FAINT**2) / (spread + FAINT**2)).flatten(2).mean(-1)
 
 
 def widths(step_s: float) -> list[float]:

@@ -17,7 +17,8 @@ from seeing_core.pocket.world import TEST_SEEDS, make_clip
 from seeing_core.settings import SOUND_PRESETS
 from seeing_core.tasks import Run, image_to_audio
 from seeing_core.timing import (
-    AtTimes, FrameChange, OnsetStrength, Together, correlation, motion_peaks, parse_times, spectral_flux,
+    AtTimes, FrameChange, OnsetStrength, Together, correlation, motion_peaks, parse_times, shape_change,
+    spectral_flux,
 )
 from seeing_core.video.animatediff import AnimateDiff, VideoTask
 
@@ -34,6 +35,30 @@ class Itself:
 def test_spectral_flux_counts_rises_only() -> None:
     log_mel = torch.tensor([[[0.0, 0.0], [2.0, 0.0], [1.0, 4.0]]])
     assert torch.equal(spectral_flux(log_mel), torch.tensor([[1.0, 2.0]]))
+
+
+def moving_square(places: list[int], side: int = 64, brightness: tuple[float, ...] | None = None) -> Tensor:
+    """(1, T, 3, side, side): a white square on grey, its left edge at these pixels; each frame multiplied by its brightness."""
+    frames = torch.full((1, len(places), 3, side, side), 0.3)
+    for number, place in enumerate(places):
+        frames[0, number, :, side // 3 : side // 2, place : place + side // 6] = 0.9
+    return frames * torch.tensor(brightness or [1.0] * len(places))[:, None, None, None]
+
+
+def test_shapes_change_when_something_moves_and_not_when_the_picture_flashes() -> None:
+    moved = shape_change(moving_square([10, 10, 20, 20]))[0]
+    assert moved[1] > 0.02 > 20 * max(moved[0].abs(), moved[2].abs())
+    flashed = shape_change(moving_square([10, 10, 10, 20], brightness=(1.0, 0.5, 1.0, 1.0)))[0]
+    assert flashed[:2].max() < 0.05 * flashed[2]
+    large = shape_change(moving_square([80, 80, 160], side=512))[0]
+    assert large[1] == pytest.approx(float(shape_change(moving_square([10, 20]))[0, 0]), rel=0.3)
+
+
+def test_a_still_and_empty_film_has_finite_gradients() -> None:
+    frames = torch.zeros(1, 3, 3, 64, 64, requires_grad=True)
+    change = shape_change(frames)
+    (gradient,) = torch.autograd.grad(change.sum(), frames)
+    assert change.abs().max() < 1e-3 and gradient.isfinite().all()
 
 
 def test_correlation_is_pearson_and_harmless_on_constants() -> None:
