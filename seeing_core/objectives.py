@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -87,13 +87,14 @@ class Nothing:
 class Also:
     """An objective and one more term beside it, which leaves the prompts alone: a prompt says what, not when.
 
-    term: x0s -> (B,), differentiable.
+    term: what the objective takes -> (B,), differentiable.  tuned: whether prompts are tuned, and need gradients of their own.
     """
 
     objective: Objective
     name: str
     term: Callable[[Sequence[Tensor]], Tensor]
     weight: float
+    tuned: bool
 
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
         seen = self.objective(x0s)
@@ -103,7 +104,27 @@ class Also:
             own = torch.autograd.grad(value.sum(), leaves, materialize_grads=True)
         gradients = tuple(fit + self.weight * more for fit, more in zip(seen.gradients, own, strict=True))
         return Evaluation(seen.loss + self.weight * value.detach(), gradients, seen.terms | {self.name: value.detach()},
-                          seen.previews, seen.prompt_gradients or seen.gradients)
+                          seen.previews, seen.gradients if self.tuned else None)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An objective on what the x0s decode to, not on themselves: decoded once for all of its parts, with one backward pass.
+
+    decoders: of each x0, differentiable. Of something long they keep no activations, but make them again for the backward
+    pass; the objective goes back to what is decoded first, so that memory stays that of a piece.
+    """
+
+    decoders: Sequence[Callable[[Tensor], Tensor]]
+    objective: Objective
+
+    def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
+        leaves = [x0.detach().requires_grad_() for x0 in x0s]
+        with torch.enable_grad():
+            decoded = [decode(leaf) for decode, leaf in zip(self.decoders, leaves, strict=True)]
+        seen = self.objective([one.detach() for one in decoded])
+        of_prompts = seen.prompt_gradients and torch.autograd.grad(decoded, leaves, seen.prompt_gradients, retain_graph=True)
+        return replace(seen, gradients=torch.autograd.grad(decoded, leaves, seen.gradients), prompt_gradients=of_prompts)
 
 
 Judge = Callable[[Sequence[Tensor], int], tuple[list[Term], tuple[Tensor, ...]]]

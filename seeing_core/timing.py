@@ -20,7 +20,7 @@ from .audio.audioldm import AudioTask
 from .errors import InputError
 from .metrics.motion import Motion
 from .video.animatediff import VideoTask
-from .windows import blend, slice_size, sparing
+from .windows import blend
 
 # Widths that both curves are smoothed to: the narrow one places exactly, the wide one tolerates a lag and so pulls an event
 # that is still far away. In seconds, and at least in steps of the curve.
@@ -39,8 +39,8 @@ class Curve(Protocol):
     @property
     def step_s(self) -> float: ...
 
-    def __call__(self, x0: Tensor) -> Tensor:
-        """x0 (B, ...) -> (B, T), differentiable."""
+    def __call__(self, decoded: Tensor) -> Tensor:
+        """What the task's x0 decodes to, (B, ...) -> (B, T), differentiable."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,19 @@ class OnsetStrength:
     def start_s(self) -> float:
         return self.step_s
 
-    def __call__(self, x0: Tensor) -> Tensor:
+    def __call__(self, log_mels: Tensor) -> Tensor:
+        """log_mels: of each window, (B, windows, T, 64), `AudioTask.decode_mels`."""
         model = self.task.model
-        pieces = {window.scaled(model.mel_per_latent): window for window in self.task.windows}
-        log_mel = blend(list(pieces), lambda w: sparing(
-            model.decode_mel, x0[:, :, pieces[w].start : pieces[w].stop], several=len(pieces) > 1), dim=1)
+        pieces = {window.scaled(model.mel_per_latent): number for number, window in enumerate(self.task.windows)}
+        log_mel = blend(list(pieces), lambda window: log_mels[:, pieces[window]], dim=1)
         return spectral_flux(log_mel[:, : math.ceil(self.task.length / model.hop)])
 
 
 @dataclass(frozen=True)
 class FrameChange:
-    """Of the film that a task makes: how much its shapes change from one frame to the next. All frames are decoded."""
+    """Of the film that a task makes: how much its shapes change from one frame to the next."""
 
     task: VideoTask
-    slice_frames: int = 2
 
     @property
     def step_s(self) -> float:
@@ -80,9 +79,8 @@ class FrameChange:
     def start_s(self) -> float:
         return self.step_s / 2
 
-    def __call__(self, x0: Tensor) -> Tensor:
-        slices = x0.split(slice_size(self.slice_frames), dim=2)
-        frames = torch.cat([sparing(self.task.model.decode, part, several=len(slices) > 1) for part in slices], 1)
+    def __call__(self, frames: Tensor) -> Tensor:
+        """frames: all of them, (B, T, 3, H, W), `VideoTask.decode_frames`."""
         return shape_change(frames)
 
 
@@ -90,15 +88,15 @@ class FrameChange:
 class AtTimes:
     """1 - correlation of a track's curve with wanted events; 0 for a sample without any.
 
-    track: the place of the track's x0 in the loop.  times_s: for each sample of the batch, or one for all, in seconds.
+    track: the place of what the track decodes to.  times_s: for each sample of the batch, or one for all, in seconds.
     """
 
     curve: Curve
     track: int
     times_s: Sequence[Sequence[float]]
 
-    def __call__(self, x0s: Sequence[Tensor]) -> Tensor:
-        strength = self.curve(x0s[self.track])
+    def __call__(self, decoded: Sequence[Tensor]) -> Tensor:
+        strength = self.curve(decoded[self.track])
         wanted = self._wanted(strength)
         fits = [correlation(blurred(strength, width), blurred(wanted, width)) for width in widths(self.curve.step_s)]
         return (1 - torch.stack(fits).mean(0)) * (wanted.amax(-1) > 0)
@@ -115,13 +113,13 @@ class AtTimes:
 
 @dataclass(frozen=True)
 class Together:
-    """1 - correlation of a film's change and a sound's onset strength. x0s: the picture's, the sound's."""
+    """1 - correlation of a film's change and a sound's onset strength. decoded: the picture's, the sound's."""
 
     picture: FrameChange
     sound: OnsetStrength
 
-    def __call__(self, x0s: Sequence[Tensor]) -> Tensor:
-        change, strength = self.picture(x0s[0]), self.sound(x0s[1])
+    def __call__(self, decoded: Sequence[Tensor]) -> Tensor:
+        change, strength = self.picture(decoded[0]), self.sound(decoded[1])
         times = self.picture.start_s + self.picture.step_s * torch.arange(change.shape[1])
         places = ((times - self.sound.start_s) / self.sound.step_s).round().long().clamp(0, strength.shape[1] - 1)
         fits = [correlation(blurred(change, width), blurred(strength, width * self.picture.step_s / self.sound.step_s)[:, places])

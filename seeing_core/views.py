@@ -1,5 +1,7 @@
 """What the binder sees or hears of a predicted x0: decoded, cut into its clips, embedded; differentiable.
 
+A view whose `decoded` is set takes what x0 decodes to in its place, where others want that too (`objectives.Decoded`).
+
 Clips come in groups (a window of a long sound, 10 s of a long film), each judged by its own mean. Groups are embedded one at
 a time, so that memory is that of one group, however long the whole is.
 """
@@ -46,12 +48,16 @@ class SoundPiece:
 
 @dataclass(frozen=True)
 class SoundView:
-    """The sound of an AudioTask: one group of clips per window of at most 10.24 s."""
+    """The sound of an AudioTask: one group of clips per window of at most 10.24 s.
+
+    decoded: what is given are the windows' log-mels, (B, windows, T, 64).
+    """
 
     task: AudioTask
     binder: Binder
     pieces: tuple[SoundPiece, ...]
     augment: Augment = field(default_factory=Augment)
+    decoded: bool = False
 
     @classmethod
     def of(cls, task: AudioTask, binder: Binder, *, augment: float = 0.0) -> SoundView:
@@ -75,19 +81,25 @@ class SoundView:
     def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
         """All clips are cut from one decoded window. Of fewer, each run is decoded alone, with a margin: nearly the same."""
         piece, model = self.pieces[group], self.task.model
-        z = x0[:, :, piece.start : piece.stop]
         per_s = model.rate_hz / model.samples_per_latent
         heard, embeddings = [], []
         for run in runs(clips):
             first = max(0, math.floor(piece.spans[run[0]][0] * per_s) - MARGIN)
             last = math.ceil(piece.spans[run[-1]][1] * per_s) + MARGIN
             if len(run) == len(piece.spans):
-                first, last = 0, z.shape[2]
-            samples = model.decode(z[:, :, first:last])[:, : piece.length - first * model.samples_per_latent]
+                first, last = 0, piece.stop - piece.start
+            samples = self._samples(x0, group, first, last)[:, : piece.length - first * model.samples_per_latent]
             spans = [(start - first / per_s, stop - first / per_s) for start, stop in (piece.spans[i] for i in run)]
             embeddings.append(self.binder.embed_sound(self.augment.sound(samples, model.rate_hz), spans))
             heard.append(samples.detach())
         return torch.cat(embeddings, 1), torch.cat(heard, 1)
+
+    def _samples(self, given: Tensor, group: int, first: int, last: int) -> Tensor:
+        """(B, n): the sound of latent frames [first, last) of a window."""
+        model, start = self.task.model, self.pieces[group].start
+        if self.decoded:
+            return model.vocode(given[:, group, first * model.mel_per_latent : last * model.mel_per_latent])
+        return model.decode(given[:, :, start + first : min(start + last, self.pieces[group].stop)])
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,8 @@ class PictureView:
     """The film of a VideoTask. Only the frames that the binder looks at are decoded: exact, the VAE is per frame.
 
     groups: of each group, the frames of its clips, (S, k) indices.  slice_frames: how many are decoded at once; when that
-    takes several slices, each is decoded a second time for the backward pass.
+    takes several slices, each is decoded a second time for the backward pass.  decoded: what is given are all frames,
+    (B, T, 3, H, W).
     """
 
     task: VideoTask
@@ -103,6 +116,7 @@ class PictureView:
     groups: tuple[Tensor, ...]
     slice_frames: int = 2
     augment: Augment = field(default_factory=Augment)
+    decoded: bool = False
 
     @classmethod
     def of(
@@ -120,17 +134,29 @@ class PictureView:
 
     def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
         wanted, places = self.groups[group][list(clips)].unique(return_inverse=True)
-        slices = x0[:, :, wanted.tolist()].split(slice_size(self.slice_frames), dim=2)
+        if self.decoded:
+            frames = x0[:, wanted.tolist()]
+            squares = self._squares(frames)
+        else:
+            squares, frames = self._decoded_squares(x0[:, :, wanted.tolist()])
+        return self.binder.embed_squares(self.augment.squares(squares), places), frames.detach()
+
+    def _squares(self, frames: Tensor) -> Tensor:
+        return self.binder.squares(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+
+    def _decoded_squares(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, n, h, w) -> the binder's squares of these frames, and the frames, detached: no graph keeps them whole."""
+        slices = latents.split(slice_size(self.slice_frames), dim=2)
         seen: list[Tensor] = []
 
-        def squares(latents: Tensor) -> Tensor:
-            frames = self.task.model.decode(latents)
+        def squares(part: Tensor) -> Tensor:
+            frames = self.task.model.decode(part)
             if len(seen) < len(slices):  # checkpointing decodes each slice a second time
                 seen.append(frames.detach())
-            return self.binder.squares(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+            return self._squares(frames)
 
         whole = torch.cat([sparing(squares, part, several=len(slices) > 1) for part in slices], 1)
-        return self.binder.embed_squares(self.augment.squares(whole), places), torch.cat(seen, 1)
+        return whole, torch.cat(seen, 1)
 
 
 class ClipDraw:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from seeing_core.settings import AlignSettings
+from seeing_core.settings import PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
 from seeing_core.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.cost import against_released, call_all, same_work
@@ -80,6 +81,29 @@ def test_a_guided_step_of_sound_is_its_floor(shells: sizes.Models, settings: Ali
     assert least.total <= one.cost(settings).total * 1.0001 <= windows_again * least.total
 
 
+@pytest.mark.parametrize("way", ["balanced", "quality", "fast"])
+def test_the_event_term_of_sound_costs_no_more_than_its_floor(shells: sizes.Models, way: str) -> None:
+    settings = SOUND_PRESETS[way]
+    one = scene("v2a", shells, settings, duration_s=3.0)
+    least = count(lambda: call_all(floor(one, settings)), one.parts)
+    assert least.total <= one.cost(settings).total * 1.0001 <= 1.05 * least.total
+    long = scene("v2a", shells, settings, duration_s=13.0)  # two windows: forward once more
+    least = count(lambda: call_all(floor(long, settings)), long.parts)
+    assert long.cost(settings).flops["VAE"] <= 1.5 * least.flops["VAE"]
+
+
+@pytest.mark.parametrize("slice_frames, vae", [(99, 1.0), (2, 1.5)])
+@pytest.mark.parametrize("task", ["a2v", "joint"])
+def test_the_event_term_of_films_shares_what_is_decoded(
+    shells: sizes.Models, task: str, slice_frames: int, vae: float
+) -> None:
+    settings = replace(PICTURE_PRESETS["balanced"], slice_frames=slice_frames)
+    one = scene(task, shells, settings, side=64)
+    ours, least = one.cost(settings), count(lambda: call_all(floor(one, settings)), one.parts)
+    assert least.flops["VAE"] <= ours.flops["VAE"] * 1.0001 <= vae * 1.0002 * least.flops["VAE"]
+    assert ours.total - ours.flops["VAE"] <= 1.05 * (least.total - least.flops["VAE"])
+
+
 def test_slices_are_the_only_work_done_twice_for_films(shells: sizes.Models) -> None:
     whole = AlignSettings("paper", slice_frames=4)  # two clips of two frames: decoded at once
     one = scene("a2v", shells, whole, side=64)
@@ -95,12 +119,13 @@ def test_memory_is_the_same_for_a_minute_and_for_five(shells: sizes.Models) -> N
     step = [scene("v2a", shells, PAPER, duration_s=seconds).cost(PAPER).peak for seconds in (10.24, 60.0)]
     assert step[1] <= 1.05 * step[0]
 
-    def judged(seconds: float) -> int:
-        one = scene("v2a", shells, PAPER, duration_s=seconds)
+    def judged(seconds: float, settings: AlignSettings) -> int:
+        one = scene("v2a", shells, settings, duration_s=seconds)
         z = one.tasks[0].initial_noise([0])
         return count(lambda: one.objective([z]), one.parts).peak
 
-    assert judged(300.0) <= 1.25 * judged(10.24)
+    for settings in (PAPER, SOUND_PRESETS["quality"]):
+        assert judged(300.0, settings) <= 1.25 * judged(10.24, settings)
 
 
 def test_measured_memory_of_a_long_sound(small: sizes.Models) -> None:

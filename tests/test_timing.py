@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from seeing_core.aligner import Objective
+from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
 from seeing_core.audio.audioldm import AudioLDM, AudioTask
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
+from seeing_core.losses import Target
 from seeing_core.metrics.motion import Motion
 from seeing_core.pocket.judges import sound_event_times
 from seeing_core.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.settings import SOUND_PRESETS
+from seeing_core.settings import SOUND_PRESETS, AlignSettings
 from seeing_core.tasks import Run, image_to_audio
 from seeing_core.timing import (
     AtTimes, FrameChange, OnsetStrength, Together, correlation, motion_peaks, parse_times, shape_change,
     spectral_flux,
 )
 from seeing_core.video.animatediff import AnimateDiff, VideoTask
+from seeing_core.views import SoundView
+from seeing_core.windows import thrifty
 
 
 class Itself:
@@ -91,11 +98,16 @@ def test_gradients_of_the_terms_in_double_precision(exact_audioldm: AudioLDM, ex
     sound = AudioTask.from_prompt(exact_audioldm, "a bell", duration_s=0.6)
     film = VideoTask.from_prompt(exact_animatediff, "a bell", duration_s=0.6, fps=8, width=16, height=16)
     onsets, change = OnsetStrength(sound), FrameChange(film)
+    decoders = {"sound": sound.decode_mels, "picture": film.decode_frames}
     noise = torch.Generator().manual_seed(3)
     z_a = sound.initial_noise([0]).double() + 0.1 * torch.randn(sound.initial_noise([0]).shape, generator=noise)
     z_v = film.initial_noise([1]).double()
-    for term, inputs in ((AtTimes(onsets, 0, [[0.2, 0.4]]), [z_a]), (AtTimes(change, 0, [[0.3]]), [z_v]),
-                         (Together(change, onsets), [z_v, z_a])):
+    for judge, media, inputs in ((AtTimes(onsets, 0, [[0.2, 0.4]]), ["sound"], [z_a]),
+                                 (AtTimes(change, 0, [[0.3]]), ["picture"], [z_v]),
+                                 (Together(change, onsets), ["picture", "sound"], [z_v, z_a])):
+        def term(x0s: Sequence[Tensor]) -> Tensor:
+            return judge([decoders[medium](x0) for medium, x0 in zip(media, x0s, strict=True)])
+
         leaves = [x.detach().requires_grad_() for x in inputs]
         gradients = torch.autograd.grad(term(leaves).sum(), leaves)
         for leaf, gradient in zip(leaves, gradients, strict=True):
@@ -103,6 +115,79 @@ def test_gradients_of_the_terms_in_double_precision(exact_audioldm: AudioLDM, ex
             with torch.no_grad():
                 sides = [term([x + sign * 1e-6 * way if x is leaf else x for x in leaves]).sum() for sign in (1, -1)]
             assert float((sides[0] - sides[1]) / 2e-6) == pytest.approx(float((gradient * way).sum()), rel=1e-4, abs=1e-8)
+
+
+SETTINGS = AlignSettings("x0", event_weight=0.7, clip_weight=0.5)
+TIMES_S = [[0.2, 0.45]]
+CASES = {
+    "sound": {"media": ["sound"]},
+    "sound of two windows": {"media": ["sound"], "duration_s": 11.0},
+    "film in slices": {"media": ["picture"]},
+    "film in one slice": {"media": ["picture"], "slice_frames": 99},
+    "film, some clips": {"media": ["picture"], "duration_s": 3.0, "clips": 1},
+    "both": {"media": ["picture", "sound"]},
+}
+
+
+@pytest.mark.parametrize("tuned, sparingly", [(False, False), (True, True)])
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_decoded_once_for_all_terms_gives_what_each_would_on_its_own(
+    exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff, exact_binder: ImageBind, name: str, tuned: bool, sparingly: bool
+) -> None:
+    """Against the objective without the term, and the term on its own with its own decoding, in one piece."""
+    case = CASES[name]
+    media, duration_s = case["media"], case.get("duration_s", 0.75)
+    settings = replace(SETTINGS, prompt_strength=float(tuned), clips=case.get("clips", 0),
+                       slice_frames=case.get("slice_frames", 2))
+    sound = AudioTask.from_prompt(exact_audioldm, "a bell", duration_s=duration_s)
+    film = VideoTask.from_prompt(exact_animatediff, "a bell", duration_s=duration_s, fps=8, width=16, height=16)
+    word = exact_binder.embed_text(["a bell"])[0]
+
+    def objective(settings: AlignSettings) -> Objective:
+        if media == ["picture", "sound"]:
+            return joint_objective(film, sound, exact_binder, word, settings, text_weight=1.0)
+        if media == ["sound"]:
+            view = sound_view(sound, exact_binder, settings)
+            targets = [[Target("text", word, clips=word.expand(size, -1))] for size in view.sizes]
+            return sound_objective(view, targets, settings, TIMES_S)
+        spans = exact_binder.clip_spans(film.duration_s)
+        target = Target("text", word, clips=word.expand(len(spans), -1))
+        return film_objective(film, exact_binder, [spans], [[target]], settings, TIMES_S)
+
+    x0s = [{"sound": sound, "picture": film}[medium].initial_noise([1, 2]).double() for medium in media]
+    with thrifty() if sparingly else nullcontext():
+        ours = objective(settings)(x0s)
+    fit = objective(replace(settings, event_weight=0.0))(x0s)
+    leaves = [x0.requires_grad_() for x0 in x0s]
+    onsets, change = OnsetStrength(sound), FrameChange(film)
+    decoded = [exact_animatediff.decode(leaf) if medium == "picture" else torch.stack(
+        [exact_audioldm.decode_mel(leaf[:, :, window.start : window.stop]) for window in sound.windows], 1)
+        for medium, leaf in zip(media, leaves, strict=True)]
+    term = Together(change, onsets) if len(media) == 2 else AtTimes(onsets if media == ["sound"] else change, 0, TIMES_S)
+    value = term(decoded)
+    own = torch.autograd.grad(value.sum(), leaves)
+    assert value.min() > 0.01 and all(gradient.abs().max() > 0 for gradient in own)
+    assert torch.allclose(ours.loss, fit.loss + 0.7 * value, atol=1e-9)
+    assert ours.terms.keys() == fit.terms.keys() | {"events"}
+    for all_, of_fit, of_term in zip(ours.gradients, fit.gradients, own, strict=True):
+        assert (all_ - of_fit - 0.7 * of_term).abs().max() <= 1e-6 * all_.abs().max()
+    for of_prompt, of_fit in zip(ours.prompt_gradients or (), fit.gradients):
+        assert (of_prompt - of_fit).abs().max() <= 1e-6 * of_fit.abs().max()
+    assert (ours.prompt_gradients is not None) == tuned
+    for ours_seen, seen in zip(ours.previews, fit.previews, strict=True):
+        assert torch.allclose(ours_seen, seen, atol=1e-6)
+
+
+def test_of_a_decoded_sound_some_clips_are_cut_from_the_whole(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
+    """Only these pass the vocoder; their log-mel is that of the whole, which is nearer than one decoded by itself."""
+    task = AudioTask.from_prompt(exact_audioldm, "a bell", duration_s=3.0)
+    view, x0 = SoundView.of(task, exact_binder), task.initial_noise([1]).double()
+    whole, _ = view.embed(x0, 0, [0, 1, 2])
+    for clip in range(3):
+        alone, _ = view.embed(x0, 0, [clip])
+        cut, heard = replace(view, decoded=True).embed(task.decode_mels(x0), 0, [clip])
+        assert heard.shape[1] < task.length
+        assert (cut[0, 0] - whole[0, clip]).norm() < (alone[0, 0] - whole[0, clip]).norm()
 
 
 def test_motion_peaks_lie_between_the_frames() -> None:

@@ -61,9 +61,12 @@ class AudioLDM(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, L, F) -> waveform (B, L * samples_per_latent) at `rate_hz`; differentiable."""
-        mel = sparing(self.decode_mel, z, several=False).to(self.vocoder.dtype)
-        waveform = at_least_single(sparing(self.vocoder, mel, several=False))
-        return fit_length(waveform.view(len(z), -1), z.shape[2] * self.samples_per_latent)
+        return self.vocode(sparing(self.decode_mel, z, several=False))
+
+    def vocode(self, log_mel: Tensor) -> Tensor:
+        """log-mel (B, T, 64) -> waveform (B, T * hop) at `rate_hz`; differentiable."""
+        waveform = at_least_single(sparing(self.vocoder, log_mel.to(self.vocoder.dtype), several=False))
+        return fit_length(waveform.view(len(log_mel), -1), log_mel.shape[1] * self.hop)
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,15 @@ class AudioTask:
             return at_least_single(eps.sample)
 
         return guided_noise(unet, z, prompt, self.negative, scale)
+
+    def decode_mels(self, z: Tensor) -> Tensor:
+        """(B, C, L, F) -> the log-mel of each window, (B, windows, T, 64); differentiable.
+
+        Several windows are decoded again for the backward pass, so that memory is that of one.
+        """
+        windows = self.windows
+        return torch.stack([sparing(self.model.decode_mel, z[:, :, window.start : window.stop], several=len(windows) > 1)
+                            for window in windows], 1)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

@@ -141,6 +141,14 @@ class VideoTask:
 
         return guided_noise(unet, z, prompt, self.negative, scale)
 
+    def decode_frames(self, z: Tensor, slice_frames: int = 2) -> Tensor:
+        """(B, C, F, h, w) -> all frames (B, F, 3, H, W), about 0..1; differentiable.
+
+        slice_frames: how many are decoded at once; several slices are decoded again for the backward pass.
+        """
+        slices = z.split(slice_size(slice_frames), dim=2)
+        return torch.cat([sparing(self.model.decode, part, several=len(slices) > 1) for part in slices], 1)
+
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """(B, F, 3, H, W) frames, 0..1, a few at a time."""

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.cost                           real sizes, on the meta device: nothing large is allocated
     python -m tests.benchmarks.cost --size stand-in --time 5  small models, timed (processor time of one thread, medians)
+    python -m tests.benchmarks.cost --size pocket --runs      whole runs of the presets, timed against `paper`
     python -m tests.benchmarks.cost --released                against the paper's released loop, video to audio, 10 s
     python -m tests.benchmarks.cost --released --size huge-binder --time 3   the same in time: imagebind_huge with random
                                                               weights, 6 GB of memory; AudioLDM small
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,21 @@ def measured(one: Scene, settings: AlignSettings, steps: int, repeats: int) -> d
         seconds = timed([lambda: one.step(settings), lambda: call_all(floor(one, settings))], repeats)
         row |= {"seconds": seconds[0], "floor_seconds": seconds[1], "time_ratio": seconds[0] / seconds[1]}
     return row
+
+
+def runs_table(models: sizes.Models, tasks: Sequence[str], repeats: int) -> list[dict[str, Any]]:
+    """Seconds of whole runs for 2 s, all ways of a task in turns, and how many times faster each is than `paper`."""
+    side, rows = models.video.native_side, []
+    for task in tasks:
+        runs = {}
+        for way in ("paper", "quality", "balanced", "fast"):
+            settings = WAYS[task][way]
+            one = scene(task, models, settings, duration_s=2.0, side=side)
+            one.step(settings)
+            runs[way] = partial(one.run, settings, STEPS[task])
+        seconds = dict(zip(runs, timed(list(runs.values()), repeats), strict=True))
+        rows += [{"task": task, "way": way, "seconds": own, "faster": seconds["paper"] / own} for way, own in seconds.items()]
+    return rows
 
 
 def numbers(cost: Cost) -> dict[str, Any]:
@@ -143,6 +160,12 @@ def print_steps(rows: Sequence[dict[str, Any]]) -> None:
         print(line)
 
 
+def print_runs(rows: Sequence[dict[str, Any]]) -> None:
+    print("| task | way | a whole run, seconds | times faster than paper |\n|" + "---|" * 4)
+    for row in rows:
+        print(f"| {row['task']} | {row['way']} | {row['seconds']:.2f} | {row['faster']:.2f} |", flush=True)
+
+
 def print_released(row: dict[str, Any]) -> None:
     print(f"| one guided step, 10 s of film | {' | '.join(PARTS)} | total, TFLOP | memory, GiB | seconds |\n|" + "---|" * 9)
     for name, seconds in (("ours", "seconds"), ("released", "released_seconds")):
@@ -157,6 +180,7 @@ def main() -> None:
     options.add_argument("--size", choices=SIZES, default="real")
     options.add_argument("--task", nargs="+", choices=STEPS, default=["v2a", "a2v", "joint"])
     options.add_argument("--released", action="store_true", help="against the paper's released loop")
+    options.add_argument("--runs", action="store_true", help="whole runs of the presets, timed; only for models with weights")
     options.add_argument("--time", type=int, default=0, metavar="N", help="repeats; only for models with weights")
     options.add_argument("--slice-frames", type=int, default=2, help="frames decoded at once")
     options.add_argument("--sparing", action="store_true", help="as the nodes do when memory runs out")
@@ -167,6 +191,9 @@ def main() -> None:
     if chosen.released:
         found: Any = against_released(models, chosen.time)
         print_released(found)
+    elif chosen.runs:
+        found = runs_table(models, chosen.task, max(1, chosen.time))
+        print_runs(found)
     else:
         with thrifty() if chosen.sparing else nullcontext():
             found = steps_table(models, chosen.task, chosen.time, chosen.slice_frames)

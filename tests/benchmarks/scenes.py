@@ -51,6 +51,10 @@ class Scene:
         one = replace(settings, start_fraction=0.0, end_fraction=float(guided), cfg_end_fraction=float(cfg))
         sample(self.tasks, self.objective, one, seeds=[0], steps=1, report=lambda progress: None)
 
+    def run(self, settings: AlignSettings, steps: int) -> None:
+        """All denoise steps of a run, without the final decoding."""
+        sample(self.tasks, self.objective, settings, seeds=[0], steps=steps, report=lambda progress: None)
+
     def cost(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> Cost:
         return count(lambda: self.step(settings, guided=guided, cfg=cfg), self.parts)
 
@@ -88,17 +92,19 @@ def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
 
     UNet: both halves of classifier-free guidance forward; with gradients through it the backward pass of what they need.
     VAE, vocoder, the binder's tower: forward and backward, once for all that the binder takes in, nothing where it takes no
-    part. No checkpointing. What an event term decodes is not in it.
+    part. An event term needs all of the log-mel, or all frames, and shares them with the binder. No checkpointing.
     """
     again = settings.inner_steps if settings.through_unet else 1
     unets = [lambda task=task: _unet(task, settings) for task in scene.tasks] * again
     judged: list[Callable[[], None]] = []
-    if not (settings.aligns and settings.fit_weight):
+    if not (settings.aligns and (settings.fit_weight or settings.event_weight)):
         return unets
     if scene.heard:
-        judged += [lambda group=group: _hear(scene.heard, group) for group in range(len(scene.heard.sizes))]
-    if scene.seen:
-        judged += [lambda group=group: _see(scene.seen, group) for group in range(len(scene.seen.sizes))]
+        judged += [lambda group=group: _hear(scene.heard, group, settings) for group in range(len(scene.heard.sizes))]
+    if scene.seen and settings.event_weight:
+        judged.append(lambda: _back_and_forth(scene.seen.task.model.decode, scene.seen.task.initial_noise([0])))
+    if scene.seen and settings.fit_weight:
+        judged += [lambda group=group: _see(scene.seen, group, settings) for group in range(len(scene.seen.sizes))]
     return unets + judged * settings.inner_steps
 
 
@@ -126,17 +132,24 @@ def _keeping_activations(unet: nn.Module) -> Iterator[None]:
             part.forward = forward
 
 
-def _hear(view: SoundView, group: int) -> None:
+def _hear(view: SoundView, group: int, settings: AlignSettings) -> None:
     piece, model = view.pieces[group], view.task.model
     z = view.task.initial_noise([0])[:, :, piece.start : piece.stop]
     mel = _back_and_forth(model.decode_mel, z)
+    if not settings.fit_weight:
+        return
     samples = _back_and_forth(lambda m: model.vocoder(m.to(model.vocoder.dtype)), mel)
     _back_and_forth(lambda s: view.binder.embed_sound(s, piece.spans), samples.view(1, -1)[:, : piece.length].float())
 
 
-def _see(view: PictureView, group: int) -> None:
+def _see(view: PictureView, group: int, settings: AlignSettings) -> None:
     wanted, places = view.groups[group].unique(return_inverse=True)
-    frames = _back_and_forth(view.task.model.decode, view.task.initial_noise([0])[:, :, wanted.tolist()])
+    z = view.task.initial_noise([0])[:, :, wanted.tolist()]
+    if settings.event_weight:  # all frames are decoded already
+        step = view.task.model.pixels_per_latent
+        frames = z.new_zeros(1, len(wanted), 3, step * z.shape[-2], step * z.shape[-1])
+    else:
+        frames = _back_and_forth(view.task.model.decode, z)
     squares = view.binder.squares(frames.flatten(0, 1))[None]
     _back_and_forth(lambda s: view.binder.embed_squares(s, places), squares)
 
