@@ -36,7 +36,10 @@ def film_objective(
 ) -> Objective:
     """A2V (eq. 15).  groups: the clips of each group, in seconds.  times_s: when something should move."""
     view = PictureView.of(task, binder, groups, slice_frames=settings.slice_frames, augment=settings.augment)
-    return _timed(_fit(view, targets, settings), AtTimes(FrameChange(task, settings.slice_frames), 0, times_s), settings)
+    objective = _fit(view, targets, settings)
+    if task.frames < 2:  # one picture never changes
+        return objective
+    return _timed(objective, AtTimes(FrameChange(task, settings.slice_frames), 0, times_s), settings)
 
 
 def joint_objective(
@@ -53,7 +56,7 @@ def joint_objective(
     objective: Objective = Nothing()
     if settings.fit_weight:
         objective = FitEachOther(seeing, hearing, prompt, weights, extra, ClipDraw(settings.clips), settings.clip_weight)
-    if not settings.event_weight:
+    if not settings.event_weight or film.frames < 2:
         return objective
     term = Together(FrameChange(film, settings.slice_frames), OnsetStrength(sound))
     return Also(objective, EVENTS, term, settings.event_weight)
