@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..seeing_core.settings import PICTURE_PRESETS, AlignSettings
+from ..seeing_core.settings import JOINT_PRESETS, AlignSettings
 from ..seeing_core.targets import ExtraTarget
 from . import inputs
 from .bridge import audio_from, images_from, log_notes
@@ -70,7 +70,7 @@ class VideoAndAudio(io.ComfyNode):
         from ..seeing_core.choice import best_first
         from ..seeing_core.tasks import Result, Run, video_and_audio
 
-        settings = settings or PICTURE_PRESETS[preset].scaled(strength, prompt_strength, words=words)
+        settings = settings or JOINT_PRESETS[preset].scaled(strength, prompt_strength, words=words)
         run = Run(inputs.seeds(seed, candidates), steps, settings, targets, listener=TaskProgress(steps))
 
         def work() -> Result:

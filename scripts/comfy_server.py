@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,17 @@ Event = Callable[[str, dict[str, Any]], None]
 class ComfyServer:
     """Starts on entry, stops on exit.  base: ComfyUI's folder for models, input, output; made if absent.
 
-    options: further arguments of ComfyUI's main.py.
+    options: further arguments of ComfyUI's main.py.  environment: variables set beside this process's own.
 
     Raises RuntimeError with the log's end if the server does not start or the pack's import failed.
     """
 
-    def __init__(self, base: Path, *, output: Path | None = None, cpu: bool = True, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, base: Path, *, output: Path | None = None, cpu: bool = True, options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.base, self.output, self.cpu, self.options = base, output or base / "output", cpu, options
+        self.environment = environment or {}
         self.log = base / "server.log"
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -52,7 +56,7 @@ class ComfyServer:
             "--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.options,
         ]
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, cwd=COMFYUI, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, cwd=COMFYUI, stdout=log, stderr=log, env=os.environ | self.environment)
         try:
             self._wait_until_ready()
         except BaseException:

@@ -171,3 +171,7 @@ PICTURE_PRESETS: dict[str, AlignSettings] = {
     "quality": replace(_OURS, mode="unet", strength=2.0, end_fraction=1.0),
     "fast": replace(_OURS, strength=0.0),
 }
+# Both together: the sound follows the film more easily than the film the sound, and through the UNet a sound becomes another.
+JOINT_PRESETS: dict[str, AlignSettings] = PICTURE_PRESETS | {
+    "balanced": SOUND_PRESETS["balanced"], "quality": SOUND_PRESETS["quality"],
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from .binders import Binder, Span
 from .captions.complete import completed, completion_notes, decided
 from .errors import InputError
 from .losses import Target
-from .media import Clip, Film, Waveform, check_duration, check_number, mono
+from .media import DURATION_RANGE_S, Clip, Film, Waveform, check_duration, check_number, mono
 from .metrics.motion import measure_motion
 from .metrics.onsets import find_onsets
 from .settings import AlignSettings
@@ -141,7 +142,8 @@ def video_and_audio(
 ) -> Result:
     """A film and its sound from a text (Joint-VA, Algorithm 1): both models in lock-step, the triangle loss of eq. 16.
 
-    The sound lasts exactly as long as the frames: round(duration_s * fps) / fps seconds. Raises InputError on bad input.
+    The sound lasts exactly as long as the frames: round(duration_s * fps) / fps seconds, one frame more where that is less than
+    a sound may last. Raises InputError on bad input.
     """
     settings, check = run.settings, check_duration(duration_s)
     with _notes() as notes:
@@ -151,6 +153,7 @@ def video_and_audio(
             notes += completion_notes(prompt, prompts)
         film = VideoTask.from_prompt(video_model, prompts, negative_prompt, duration_s=check, fps=fps, width=width,
                                      height=height, guidance_scale=video_guidance_scale)
+        film = replace(film, frames=max(film.frames, math.ceil(DURATION_RANGE_S[0] * fps)))
         sound = AudioTask.from_prompt(audio_model, prompts, negative_prompt, duration_s=film.duration_s,
                                       guidance_scale=audio_guidance_scale)
         text_weight = settings.text_weight if prompt.strip() else 0.0

@@ -19,7 +19,7 @@ from seeing_core.losses import Target, clip_terms, distance
 from seeing_core.media import Clip, Waveform
 from seeing_core.objectives import FitTargets
 from seeing_core.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.settings import PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
 from seeing_core.tasks import Result, Run, image_to_audio, video_and_audio, video_to_audio
 from seeing_core.trace import Trace
 from seeing_core.track import Track
@@ -143,9 +143,9 @@ def test_a_vague_prompt_makes_up_its_mind_by_the_seed(pocket_binder: ImageBind) 
     assert sum("ball" in words.split(", a red ball")[0] for words in precise) >= 11
 
 
-@pytest.mark.parametrize("presets", [SOUND_PRESETS, PICTURE_PRESETS])
+@pytest.mark.parametrize("presets", [SOUND_PRESETS, PICTURE_PRESETS, JOINT_PRESETS])
 def test_presets_paper_is_exactly_the_papers_rule(presets: dict[str, AlignSettings]) -> None:
-    tuned = 1.0 if presets is PICTURE_PRESETS else 0.0
+    tuned = 0.0 if presets is SOUND_PRESETS else 1.0
     assert presets["paper"] == AlignSettings("paper", prompt_strength=tuned)
     assert {"paper", "quality", "balanced", "fast"} <= presets.keys()
 

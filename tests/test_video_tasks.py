@@ -203,6 +203,24 @@ def test_films_last_as_long_as_their_sound(
     assert abs(result.films[0].duration_s - seconds) <= 1 / fps
 
 
+def test_a_film_of_one_frame_has_no_events(
+    exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
+) -> None:
+    run = Run(steps=1, settings=AlignSettings(event_weight=1.0, start_fraction=0.0))
+    for result in (
+        audio_to_video(exact_animatediff, exact_binder, SOUND, run, prompt=PROMPT, duration_s=0.3, fps=4),
+        video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt=PROMPT, duration_s=0.3, fps=3),
+    ):
+        assert len(result.films[0].pixels) == 1 and "events" not in result.trace.points[0].terms
+
+
+def test_the_shortest_joint_film_is_long_enough_for_its_sound(
+    exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
+) -> None:
+    result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, Run(steps=1), prompt=PROMPT, duration_s=0.3)
+    assert len(result.films[0].pixels) == 3 and result.sounds[0].samples.shape == (1, 6000)
+
+
 def test_joint_sound_and_frames_cover_the_same_seconds(
     exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
 ) -> None:

@@ -46,7 +46,7 @@ from seeing_core.pocket.judges import (
     frechet_distance, judge_picture_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features,
 )
 from seeing_core.pocket.world import TEST_SEEDS, WorldClip, make_clip
-from seeing_core.settings import PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
 from seeing_core.targets import Stills, embed_media
 from seeing_core.tasks import span_groups
 from seeing_core.timing import motion_peaks
@@ -58,9 +58,10 @@ BATCH = 8  # clips sampled together, each towards its own targets: results do no
 STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 VANILLA = {"vanilla": AlignSettings(strength=0.0)}
 WORDS = {"words alone": AlignSettings(strength=0.0, words=True)}
-SOUND_WAYS = VANILLA | WORDS | SOUND_PRESETS | {"balanced, no words": replace(SOUND_PRESETS["balanced"], words=False)}
-FILM_WAYS = VANILLA | WORDS | PICTURE_PRESETS | {"balanced, no words": replace(PICTURE_PRESETS["balanced"], words=False)}
-WAYS: dict[str, dict[str, AlignSettings]] = {"v2a": SOUND_WAYS, "i2a": SOUND_WAYS, "a2v": FILM_WAYS, "joint": FILM_WAYS}
+WAYS: dict[str, dict[str, AlignSettings]] = {
+    task: VANILLA | WORDS | presets | {"balanced, no words": replace(presets["balanced"], words=False)}
+    for task, presets in (("v2a", SOUND_PRESETS), ("i2a", SOUND_PRESETS), ("a2v", PICTURE_PRESETS), ("joint", JOINT_PRESETS))
+}
 SHOWN = ("vanilla", "paper", "balanced")  # unguided, the paper's rule, and what the task's node does by default
 
 

@@ -12,7 +12,7 @@ import torch
 
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
 from tests.hub import open_hub
-from tests.stand_ins import write_imagebind
+from tests.stand_ins import IMAGEBIND_SIZES, write_imagebind, write_imagebind_of
 from tests.stand_ins_original import (
     original_audioldm,
     original_motion,
@@ -23,7 +23,7 @@ from tests.stand_ins_original import (
     write_wide_sd,
 )
 
-from tests.server.conftest import run
+from tests.server.conftest import GIVES_BACK, free, lowest, resident, run
 
 IMAGEBIND, AUDIO = "imagebind_huge.pth", "authors/audioldm-s-full.ckpt"
 BASE, MOTION = "sd15/dream.safetensors", "mm_sd_v15_v2.ckpt"
@@ -57,7 +57,8 @@ def hub_and_server(tmp_path_factory, stand_ins):
         patch.delenv("HF_HUB_OFFLINE", raising=False)
         shelf.files["guoyww/animatediff", FETCHED] = (stand_ins / "motion.ckpt").read_bytes()
         shelf.files["stable-diffusion-v1-5/stable-diffusion-v1-5", "v1-5-pruned-emaonly.safetensors"] = os.urandom(200_000)
-        with ComfyServer(base, options=["--extra-model-paths-config", str(yaml)]) as server:
+        options = ["--extra-model-paths-config", str(yaml)]
+        with ComfyServer(base, options=options, environment=GIVES_BACK) as server:
             yield shelf, server
 
 
@@ -176,37 +177,17 @@ def test_precision_is_chosen_in_the_loaders(server):
     assert not error_of(entry) and len(output_files(entry, server)) == 3
 
 
-def rss(server) -> int:
-    """Bytes in memory of the server's process."""
-    import psutil
-
-    return psutil.Process(server.process.pid).memory_info().rss
-
-
 def test_models_are_gone_after_free(server):
     """The weights of a large ImageBind, gone when the user asks for it."""
-    from tests.stand_ins import IMAGEBIND_SIZES, write_imagebind_of
-
     sizes = IMAGEBIND_SIZES | {"vision_embed_dim": 1024, "vision_num_blocks": 12}
     path = write_imagebind_of(sizes, server.base / "models" / "imagebind" / "wide.safetensors")
+    size = path.stat().st_size
     run(server, film_and_sound())
-    server.post("/free", {"unload_models": True, "free_memory": True})
-    free_before = settled_rss(server)
+    free(server)
+    before = lowest(lambda: resident(server))
     entry = run(server, film_and_sound(LoadImageBind={"model": "wide.safetensors"}))
     assert not error_of(entry)
-    held = rss(server) - free_before
-    assert held > 0.5 * path.stat().st_size  # they were there
-    server.post("/free", {"unload_models": True, "free_memory": True})
-    assert settled_rss(server) - free_before < 0.2 * path.stat().st_size
+    assert resident(server) - before > 0.5 * size  # they were there
+    free(server)
+    assert lowest(lambda: resident(server) - before, enough=0.2 * size, seconds=30) < 0.2 * size
     path.unlink()
-
-
-def settled_rss(server) -> int:
-    """What is held once the server has got round to freeing, which it does within a second."""
-    import time
-
-    lowest = rss(server)
-    for _ in range(20):
-        time.sleep(0.2)
-        lowest = min(lowest, rss(server))
-    return lowest
