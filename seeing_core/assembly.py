@@ -38,14 +38,9 @@ def film_objective(
 ) -> Objective:
     """A2V (eq. 15).  groups: the clips of each group, in seconds.  times_s: when something should move."""
     view = PictureView.of(task, binder, groups, slice_frames=settings.slice_frames, augment=settings.augment)
-<<<<<<< HEAD
-    return _fit_in_time(view, _frames_of(task, settings), AtTimes(FrameChange(task), 0, times_s), targets, settings)
-=======
-    objective = _fit(view, targets, settings)
     if task.frames < 2:  # one picture never changes
-        return objective
-    return _timed(objective, AtTimes(FrameChange(task, settings.slice_frames), 0, times_s), settings)
->>>>>>> 7dffebec5cb52921769392cb8bdd4f3054a8ca7c
+        times_s = [[]]
+    return _fit_in_time(view, _frames_of(task, settings), AtTimes(FrameChange(task), 0, times_s), targets, settings)
 
 
 def joint_objective(
@@ -53,7 +48,7 @@ def joint_objective(
     extra: Sequence[Target] = (),
 ) -> Objective:
     """Joint-VA (eq. 16).  prompt: its embedding (D,), or one for each sample (B, D)."""
-    timed = settings.event_weight > 0
+    timed = settings.event_weight > 0 and film.frames > 1  # one picture never changes
     hearing = replace(sound_view(sound, binder, settings), decoded=timed)
     seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces],
                             slice_frames=settings.slice_frames, augment=settings.augment)
@@ -64,11 +59,7 @@ def joint_objective(
     objective: Objective = Nothing()
     if settings.fit_weight:
         objective = FitEachOther(seeing, hearing, prompt, weights, extra, ClipDraw(settings.clips), settings.clip_weight)
-<<<<<<< HEAD
     if not timed:
-=======
-    if not settings.event_weight or film.frames < 2:
->>>>>>> 7dffebec5cb52921769392cb8bdd4f3054a8ca7c
         return objective
     term = Together(FrameChange(film), OnsetStrength(sound))
     return Decoded([_frames_of(film, settings), sound.decode_mels], _also(objective, term, settings))

@@ -16,7 +16,7 @@ from seeing_core.aligner import Objective, sample
 from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
 from seeing_core.audio.audioldm import AudioTask
 from seeing_core.losses import Target
-from seeing_core.settings import PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
 from seeing_core.tasks import span_groups
 from seeing_core.video.animatediff import VideoTask
 from seeing_core.views import PictureView, SoundView
@@ -26,7 +26,7 @@ from tests.benchmarks.sizes import Models
 STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 TUNED = AlignSettings("paper", prompt_strength=1.0)
 WAYS: dict[str, dict[str, AlignSettings]] = {
-    "v2a": SOUND_PRESETS, "i2a": SOUND_PRESETS, "a2v": PICTURE_PRESETS, "joint": PICTURE_PRESETS,
+    "v2a": SOUND_PRESETS, "i2a": SOUND_PRESETS, "a2v": PICTURE_PRESETS, "joint": JOINT_PRESETS,
 }
 
 
