@@ -59,7 +59,9 @@ def test_every_node_has_a_help_page_that_is_up_to_date(nodes):
         assert page.endswith(tables(info)), f"{name}: python -m scripts.make_help"
         for part in ("## Typical values\n\n- ", "## Common mistakes\n\n- "):
             assert part in page, name
-        for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page):
+        pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page)
+        assert f"pictures/{name}.png" in pictures, name
+        for picture in pictures:
             assert (FOLDER / picture).is_file(), f"{name}: {picture}"
     assert {path.stem for path in FOLDER.glob("SeeingHearing_*.md")} == set(nodes), "a page without its node"
 
