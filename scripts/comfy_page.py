@@ -15,6 +15,8 @@ from scripts.comfy_server import ComfyServer
 READY_MS = 60_000
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+# Nothing lies over the graph, and the classic canvas writes its words however small they are.
+UNCOVERED = {"Comfy.RightSidePanel.IsOpen": False, "Comfy.Minimap.Visible": False, "LiteGraph.Canvas.MinFontSizeForLOD": 0}
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def open_page(
 ) -> Page:
     """The page with a fresh profile, loaded and ready, tutorials put away.  nodes2: Nodes 2.0, or the classic canvas."""
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes2, "Comfy.Locale": language,
-                              "Comfy.Workflow.ShowMissingModelsWarning": False})
+                              "Comfy.Workflow.ShowMissingModelsWarning": False} | UNCOVERED)
     page = browser.new_context(viewport={"width": width, "height": height}).new_page()
     page.goto(server.url)
     page.wait_for_function("() => window.app && window.app.graph && window.app.extensionManager", timeout=READY_MS)
@@ -53,6 +55,17 @@ def open_template(page: Page, name: str) -> None:
     before = page.evaluate("() => window.app.graph.id")
     card.click()
     page.wait_for_function("(before) => window.app.graph.id !== before", arg=before, timeout=READY_MS)
+    page.wait_for_timeout(500)
+
+
+def show_node(page: Page, number: int, left: int, top: int) -> None:
+    """Moves the view so that the node's title begins at this pixel, at full size."""
+    page.evaluate("""([number, left, top]) => {
+      const canvas = window.app.canvas, [x, y] = window.app.graph.getNodeById(number).pos
+      canvas.ds.scale = 1
+      canvas.ds.offset = [left - x, top - y]
+      canvas.setDirty(true, true)
+    }""", [number, left, top])
     page.wait_for_timeout(500)
 
 

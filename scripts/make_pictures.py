@@ -25,7 +25,7 @@ from scripts.comfy_page import comfy_page, load_graph
 from scripts.comfy_server import ROOT, ComfyServer
 from scripts.demo import TASKS, run, sample_picture, sample_sound, sample_video
 from seeing_core.media import Clip
-from seeing_core.pictures import WIDTH, frame_strip, sound_picture
+from seeing_core.pictures import PAPER, WIDTH, frame_strip, sound_picture
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.pocket.judges import judge_sound_kind
 from seeing_core.pocket.world import TEST_SEEDS, make_clip
@@ -36,7 +36,7 @@ from seeing_core.weights import load_audioldm, load_imagebind
 
 PICTURES = ROOT / "web" / "docs"
 RESULTS = 10
-FIT_VIEW = """() => { window.app.canvas.ds.scale = 0.58; window.app.canvas.ds.offset = [125, 350];
+FIT_VIEW = """() => { window.app.canvas.ds.scale = 0.58; window.app.canvas.ds.offset = [125, 440];
   window.app.graph.setDirtyCanvas(true, true) }"""
 ALONE = """([name, number]) => { window.app.graph.clear(); const node = LiteGraph.createNode(name); node.pos = [120, 120];
   node.id = number // the page remembers widget values by id
@@ -61,7 +61,7 @@ def main() -> None:
             node_pictures(page, server)
             for task in TASKS.values():
                 task_picture(page, task.workflow)
-        with comfy_page(server, width=1700, height=800) as page:
+        with comfy_page(server, width=1700, height=860) as page:
             run_graph(page, "pocket_video_to_audio")
             page.evaluate(FIT_VIEW)
             page.wait_for_timeout(2000)
@@ -107,7 +107,7 @@ def thumbnail(path: Path, server: ComfyServer) -> Image.Image:
     if frames is not None:
         return stacked([frame_strip(frames), sound_picture(samples)])
     shown = Image.open(server.base / "input" / "picture.png").convert("RGB").resize((128, 128))
-    row = Image.new("RGB", (WIDTH, 128), "white")
+    row = Image.new("RGB", (WIDTH, 128), PAPER)
     row.paste(shown, ((WIDTH - 128) // 2, 0))
     return stacked([row, sound_picture(samples)])
 

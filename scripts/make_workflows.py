@@ -39,8 +39,8 @@ class Layout:
 
 MODELS = {"2": 60, "3": 60}
 BELOW_WIDGETS = 70  # Nodes 2.0 adds the name of the pack and a row for advanced inputs
-RESULT_ROOM = {"SeeingHearing_VideoToAudio": 420, "SeeingHearing_ImageToAudio": 420, "SeeingHearing_AudioToVideo": 560,
-               "SeeingHearing_VideoAndAudio": 720}  # player, and the picture of what formed
+RESULT_ROOM = {"SeeingHearing_VideoToAudio": 280, "SeeingHearing_ImageToAudio": 280, "SeeingHearing_AudioToVideo": 440,
+               "SeeingHearing_VideoAndAudio": 480}  # player, and the picture of what formed
 LAYOUTS = {
     "video_to_audio": Layout("Sound for a silent clip", """1. **Load Video**: choose your clip.
 2. Press **Run**. Another **seed** gives another sound.

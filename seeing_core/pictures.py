@@ -11,8 +11,9 @@ from torch.nn.functional import interpolate
 
 from .binders.fbank import fbank
 
-WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT, CURVE_HEIGHT = 512, 96, 160, 72
+WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT, CURVE_HEIGHT = 512, 96, 160, 84
 FRAMES = 4
+WORDS_HEIGHT = 32  # of the curve's picture
 QUIET = -2.0  # log-mel; what never gets louder than this is drawn dark, silence (-15.9) black
 PAPER, INK, LOSS, FAINT = (24, 24, 32), (120, 200, 255), (255, 203, 107), (90, 90, 110)
 HEAT = np.array([(10, 8, 32), (90, 20, 110), (200, 60, 90), (250, 150, 60), (255, 245, 190)], dtype=np.float32)
@@ -38,14 +39,14 @@ def loss_curve(losses: Sequence[tuple[int, float]], steps: int) -> Image.Image:
     picture = Image.new("RGB", (WIDTH, CURVE_HEIGHT), PAPER)
     draw = ImageDraw.Draw(picture)
     low, high = min(loss for _, loss in losses), max(loss for _, loss in losses)
-    scale = (CURVE_HEIGHT - 34) / max(high - low, 1e-6)
-    points = [((step + 0.5) / steps * WIDTH, 24 + (high - loss) * scale) for step, loss in losses]
+    scale = (CURVE_HEIGHT - WORDS_HEIGHT - 10) / max(high - low, 1e-6)
+    points = [((step + 0.5) / steps * WIDTH, WORDS_HEIGHT + (high - loss) * scale) for step, loss in losses]
     draw.line([(0, CURVE_HEIGHT - 6), (WIDTH, CURVE_HEIGHT - 6)], fill=FAINT)
     draw.line(points, fill=LOSS, width=2)
     x, y = points[-1]
     draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=LOSS)
     step, loss = losses[-1]
-    draw.text((6, 4), f"step {step + 1} of {steps}   distance to the target {loss:.3f}", fill=LOSS, font_size=13)
+    draw.text((6, 3), f"step {step + 1} of {steps}   distance to the target {loss:.3f}", fill=LOSS, font_size=20)
     return picture
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from seeing_core.pictures import CURVE_HEIGHT, LOSS, PAPER, WIDTH, loss_curve, preview, sound_picture
+from seeing_core.pictures import CURVE_HEIGHT, LOSS, PAPER, WIDTH, WORDS_HEIGHT, loss_curve, preview, sound_picture
 from tests.made import bursts
 
 
@@ -20,7 +20,7 @@ def test_silence_is_dark_and_a_burst_is_bright_in_its_place() -> None:
 
 
 def test_loss_curve_falls_to_the_right_as_far_as_the_steps_are_done() -> None:
-    curve = np.asarray(loss_curve([(step, 1.0 - step / 10) for step in range(5)], 10))[24:]
+    curve = np.asarray(loss_curve([(step, 1.0 - step / 10) for step in range(5)], 10))[WORDS_HEIGHT:]
     rows, columns = np.nonzero((curve == LOSS).all(-1))
     assert columns.max() <= WIDTH * 0.5 and columns.max() > WIDTH * 0.4
     assert rows[columns < 40].mean() < rows[columns > WIDTH * 0.4].mean()  # further down is smaller

@@ -22,6 +22,21 @@ function addPlayer(node) {
   widget.serialize = false
 }
 
+// The classic canvas adds the live picture to a node, but no room for it.
+function growForPictures(node) {
+  const add = node.addCustomWidget
+  node.addCustomWidget = function () {
+    const added = add.apply(this, arguments)
+    grow(this)
+    return added
+  }
+}
+
+function grow(node) {
+  const [width, height] = node.computeSize()
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)])
+}
+
 function show(node, files) {
   const box = node.widgets?.find((widget) => widget.name === "player")?.element
   if (!box || !files) return
@@ -33,8 +48,7 @@ function show(node, files) {
     Object.assign(media.style, { display: "block", width: "100%", height: `${HEIGHTS[tag]}px` })
     return media
   }))
-  const [width, height] = node.computeSize()
-  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)])
+  grow(node)
 }
 
 app.registerExtension({
@@ -48,7 +62,9 @@ app.registerExtension({
     }
   },
   nodeCreated(node) {
-    if (node.comfyClass in TAGS) addPlayer(node)
+    if (!(node.comfyClass in TAGS)) return
+    addPlayer(node)
+    growForPictures(node)
   },
   onNodeOutputsUpdated(outputs) {
     // A workflow was opened again, from another tab or from the history.
