@@ -29,7 +29,8 @@ POSITIONS = "pos_encoder.pe"
 
 
 def load_animatediff(
-    base: Path | str | Mapping[str, Tensor], motion: Path | str, *, loras: Sequence[Lora] = (), dtype: torch.dtype = torch.float32,
+    base: Path | str | Mapping[str, Tensor], motion: Path | str, *, loras: Sequence[Lora] = (),
+    dtype: torch.dtype = torch.float32,
 ) -> AnimateDiff:
     """AnimateDiff, frozen.
 

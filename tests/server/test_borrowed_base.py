@@ -24,7 +24,8 @@ def server(tmp_path_factory):
     state = original_sd(write_detectable_sd(made / "sd"))
     write({key: value.half() for key, value in state.items()}, models / "checkpoints" / BASE)
     del state
-    write(original_motion(write_wide_motion(made / "motion", widths=(320, 320, 320, 320))), models / "animatediff_models" / MOTION)
+    motion = write_wide_motion(made / "motion", widths=(320, 320, 320, 320))
+    write(original_motion(motion), models / "animatediff_models" / MOTION)
     layer, random = "lora_unet_down_blocks_0_attentions_0_proj_out", torch.Generator().manual_seed(3)
     write({f"{layer}.lora_down.weight": torch.randn(4, 320, 1, 1, generator=random),
            f"{layer}.lora_up.weight": torch.randn(320, 4, 1, 1, generator=random), f"{layer}.alpha": torch.tensor(4.0)},
