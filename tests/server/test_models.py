@@ -146,7 +146,7 @@ def test_cancel_keeps_what_has_come_and_the_next_run_goes_on_from_it(hub_and_ser
         if kind == "progress" and data["node"] == "LoadAnimateDiff" and data["value"] > 0:
             server.post("/interrupt", {})
 
-    shelf.pause_s = 0.1  # for each MB
+    shelf.pause_s = 0.3  # for each MB: time enough for the cancel to arrive
     entry = run(server, workflow, event=cancel)
     shelf.pause_s = 0.0
     assert "execution_interrupted" in [kind for kind, _ in entry["status"]["messages"]] and not error_of(entry)
