@@ -169,5 +169,5 @@ PICTURE_PRESETS: dict[str, AlignSettings] = {
     "balanced": replace(_OURS, strength=4.0, end_fraction=0.6),
     "paper": AlignSettings("paper", prompt_strength=1.0),
     "quality": replace(_OURS, strength=4.0, end_fraction=1.0, inner_steps=2),
-    "fast": replace(_OURS, strength=0.0),
+    "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),
 }
