@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from comfy.model_patcher import ModelPatcher
+from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
 
 from . import folders
+from .borrowed_base import borrowed_base
 from .downloads import download_if_missing
 from .managed import Managed, ManagedBinder, precision, weights_dtype
 from .types import CATEGORY, AudioModel, Binder, VideoModel
@@ -71,6 +74,10 @@ class LoadAnimateDiff(io.ComfyNode):
                 *_lora("lora", "loras", "A LoRA for Stable Diffusion 1.5, from models/loras: a style or a subject."),
                 *_lora("motion_lora", "animatediff_motion_lora",
                        "A LoRA for the motion module, from models/animatediff_motion_lora: camera moves such as zoom or pan."),
+                io.Model.Input("model", optional=True, tooltip="Instead of the base: a Stable Diffusion 1.5 from Load "
+                               "Checkpoint, LoRAs included. Connect clip and vae as well."),
+                io.Clip.Input("clip", optional=True, tooltip="The text encoder that belongs to the connected model."),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE that belongs to the connected model."),
             ],
             outputs=[VideoModel.Output("video_model", tooltip="AnimateDiff, for the nodes that make frames.")],
         )
@@ -79,16 +86,18 @@ class LoadAnimateDiff(io.ComfyNode):
     def execute(
         cls, base: str, motion: str, download_if_missing: bool = False, precision: str = "auto", lora: str = folders.NONE,
         lora_strength: float = 1.0, motion_lora: str = folders.NONE, motion_lora_strength: float = 1.0,
+        model: ModelPatcher | None = None, clip: CLIP | None = None, vae: VAE | None = None,
     ) -> io.NodeOutput:
         from ..seeing_core.weights import Lora, load_animatediff
 
         chosen = [(folders.lora_file("loras", lora), lora_strength),
                   (folders.lora_file("animatediff_motion_lora", motion_lora), motion_lora_strength)]
         loras = [Lora(path, strength) for path, strength in chosen if path is not None]
-        base_path, motion_path = (folders.path_of(kind, choice, download_if_missing)
-                                  for kind, choice in ((folders.BASE, base), (folders.MOTION, motion)))
+        motion_path = folders.path_of(folders.MOTION, motion, download_if_missing)
+        borrowed = borrowed_base(model, clip, vae)
+        start = folders.path_of(folders.BASE, base, download_if_missing) if borrowed is None else borrowed
         dtype = weights_dtype(precision)
-        return io.NodeOutput(Managed.load(lambda: load_animatediff(base_path, motion_path, loras=loras, dtype=dtype)))
+        return io.NodeOutput(Managed.load(lambda: load_animatediff(start, motion_path, loras=loras, dtype=dtype)))
 
 
 def _lora(name: str, folder: str, tooltip: str) -> list[io.Input]:

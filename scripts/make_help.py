@@ -39,7 +39,7 @@ def _values(name: str, kind: str, options: dict[str, Any]) -> str:
         return "a whole number"
     if kind in ("INT", "FLOAT"):
         return f"{options['min']:g} to {options['max']:g}; at first {options['default']:g}"
-    if name in ("model", "base", "motion", "lora", "motion_lora"):
+    if kind == "COMBO" and name in ("model", "base", "motion", "lora", "motion_lora"):
         return "a model on your machine"
     if kind == "COMBO":
         return f"{', '.join(options['options'])}; at first '{options['default']}'"

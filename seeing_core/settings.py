@@ -169,7 +169,7 @@ PICTURE_PRESETS: dict[str, AlignSettings] = {
     "balanced": replace(_OURS, mode="unet", strength=2.0, end_fraction=0.6),
     "paper": AlignSettings("paper", prompt_strength=1.0),
     "quality": replace(_OURS, mode="unet", strength=2.0, end_fraction=1.0),
-    "fast": replace(_OURS, strength=0.0),
+    "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),
 }
 # Both together: the sound follows the film more easily than the film the sound, and through the UNet a sound becomes another.
 JOINT_PRESETS: dict[str, AlignSettings] = PICTURE_PRESETS | {

@@ -6,7 +6,7 @@ The renaming here is our own and goes the other way than the loaders', which use
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -145,6 +145,30 @@ def write_wide_sd(folder: Path) -> Path:
     return folder
 
 
+def write_detectable_sd(folder: Path) -> Path:
+    """Like `write_wide_sd`, in half precision, with the sizes by which ComfyUI knows a Stable Diffusion 1.5 or which it fixes.
+
+    Those are the UNet's first width and text width, the whole VAE and the whole text encoder; about 0.6 GB.
+    """
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(8)
+    parts = {
+        "unet": UNet2DConditionModel(
+            sample_size=64, block_out_channels=(320, 320, 320, 320), cross_attention_dim=768, attention_head_dim=8),
+        "vae": AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512,
+            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4),
+        "text_encoder": CLIPTextModel(CLIPTextConfig(
+            vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
+            bos_token_id=49406, eos_token_id=49407)),
+    }
+    for name, part in parts.items():
+        part.half().save_pretrained(folder / name)
+    return folder
+
+
 def original_sd(folder: Path) -> dict[str, Tensor]:
     """The original names for the Stable Diffusion of a diffusers folder."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -158,12 +182,15 @@ def original_sd(folder: Path) -> dict[str, Tensor]:
     return state | {"model_ema.decay": torch.tensor(0.9), "alphas_cumprod": torch.ones(1000)}
 
 
-def write_wide_motion(folder: Path) -> Path:
-    """A MotionAdapter folder that fits `write_wide_sd`, its outputs not zero as they are before training."""
+def write_wide_motion(folder: Path, *, frames: int = 32, widths: Sequence[int] = (32, 64, 64, 64)) -> Path:
+    """A MotionAdapter folder that fits `write_wide_sd`, its outputs not zero as they are before training.
+
+    frames: the most that it has positions for.  widths: of the UNet's levels.
+    """
     from diffusers import MotionAdapter
 
     torch.manual_seed(7)
-    adapter = MotionAdapter(block_out_channels=(32, 64, 64, 64), motion_num_attention_heads=8)
+    adapter = MotionAdapter(block_out_channels=tuple(widths), motion_num_attention_heads=8, motion_max_seq_length=frames)
     for key, parameter in adapter.named_parameters():
         if "proj_out" in key:
             nn.init.normal_(parameter, std=0.1)

@@ -149,7 +149,7 @@ def test_real_sizes_against_the_released_loop(real: sizes.Models) -> None:
 
 
 @pytest.mark.parametrize("task, towers, sparing, most", [
-    ("v2a", ["audio"], False, 6), ("v2a", ["audio"], True, 4), ("a2v", ["vision"], False, 12),
+    ("v2a", ["audio"], False, 6), ("v2a", ["audio"], True, 4), ("a2v", ["vision"], False, 12), ("a2v", ["vision"], True, 8),
 ])
 def test_real_sizes_fit_small_cards(
     real_half: sizes.Models, task: str, towers: list[str], sparing: bool, most: float

@@ -17,6 +17,7 @@ from tests.stand_ins_original import (
     original_audioldm,
     original_motion,
     original_sd,
+    original_vae,
     write,
     write_wide_audioldm,
     write_wide_motion,
@@ -83,6 +84,21 @@ def test_original_animatediff(video_folders: tuple[Path, Path], tmp_path: Path, 
     one = sd if base == "folder" else write(original_sd(sd), tmp_path / base)
     other = adapter if motion == "folder" else write(original_motion(adapter), tmp_path / motion)
     assert_same(seen(load_animatediff(one, other)), seen(load_animatediff(sd, adapter)))
+
+
+def test_tensors_in_memory_as_the_base(video_folders: tuple[Path, Path]) -> None:
+    """As they come from a checkpoint that another program has loaded."""
+    from diffusers import AutoencoderKL
+
+    sd, adapter = video_folders
+    state = original_sd(sd)
+    assert_same(seen(load_animatediff(state, adapter)), seen(load_animatediff(sd, adapter)))
+    with pytest.raises(InputError, match="Stable Diffusion: received what looks like SDXL"):
+        load_animatediff(state | {"conditioner.embedders.1.model.ln_final.weight": torch.ones(4)}, adapter)
+    vae = AutoencoderKL(block_out_channels=(32,) * 4, latent_channels=16, down_block_types=("DownEncoderBlock2D",) * 4,
+                        up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2)
+    with pytest.raises(InputError, match="weights, whose VAE does not fit its UNet"):
+        load_animatediff(state | original_vae(vae), adapter)
 
 
 def test_motion_module_without_a_middle_block(video_folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from seeing_core.losses import Target
 from seeing_core.media import Clip
 from seeing_core.objectives import FitTargets
 from seeing_core.settings import AlignSettings
-from seeing_core.tasks import Run, video_to_audio
+from seeing_core.tasks import Run, video_and_audio, video_to_audio
 from seeing_core.track import Track
+from seeing_core.video.animatediff import AnimateDiff
 from seeing_core.views import ClipDraw, SoundView, runs
+from seeing_core.windows import thrifty
 
 DURATION_S = 3.0
 
@@ -57,6 +59,31 @@ def test_groups_one_by_one_give_the_gradient_of_all_together(exact_audioldm: Aud
     assert len(losses) == 2
     assert (ours.loss - loss).abs().max() <= 1e-9
     assert (ours.gradients[0] - gradient).abs().max() <= 1e-6 * gradient.abs().max()
+
+
+@pytest.mark.parametrize("settings", [
+    AlignSettings("x0", prompt_strength=0.5, event_weight=1.0), AlignSettings("unet", clip_weight=1.0), AlignSettings("x0"),
+], ids=["tuned", "unet", "x0"])
+def test_sparing_memory_changes_nothing(
+    exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff, exact_binder: ImageBind, settings: AlignSettings
+) -> None:
+    """Of both models at once, in what the nodes fall back to when memory runs out."""
+
+    def made() -> tuple[Tensor, Tensor]:
+        run = Run([1], 3, replace(settings, start_fraction=0.0))
+        result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt="rain", duration_s=0.5)
+        return result.films[0].pixels, result.sounds[0].samples
+
+    usual = made()
+    with thrifty():
+        sparing = made()
+    for ours, theirs in zip(sparing, usual, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-4
+
+
+def test_remembered_targets_change_nothing(audioldm: AudioLDM, fresh_binder: ImageBind, film: Clip) -> None:
+    first, again = (video_to_audio(audioldm, fresh_binder, film, Run([1], 3), prompt="rain") for _ in range(2))
+    assert torch.equal(first.sounds[0].samples, again.sounds[0].samples)
 
 
 def test_every_kth_step_is_guided() -> None:

@@ -31,6 +31,7 @@ class AnimateDiff(nn.Module):
         self.tokenizer, self.scheduler = tokenizer, scheduler
         self.eval().requires_grad_(False)
         _checkpoint_parts(self.unet)
+        _checkpoint_parts(self.vae.decoder, several=False)
         self.pixels_per_latent = 2 ** (len(vae.config.block_out_channels) - 1)
 
     @property
@@ -55,18 +56,19 @@ class AnimateDiff(nn.Module):
         return (decoded / 2 + 0.5).unflatten(0, (len(z), -1))
 
 
-def _checkpoint_parts(unet: nn.Module) -> None:
+def _checkpoint_parts(model: nn.Module, *, several: bool = True) -> None:
     """Makes each convolution block, attention block and motion module throw its activations away and make them again.
 
-    diffusers' own switch leaves attention and motion modules out, which are most of the memory.
+    diffusers' own switch leaves attention and motion modules out, which are most of the memory.  several: False is only where
+    memory is short (`sparing`).
     """
     from diffusers.models.resnet import ResnetBlock2D
     from diffusers.models.transformers.transformer_2d import Transformer2DModel
     from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 
-    for part in unet.modules():
+    for part in model.modules():
         if isinstance(part, (ResnetBlock2D, Transformer2DModel, AnimateDiffTransformer3D)):
-            part.forward = partial(sparing, part.forward)
+            part.forward = partial(sparing, part.forward, several=several)
 
 
 @dataclass(frozen=True)

@@ -29,26 +29,31 @@ POSITIONS = "pos_encoder.pe"
 
 
 def load_animatediff(
-    base: Path | str, motion: Path | str, *, loras: Sequence[Lora] = (), dtype: torch.dtype = torch.float32,
+    base: Path | str | Mapping[str, Tensor], motion: Path | str, *, loras: Sequence[Lora] = (),
+    dtype: torch.dtype = torch.float32,
 ) -> AnimateDiff:
     """AnimateDiff, frozen.
 
-    base: a Stable Diffusion 1.5, as a diffusers folder or as one `.safetensors` or `.ckpt`.
+    base: a Stable Diffusion 1.5, as a diffusers folder, as one `.safetensors` or `.ckpt`, or as what such a file holds: the
+    tensors under their original names, which the model then keeps.
     motion: a MotionAdapter folder, or the authors' motion module as one `.ckpt` or `.safetensors`.
     loras: for the base or the motion module, added to the weights.
     Raises InputError naming the part that is missing, unreadable or does not fit.
     """
     from diffusers import DDIMScheduler, UNetMotionModel
 
-    base, motion = Path(base), Path(motion)
-    unet, vae, text_encoder, tokenizer = (_base_from_file if base.is_file() else _base_from_folder)(base, dtype)
+    motion = Path(motion)
+    unet, vae, text_encoder, tokenizer = _base(base, dtype)
     adapter = _motion(motion, dtype)
     widths = tuple(unet.config.block_out_channels), tuple(adapter.config.block_out_channels)
     if widths[0] != widths[1] or unet.config.layers_per_block != adapter.config.motion_layers_per_block:
         raise InputError("motion adapter", f"'{motion}', made for a UNet of widths {widths[1]}",
                          f"one for this base model's widths {widths[0]}")
-    if unet.config.cross_attention_dim != text_encoder.config.hidden_size:
-        raise InputError("Stable Diffusion", f"'{base}', whose text encoder does not fit its UNet", "parts of one checkpoint")
+    for part, fits in (("text encoder", unet.config.cross_attention_dim == text_encoder.config.hidden_size),
+                       ("VAE", unet.config.in_channels == vae.config.latent_channels)):
+        if not fits:
+            what = "weights" if isinstance(base, Mapping) else f"'{base}'"
+            raise InputError("Stable Diffusion", f"{what}, whose {part} does not fit its UNet", "parts of one checkpoint")
     # AnimateDiff's own noise schedule: the base model's is another one.
     scheduler = DDIMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, steps_offset=1,
                               clip_sample=False)
@@ -57,6 +62,15 @@ def load_animatediff(
     moving = filled("AnimateDiff", moving, unet.state_dict() | adapter.state_dict(), dtype)
     add_loras(moving, text_encoder, loras)
     return AnimateDiff(moving, vae, text_encoder, tokenizer, scheduler)
+
+
+def _base(base: Path | str | Mapping[str, Tensor], dtype: torch.dtype) -> tuple[nn.Module, nn.Module, nn.Module, Any]:
+    if isinstance(base, Mapping):
+        return _base_from_tensors("Stable Diffusion", base, dtype)
+    path = Path(base)
+    if path.is_file():
+        return _base_from_tensors(f"Stable Diffusion file '{path}'", read_tensors(path).tensors, dtype)
+    return _base_from_folder(path, dtype)
 
 
 def _base_from_folder(folder: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.Module, nn.Module, Any]:
@@ -73,17 +87,13 @@ def _base_from_folder(folder: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.M
     return unet, vae, text_encoder, read("Stable Diffusion tokenizer", folder / "tokenizer", AutoTokenizer.from_pretrained)
 
 
-def _base_from_file(path: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.Module, nn.Module, Any]:
+def _base_from_tensors(
+    where: str, state: Mapping[str, Tensor], dtype: torch.dtype
+) -> tuple[nn.Module, nn.Module, nn.Module, Any]:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    state = read_tensors(path).tensors
-    where = f"Stable Diffusion file '{path}'"
-    seems = looks_like(state)
-    if seems != "Stable Diffusion 1.5":
-        raise InputError(where, f"what looks like {seems}" if seems else "other weights",
-                         "a Stable Diffusion 1.5 checkpoint with UNet, VAE and text encoder",
-                         "Motion modules need Stable Diffusion 1.5.")
+    check_base(where, state)
     try:
         own = under(UNET, state)
         config = unet_config(own) | {
@@ -100,6 +110,15 @@ def _base_from_file(path: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.Modul
         raise InputError(where, f"a Stable Diffusion file without {error}", "a whole checkpoint", "Download it again."
                          ) from error
     return unet, vae, text_encoder, clip_tokenizer()
+
+
+def check_base(where: str, state: Mapping[str, Tensor]) -> None:
+    """Raises InputError unless names and shapes are those of a whole Stable Diffusion 1.5."""
+    seems = looks_like(state)
+    if seems != "Stable Diffusion 1.5":
+        raise InputError(where, f"what looks like {seems}" if seems else "other weights",
+                         "a Stable Diffusion 1.5 checkpoint with UNet, VAE and text encoder",
+                         "Motion modules need Stable Diffusion 1.5.")
 
 
 def _vae_dtype(dtype: torch.dtype) -> torch.dtype:

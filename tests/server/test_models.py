@@ -13,6 +13,7 @@ import torch
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
 from tests.hub import open_hub
 from tests.stand_ins import IMAGEBIND_SIZES, write_imagebind, write_imagebind_of
+from tests.stand_ins_captions import write_blip, write_qwen2_audio, write_qwen_vl
 from tests.stand_ins_original import (
     original_audioldm,
     original_motion,
@@ -24,6 +25,7 @@ from tests.stand_ins_original import (
 )
 
 from tests.server.conftest import GIVES_BACK, free, lowest, resident, run
+from tests.server.test_captions import caption_audio, caption_image
 
 IMAGEBIND, AUDIO = "imagebind_huge.pth", "authors/audioldm-s-full.ckpt"
 BASE, MOTION = "sd15/dream.safetensors", "mm_sd_v15_v2.ckpt"
@@ -127,6 +129,59 @@ def test_a_well_known_file_is_fetched_when_asked_and_used(hub_and_server):
     assert (folder / FETCHED).read_bytes() == shelf.files["guoyww/animatediff", FETCHED]
     assert sorted(path.name for path in folder.iterdir()) == sorted([MOTION, FETCHED])
     assert "Fetching v3_sd15_mm.ckpt (1.7 GB, Apache 2.0)" in server.log.read_text(errors="replace")
+
+
+def test_cancel_keeps_what_has_come_and_the_next_run_goes_on_from_it(hub_and_server, tmp_path):
+    shelf, server = hub_and_server
+    folder = server.base / "models" / "animatediff_models"
+    (folder / FETCHED).unlink(missing_ok=True)
+    # The library hands on 10 MB at a time: a file to be cut in the middle has to be larger. Room for 4000 frames makes it so.
+    content = write(original_motion(write_wide_motion(tmp_path / "long", frames=4000)), tmp_path / "long.ckpt").read_bytes()
+    usual, shelf.files["guoyww/animatediff", FETCHED] = shelf.files["guoyww/animatediff", FETCHED], content
+    shelf.asked.clear()
+    # Its own precision: ComfyUI remembers what the loader made of the same inputs in another test.
+    workflow = film_and_sound(LoadAnimateDiff={"motion": FETCHED, "download_if_missing": True, "precision": "fp32"})
+
+    def cancel(kind: str, data: dict) -> None:
+        if kind == "progress" and data["node"] == "LoadAnimateDiff" and data["value"] > 0:
+            server.post("/interrupt", {})
+
+    shelf.pause_s = 0.3  # for each MB: time enough for the cancel to arrive
+    entry = run(server, workflow, event=cancel)
+    shelf.pause_s = 0.0
+    assert "execution_interrupted" in [kind for kind, _ in entry["status"]["messages"]] and not error_of(entry)
+    (part,) = folder.glob(f"{FETCHED}.*.part")
+    have = part.stat().st_size
+    assert 0 < have < len(content) and part.read_bytes() == content[:have] and not (folder / FETCHED).exists()
+
+    entry = run(server, workflow)
+    assert not error_of(entry) and len(output_files(entry, server)) == 3
+    assert shelf.fetched(FETCHED) == ["", f"bytes={have}-"]
+    assert (folder / FETCHED).read_bytes() == content and not part.exists()
+    (folder / FETCHED).unlink()
+    shelf.files["guoyww/animatediff", FETCHED] = usual
+
+
+@pytest.mark.parametrize("name, stand_in, asked", [
+    ("Qwen/Qwen2-VL-2B-Instruct", write_qwen_vl, caption_image),
+    ("Salesforce/blip-image-captioning-base", write_blip, caption_image),
+    ("Qwen/Qwen2-Audio-7B-Instruct", write_qwen2_audio, caption_audio),
+])
+def test_captioners_are_fetched_when_asked_and_used(hub_and_server, tmp_path, name, stand_in, asked):
+    shelf, server = hub_and_server
+    there = stand_in(tmp_path / "there")
+    files = {path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()}
+    shelf.files |= {(name, file): content for file, content in files.items()}
+    shelf.asked.clear()
+    message = error_of(run(server, asked(name)))
+    assert f"'{name}', which is not on this machine" in message and f"https://huggingface.co/{name}" in message
+    assert not shelf.asked
+    entry = run(server, asked(name, download_if_missing=True))
+    assert not error_of(entry) and entry["outputs"]["3"]["text"] != [""]
+    here = server.base / "models" / "LLM" / name.rpartition("/")[2]
+    assert {path.relative_to(here).as_posix(): path.read_bytes() for path in here.rglob("*") if path.is_file()} == files
+    shelf.asked.clear()
+    assert not error_of(run(server, asked(name, max_tokens=7))) and not shelf.asked  # now it is here
 
 
 def test_a_file_that_is_not_the_published_one_is_thrown_away(hub_and_server):
