@@ -35,6 +35,7 @@ FILM_WAYS: dict[str, AlignSettings] = {
     "x0 2, 2 inner to 30 %": replace(EVENTS, strength=2.0, inner_steps=2, text_weight=0.2),
     "x0 4, to 60 %": replace(EVENTS, strength=4.0, end_fraction=0.6, text_weight=0.2),
     "unet 2, to 60 %": replace(EVENTS, mode="unet", strength=2.0, end_fraction=0.6, text_weight=0.2),
+    "unet 2, to 50 %": replace(EVENTS, mode="unet", strength=2.0, end_fraction=0.5, text_weight=0.2),
     "unet 4, to 60 %, binder off": replace(EVENTS, mode="unet", strength=4.0, end_fraction=0.6, fit_weight=0.0),
 }
 WAYS = {"v2a": SOUND_WAYS, "i2a": SOUND_WAYS, "a2v": FILM_WAYS, "joint": FILM_WAYS}
