@@ -66,6 +66,12 @@ def resident(server: ComfyServer) -> int:
     return psutil.Process(server.process.pid).memory_info().rss
 
 
+def reserved(server: ComfyServer) -> int:
+    """Bytes of addresses that the process holds: with GIVES_BACK those of what is in use, whether or not the system, short of
+    memory, has moved some of it out."""
+    return psutil.Process(server.process.pid).memory_info().vms
+
+
 def free(server: ComfyServer) -> None:
     """The user asks for all memory; the server gets round to it a moment later."""
     server.post("/free", {"unload_models": True, "free_memory": True})

@@ -24,7 +24,7 @@ from tests.stand_ins_original import (
     write_wide_sd,
 )
 
-from tests.server.conftest import GIVES_BACK, free, lowest, resident, run
+from tests.server.conftest import GIVES_BACK, free, lowest, reserved, run
 from tests.server.test_captions import caption_audio, caption_image
 
 IMAGEBIND, AUDIO = "imagebind_huge.pth", "authors/audioldm-s-full.ckpt"
@@ -236,13 +236,9 @@ def test_models_are_gone_after_free(server):
     """The weights of a large ImageBind, gone when the user asks for it."""
     sizes = IMAGEBIND_SIZES | {"vision_embed_dim": 1024, "vision_num_blocks": 12}
     path = write_imagebind_of(sizes, server.base / "models" / "imagebind" / "wide.safetensors")
-    size = path.stat().st_size
-    run(server, film_and_sound())
-    free(server)
-    before = lowest(lambda: resident(server))
     entry = run(server, film_and_sound(LoadImageBind={"model": "wide.safetensors"}))
     assert not error_of(entry)
-    assert resident(server) - before > 0.5 * size  # they were there
+    freed = reserved(server) - 0.8 * path.stat().st_size
     free(server)
-    assert lowest(lambda: resident(server) - before, enough=0.2 * size, seconds=30) < 0.2 * size
+    assert lowest(lambda: reserved(server), enough=freed, seconds=60) < freed
     path.unlink()
