@@ -166,7 +166,7 @@ SOUND_PRESETS: dict[str, AlignSettings] = {
     "fast": replace(_OURS, strength=2.0, fit_weight=0.0),
 }
 PICTURE_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, mode="unet", strength=2.0, end_fraction=0.6),
+    "balanced": replace(_OURS, mode="unet", strength=2.0, end_fraction=0.5),
     "paper": AlignSettings("paper", prompt_strength=1.0),
     "quality": replace(_OURS, mode="unet", strength=2.0, end_fraction=1.0),
     "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),

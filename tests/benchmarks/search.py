@@ -32,12 +32,11 @@ FILM_WAYS: dict[str, AlignSettings] = {
     "vanilla": AlignSettings(strength=0.0),
     "paper": AlignSettings("paper", prompt_strength=1.0),
     "words": WORDS,
-    "events x0 1, to 30 %": EVENTS,
-    "events x0 2, to 50 %": replace(EVENTS, strength=2.0, end_fraction=0.5),
-    "events x0 4, to 60 %": replace(EVENTS, strength=4.0, end_fraction=0.6),
-    "events x0 10, to 60 %": replace(EVENTS, strength=10.0, end_fraction=0.6),
-    "events x0 4, 2 inner to 100 %": replace(EVENTS, strength=4.0, end_fraction=1.0, inner_steps=2),
-    "events x0 10, 10 to 80 %, binder off": replace(EVENTS, strength=10.0, start_fraction=0.1, end_fraction=0.8, audio_weight=0.0),
+    "x0 2, 2 inner to 30 %": replace(EVENTS, strength=2.0, inner_steps=2, text_weight=0.2),
+    "x0 4, to 60 %": replace(EVENTS, strength=4.0, end_fraction=0.6, text_weight=0.2),
+    "unet 2, to 60 %": replace(EVENTS, mode="unet", strength=2.0, end_fraction=0.6, text_weight=0.2),
+    "unet 2, to 50 %": replace(EVENTS, mode="unet", strength=2.0, end_fraction=0.5, text_weight=0.2),
+    "unet 4, to 60 %, binder off": replace(EVENTS, mode="unet", strength=4.0, end_fraction=0.6, fit_weight=0.0),
 }
 WAYS = {"v2a": SOUND_WAYS, "i2a": SOUND_WAYS, "a2v": FILM_WAYS, "joint": FILM_WAYS}
 

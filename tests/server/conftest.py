@@ -26,11 +26,16 @@ GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "6553
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     base = tmp_path_factory.mktemp("comfyui")
-    write_audioldm(base / "models" / "audioldm" / AUDIOLDM)
-    write_imagebind(base / "models" / "imagebind" / IMAGEBIND)
-    write_animatediff(base / "models" / "diffusers" / BASE, base / "models" / "animatediff_models" / MOTION)
+    write_stand_ins(base / "models")
     with ComfyServer(base) as running:
         yield running
+
+
+def write_stand_ins(models: Path) -> None:
+    """All that the shared workflows name."""
+    write_audioldm(models / "audioldm" / AUDIOLDM)
+    write_imagebind(models / "imagebind" / IMAGEBIND)
+    write_animatediff(models / "diffusers" / BASE, models / "animatediff_models" / MOTION)
 
 
 def film_path(name: str) -> Path:
