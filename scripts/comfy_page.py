@@ -17,6 +17,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
 # Nothing lies over the graph, and the classic canvas writes its words however small they are.
 UNCOVERED = {"Comfy.RightSidePanel.IsOpen": False, "Comfy.Minimap.Visible": False, "LiteGraph.Canvas.MinFontSizeForLOD": 0}
+CALM = {"LiteGraph.Canvas.MaximumFps": 10}  # drawing without a graphics card takes the cores that the models need
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def open_page(
 ) -> Page:
     """The page with a fresh profile, loaded and ready, tutorials put away.  nodes2: Nodes 2.0, or the classic canvas."""
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes2, "Comfy.Locale": language,
-                              "Comfy.Workflow.ShowMissingModelsWarning": False} | UNCOVERED)
+                              "Comfy.Workflow.ShowMissingModelsWarning": False} | UNCOVERED | CALM)
     page = browser.new_context(viewport={"width": width, "height": height}).new_page()
     page.goto(server.url)
     page.wait_for_function("() => window.app && window.app.graph && window.app.extensionManager", timeout=READY_MS)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from seeing_core.settings import PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.settings import JOINT_PRESETS, SOUND_PRESETS, AlignSettings
 from seeing_core.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.cost import against_released, call_all, same_work
@@ -97,7 +97,7 @@ def test_the_event_term_of_sound_costs_no_more_than_its_floor(shells: sizes.Mode
 def test_the_event_term_of_films_shares_what_is_decoded(
     shells: sizes.Models, task: str, slice_frames: int, vae: float
 ) -> None:
-    settings = replace(PICTURE_PRESETS["balanced"], slice_frames=slice_frames)
+    settings = replace(JOINT_PRESETS["balanced"], slice_frames=slice_frames)  # no gradients through the UNet
     one = scene(task, shells, settings, side=64)
     ours, least = one.cost(settings), count(lambda: call_all(floor(one, settings)), one.parts)
     assert least.flops["VAE"] <= ours.flops["VAE"] * 1.0001 <= vae * 1.0002 * least.flops["VAE"]
