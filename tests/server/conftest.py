@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -77,10 +76,13 @@ def free(server: ComfyServer) -> None:
     server.post("/free", {"unload_models": True, "free_memory": True})
 
 
-def lowest(measure: Callable[[], float], enough: float = 0.0, seconds: float = 4.0) -> float:
-    """The least of what is measured within these seconds, or the first that is less than `enough`."""
-    limit, least = time.monotonic() + seconds, measure()
-    while least >= enough and time.monotonic() < limit:
-        time.sleep(0.2)
-        least = min(least, measure())
-    return least
+def reserved_after_freeing(server: ComfyServer, enough: int, seconds: float = 60) -> int:
+    """What is still `reserved` when it has come below `enough`, or after these seconds.
+
+    Asked for again and again: ComfyUI sleeps over a request that comes while it collects garbage after a run, until it is woken.
+    """
+    limit = time.monotonic() + seconds
+    while (held := reserved(server)) >= enough and time.monotonic() < limit:
+        free(server)
+        time.sleep(1)
+    return held

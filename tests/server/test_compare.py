@@ -5,8 +5,7 @@ from __future__ import annotations
 import av
 import pytest
 
-from scripts.comfy_page import chromium, open_page
-from scripts.comfy_server import ROOT, error_of, output_files
+from scripts.comfy_server import error_of, output_files
 from scripts.demo import sample_sound
 
 from tests.server.conftest import run
@@ -66,19 +65,3 @@ def test_images_without_a_sound_are_named(server, uploaded):
     api = compare(uploaded, [["9", 0]])
     api["9"] = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 4, "color": 0}}
     assert "audio: received nothing" in error_of(run(server, api))
-
-
-@pytest.mark.parametrize("mode", ["nodes2", "classic"])
-def test_the_page_plays_the_candidates_on_the_node(server, uploaded, mode):
-    screenshots = ROOT / "output" / "page"
-    screenshots.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser:
-        page = open_page(browser, server, nodes2=mode == "nodes2")
-        page.evaluate("async (api) => { await window.app.loadApiJson(api, 'compare') }",
-                      compare(uploaded, [["3", 0], ["4", 0]], video=["2", 0]))
-        page.get_by_role("button", name="Run", exact=True).first.click()
-        page.wait_for_function("() => window.app.graph.getNodeById(5).widgets.find((widget) => widget.name === 'player')"
-                               ".element.querySelector('video')?.readyState >= 2", timeout=120_000)
-        page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
-        page.wait_for_timeout(1000)  # the view glides there
-        page.screenshot(path=screenshots / f"compare_{mode}.png")

@@ -24,7 +24,7 @@ from tests.stand_ins_original import (
     write_wide_sd,
 )
 
-from tests.server.conftest import GIVES_BACK, free, lowest, reserved, run
+from tests.server.conftest import GIVES_BACK, reserved, reserved_after_freeing, run
 from tests.server.test_captions import caption_audio, caption_image
 
 IMAGEBIND, AUDIO = "imagebind_huge.pth", "authors/audioldm-s-full.ckpt"
@@ -238,7 +238,6 @@ def test_models_are_gone_after_free(server):
     path = write_imagebind_of(sizes, server.base / "models" / "imagebind" / "wide.safetensors")
     entry = run(server, film_and_sound(LoadImageBind={"model": "wide.safetensors"}))
     assert not error_of(entry)
-    freed = reserved(server) - 0.8 * path.stat().st_size
-    free(server)
-    assert lowest(lambda: reserved(server), enough=freed, seconds=60) < freed
+    without = reserved(server) - round(0.8 * path.stat().st_size)
+    assert reserved_after_freeing(server, without) < without
     path.unlink()

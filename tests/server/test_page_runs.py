@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from playwright.sync_api import Page
 from scripts.comfy_page import chromium, open_page, open_template, show_node
 from scripts.comfy_server import LINK, ROOT
 from scripts.demo import sample_picture, sample_sound
+
+from tests.server.test_compare import compare
 
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 DURATIONS_S = {"video_to_audio": 5.28, "audio_to_video": 2.0, "video_and_audio_together": 2.0, "pocket_image_to_audio": 2.0,
@@ -172,6 +175,17 @@ def test_players_come_back_with_a_cached_run(page, server):
     cached = next(data["nodes"] for kind, data in entry["status"]["messages"] if kind == "execution_cached")
     assert "4" in cached
     assert_plays(page, files(entry, "4")[0], 2.0)
+
+
+def test_compare_plays_the_candidates_on_its_node(page, server, uploaded, mode):
+    api = compare(uploaded, [["3", 0], ["4", 0]], video=["2", 0])
+    page.evaluate("async (api) => { await window.app.loadApiJson(api, 'compare') }", api)
+    assert run(page, server)["status"]["status_str"] == "success"
+    page.wait_for_function("() => window.app.graph.getNodeById(5).widgets.find((widget) => widget.name === 'player')"
+                           ".element.querySelector('video')?.readyState >= 2", timeout=120_000)
+    page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    page.wait_for_timeout(1000)  # the view glides there
+    page.screenshot(path=SCREENSHOTS / f"compare_{mode}.png")
 
 
 def test_bad_input_shows_our_sentence(page, server, mode):

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.comfy_server import error_of, output_files
 
-from tests.server.conftest import film_path, run, workflow
+from tests.server.conftest import film_path, free, run, workflow
 
 
 def packets(path, kind):
@@ -162,7 +162,7 @@ def test_trimmed_video_gets_sound_of_the_trimmed_length(server, uploaded):
 
 def test_models_are_freed_when_asked(server, uploaded):
     run(server, workflow(seed=40))
-    server.post("/free", {"unload_models": True, "free_memory": True})
+    free(server)
     for _ in range(2):  # the server frees between two runs: a prompt that arrives at once may still come before that
         entry, ran = run_noting_nodes(server, workflow(seed=40))
         if ran:
