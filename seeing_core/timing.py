@@ -139,17 +139,17 @@ def shape_change(frames: Tensor) -> Tensor:
     brightness and contrast: a term that sees these teaches films to flash instead of to move.
     """
     factor = SHAPE_SIDE / min(frames.shape[-2:])
-    size = [max(1, round(side * factor)) for side in frames.shape[-2:]]
-    small = interpolate(frames.flatten(0, 1), size, mode="area") if factor < 1 else frames.flatten(0, 1)
+    size = [round(side * factor) for side in frames.shape[-2:]]
+    if factor < 1:
+        frames = interpolate(frames.flatten(0, 1), size, mode="area").unflatten(0, frames.shape[:2])
 
     def local_mean(x: Tensor) -> Tensor:
-        return avg_pool2d(x, SHAPE_WINDOW, 1, SHAPE_WINDOW // 2, count_include_pad=False)
+        windows = avg_pool2d(x.flatten(0, 1), SHAPE_WINDOW, 1, SHAPE_WINDOW // 2, count_include_pad=False)
+        return windows.unflatten(0, x.shape[:2])
 
-    mean, square = (local_mean(x).unflatten(0, frames.shape[:2]) for x in (small, small * small))
-    variance = (square - mean * mean).clamp_min(0)
-    small = small.unflatten(0, frames.shape[:2])
-    both = local_mean((small[:, :-1] * small[:, 1:]).flatten(0, 1)).unflatten(0, mean[:, 1:].shape[:2])
-    covariance = both - mean[:, :-1] * mean[:, 1:]
+    mean = local_mean(frames)
+    variance = (local_mean(frames * frames) - mean * mean).clamp_min(0)
+    covariance = local_mean(frames[:, :-1] * frames[:, 1:]) - mean[:, :-1] * mean[:, 1:]
     spread = (variance[:, :-1] * variance[:, 1:] + FAINT**8).sqrt()  # differentiable where a window is flat
     return (1 - (covariance + FAINT**2) / (spread + FAINT**2)).flatten(2).mean(-1)
 

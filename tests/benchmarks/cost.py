@@ -34,7 +34,7 @@ from seeing_core.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.released import ReleasedLoop
-from tests.benchmarks.scenes import STEPS, WAYS, Scene, floor, scene
+from tests.benchmarks.scenes import PRESETS, STEPS, Scene, floor, scene
 
 PARTS = ("UNet", "VAE", "vocoder", "binder", "rest")
 SIZES: dict[str, Callable[[], sizes.Models]] = {
@@ -49,7 +49,7 @@ def steps_table(models: sizes.Models, tasks: Sequence[str], repeats: int, slice_
     side = min(512, models.video.native_side)
     rows = []
     for task in tasks:
-        for way, usual in WAYS[task].items():
+        for way, usual in PRESETS[task].items():
             settings = replace(usual, slice_frames=slice_frames)
             one = scene(task, models, settings, side=side)
             rows.append({"task": task, "way": way} | measured(one, settings, STEPS[task], repeats))
@@ -72,7 +72,7 @@ def runs_table(models: sizes.Models, tasks: Sequence[str], repeats: int) -> list
     for task in tasks:
         runs = {}
         for way in ("paper", "quality", "balanced", "fast"):
-            settings = WAYS[task][way]
+            settings = PRESETS[task][way]
             one = scene(task, models, settings, duration_s=2.0, side=side)
             one.step(settings)
             runs[way] = partial(one.run, settings, STEPS[task])

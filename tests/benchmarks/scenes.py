@@ -25,7 +25,7 @@ from tests.benchmarks.sizes import Models
 
 STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 TUNED = AlignSettings("paper", prompt_strength=1.0)
-WAYS: dict[str, dict[str, AlignSettings]] = {
+PRESETS: dict[str, dict[str, AlignSettings]] = {
     "v2a": SOUND_PRESETS, "i2a": SOUND_PRESETS, "a2v": PICTURE_PRESETS, "joint": JOINT_PRESETS,
 }
 

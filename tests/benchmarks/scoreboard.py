@@ -46,21 +46,21 @@ from seeing_core.pocket.judges import (
     frechet_distance, judge_picture_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features,
 )
 from seeing_core.pocket.world import TEST_SEEDS, WorldClip, make_clip
-from seeing_core.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.settings import AlignSettings
 from seeing_core.targets import Stills, embed_media
 from seeing_core.tasks import span_groups
 from seeing_core.timing import motion_peaks
 from seeing_core.video.animatediff import VideoTask
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
+from tests.benchmarks.scenes import PRESETS, STEPS
 
 DURATION_S, FPS, RATE_HZ = 2.0, 8.0, 16000
 BATCH = 8  # clips sampled together, each towards its own targets: results do not depend on it, time does
-STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 VANILLA = {"vanilla": AlignSettings(strength=0.0)}
 WORDS = {"words alone": AlignSettings(strength=0.0, words=True)}
 WAYS: dict[str, dict[str, AlignSettings]] = {
     task: VANILLA | WORDS | presets | {"balanced, no words": replace(presets["balanced"], words=False)}
-    for task, presets in (("v2a", SOUND_PRESETS), ("i2a", SOUND_PRESETS), ("a2v", PICTURE_PRESETS), ("joint", JOINT_PRESETS))
+    for task, presets in PRESETS.items()
 }
 SHOWN = ("vanilla", "paper", "balanced")  # unguided, the paper's rule, and what the task's node does by default
 
