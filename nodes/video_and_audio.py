@@ -48,7 +48,7 @@ class VideoAndAudio(io.ComfyNode):
                 inputs.guidance_scale("audio_guidance_scale", "AudioLDM", 2.5, "2 to 5"),
                 inputs.settings(),
                 inputs.targets(),
-                inputs.picture_preset(),
+                inputs.joint_preset(),
                 inputs.words("a vague prompt"),
                 inputs.candidates(),
             ],
