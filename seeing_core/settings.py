@@ -38,8 +38,8 @@ class AlignSettings:
     vision_weight, audio_weight, text_weight: weights of the loss terms (eqs. 14-16).
     every: of the steps that would be guided every k-th is, beginning with the first.
     clips: how many of the binder's one-second clips each inner step looks at (`ClipDraw`); 0 is all.
-    slice_frames: frames that are decoded at once for the loss. Fewer need less memory; when one slice takes them all, nothing
-        is decoded twice.
+    slice_frames: frames that are decoded at once for the loss; 0 is as many as have the pixels of two of 512 x 512. Fewer need
+        less memory; when one slice takes them all, nothing is decoded twice.
     cfg_end_fraction: the part of the steps after which the prompt is followed without classifier-free guidance, which halves
         the UNet's work.
     solver: "ddim" as published; "dpm++" is DPM-Solver++ of second order (Lu et al., 2022), which needs fewer steps.
@@ -66,7 +66,7 @@ class AlignSettings:
     text_weight: float = 1.0
     every: int = 1
     clips: int = 0
-    slice_frames: int = 2
+    slice_frames: int = 0
     cfg_end_fraction: float = 1.0
     solver: Solver = "ddim"
     words: bool = False
@@ -94,7 +94,7 @@ class AlignSettings:
         check_number("text weight", self.text_weight, 0, 100)
         check_number("guided steps", self.every, 1, 1000)
         check_number("clips", self.clips, 0, 1000)
-        check_number("frames per slice", self.slice_frames, 1, 1000)
+        check_number("frames per slice", self.slice_frames, 0, 1000)
         check_number("end of guidance by prompt", self.cfg_end_fraction, 0, 1)
         if self.solver not in SOLVERS:
             raise InputError("solver", f"'{self.solver}'", "one of " + ", ".join(SOLVERS))

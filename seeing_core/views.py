@@ -20,7 +20,7 @@ from .audio.audioldm import AudioTask
 from .augment import Augment
 from .binders import Binder, Span
 from .video.animatediff import VideoTask
-from .windows import slice_size, sparing
+from .windows import sparing
 
 MARGIN = 8  # latent frames (0.32 s) decoded on both sides of clips that are decoded alone
 
@@ -106,21 +106,21 @@ class SoundView:
 class PictureView:
     """The film of a VideoTask. Only the frames that the binder looks at are decoded: exact, the VAE is per frame.
 
-    groups: of each group, the frames of its clips, (S, k) indices.  slice_frames: how many are decoded at once; when that
-    takes several slices, each is decoded a second time for the backward pass.  decoded: what is given are all frames,
-    (B, T, 3, H, W).
+    groups: of each group, the frames of its clips, (S, k) indices.  slice_frames: how many are decoded at once, as in
+    AlignSettings; when that takes several slices, each is decoded a second time for the backward pass.  decoded: what is given
+    are all frames, (B, T, 3, H, W).
     """
 
     task: VideoTask
     binder: Binder
     groups: tuple[Tensor, ...]
-    slice_frames: int = 2
+    slice_frames: int = 0
     augment: Augment = field(default_factory=Augment)
     decoded: bool = False
 
     @classmethod
     def of(
-        cls, task: VideoTask, binder: Binder, groups: Sequence[Sequence[Span]], *, slice_frames: int = 2,
+        cls, task: VideoTask, binder: Binder, groups: Sequence[Sequence[Span]], *, slice_frames: int = 0,
         augment: float = 0.0,
     ) -> PictureView:
         """groups: the clips of each group, in seconds from the film's start."""
@@ -146,7 +146,7 @@ class PictureView:
 
     def _decoded_squares(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, n, h, w) -> the binder's squares of these frames, and the frames, detached: no graph keeps them whole."""
-        slices = latents.split(slice_size(self.slice_frames), dim=2)
+        slices = self.task.slices(latents, self.slice_frames)
         seen: list[Tensor] = []
 
         def squares(part: Tensor) -> Tensor:

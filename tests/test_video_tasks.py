@@ -176,7 +176,20 @@ def test_slices_keep_the_memory_of_decoding_small(animatediff_folders: tuple[Pat
         return peak_bytes(lambda: FitTargets(view, [[Target("text", torch.ones(32))]])([x0]))
 
     assert x0.shape == (1, 4, 16, 64, 64)
-    assert decode(2) <= 0.35 * decode(16)
+    pairs = decode(2)
+    assert pairs <= 0.35 * decode(16)
+    assert decode(0) == pairs  # as many as have the pixels of two of 512 x 512
+
+
+@pytest.mark.parametrize("width, height, most", [(512, 512, 2), (256, 256, 8), (512, 256, 4), (64, 64, 16), (1024, 1024, 1)])
+def test_small_frames_are_decoded_more_at_once(
+    animatediff_folders: tuple[Path, Path], width: int, height: int, most: int
+) -> None:
+    model = load_animatediff(*animatediff_folders)
+    task = VideoTask.from_prompt(model, PROMPT, duration_s=2.0, width=width, height=height)
+    z = task.initial_noise([1])
+    assert [part.shape[2] for part in task.slices(z)] == [most] * (16 // most)
+    assert [part.shape[2] for part in task.slices(z, 4)] == [4] * 4
 
 
 def test_checkpointing_halves_the_memory_of_prompt_tuning_and_changes_nothing(animatediff_folders: tuple[Path, Path]) -> None:

@@ -15,7 +15,7 @@ from ..media import check_number
 from ..precision import at_least_single
 from ..settings import Solver
 from ..text import tokens
-from ..windows import Window, slice_size, sparing, split
+from ..windows import Window, frames_at_once, slice_size, sparing, split
 
 CONTEXT_FRAMES = 16  # what motion modules were trained on
 CONTEXT_OVERLAP = 4
@@ -143,12 +143,15 @@ class VideoTask:
 
         return guided_noise(unet, z, prompt, self.negative, scale)
 
-    def decode_frames(self, z: Tensor, slice_frames: int = 2) -> Tensor:
-        """(B, C, F, h, w) -> all frames (B, F, 3, H, W), about 0..1; differentiable.
+    def slices(self, z: Tensor, slice_frames: int = 0) -> Sequence[Tensor]:
+        """(B, C, F, h, w) -> the same in pieces of as many frames as are decoded at once (`AlignSettings.slice_frames`)."""
+        return z.split(slice_size(frames_at_once(slice_frames, self.width * self.height)), dim=2)
 
-        slice_frames: how many are decoded at once; several slices are decoded again for the backward pass.
+    def decode_frames(self, z: Tensor, slice_frames: int = 0) -> Tensor:
+        """(B, C, F, h, w) -> all frames (B, F, 3, H, W), about 0..1; differentiable. Several slices are decoded again for the
+        backward pass.
         """
-        slices = z.split(slice_size(slice_frames), dim=2)
+        slices = self.slices(z, slice_frames)
         return torch.cat([sparing(self.model.decode, part, several=len(slices) > 1) for part in slices], 1)
 
     @torch.no_grad()

@@ -182,7 +182,7 @@ def main() -> None:
     options.add_argument("--released", action="store_true", help="against the paper's released loop")
     options.add_argument("--runs", action="store_true", help="whole runs of the presets, timed; only for models with weights")
     options.add_argument("--time", type=int, default=0, metavar="N", help="repeats; only for models with weights")
-    options.add_argument("--slice-frames", type=int, default=2, help="frames decoded at once")
+    options.add_argument("--slice-frames", type=int, default=0, help="frames decoded at once; 0: as the settings have it")
     options.add_argument("--sparing", action="store_true", help="as the nodes do when memory runs out")
     options.add_argument("--out", type=Path, help="a JSON file with every number")
     chosen = options.parse_args()
