@@ -114,7 +114,7 @@ def preset() -> io.Input:
     return io.Combo.Input(
         "preset", options=list(SOUND_PRESETS), default="balanced", advanced=True,
         tooltip="How the sound is aligned. 'balanced': the prompt in ImageBind's words and early nudges that place the "
-        "sounds in time, best in our tests. 'quality': half as many nudges, nearer to real sounds, a little less in time. 'fast': "
+        "sounds in time, best in our tests. 'quality': nudges for longer, best in time, a little further from real sounds. 'fast': "
         "words and timing alone. 'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in the predicted clean "
         "sound. For every detail use Align Settings.",
     )
@@ -130,7 +130,7 @@ def picture_preset() -> io.Input:
 def joint_preset() -> io.Input:
     return _film_preset(
         JOINT_PRESETS, "How film and sound are aligned. 'balanced': one prompt in ImageBind's words for both and early nudges that "
-        "bring sounds and movements together, best in our tests. 'quality': half as many nudges.",
+        "bring sounds and movements together, best in our tests. 'quality': nudges for longer.",
     )
 
 

@@ -4,6 +4,7 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/scripts/setup.sh" --browser
 cd "$root"
-# Threads that wait asleep: spinning ones stall each other when cores are few and shared.
-export OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1
-exec "$root/.venv/bin/python" -m pytest tests "$@"
+# Two at a time: what needs a server beside what does not. One thread each, since small models gain nothing by more; threads
+# that wait asleep, since spinning ones stall each other when cores are few and shared.
+export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1
+exec "$root/.venv/bin/python" -m pytest tests -n 2 --dist loadgroup "$@"

@@ -15,7 +15,8 @@ from hypothesis import settings
 
 from seeing_core.audio.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.media import Clip
+from seeing_core.media import Clip, Waveform
+from seeing_core.metrics.onsets import find_onsets
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.video.animatediff import AnimateDiff
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
@@ -23,6 +24,20 @@ from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=30)
 settings.load_profile("fixed")
+SERVER_TESTS = Path(__file__).parent / "server"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles librosa's loops before several workers would do it at the same time and spoil each other's files."""
+    if getattr(config.option, "numprocesses", None):
+        find_onsets(Waveform(torch.zeros(1, 16000), 16000))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several workers one has all that needs a server, and thus one server for all; the others share the rest."""
+    for item in items:
+        if SERVER_TESTS in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("server"))
 
 
 @pytest.fixture(scope="session")

@@ -10,27 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from seeing_core.aligner import sample
 from seeing_core.metrics.interval import mean_interval
 from seeing_core.pocket.judges import frechet_distance
-from seeing_core.pocket.world import make_clip
-from seeing_core.settings import SOUND_PRESETS, AlignSettings
-from tests.benchmarks.scenes import TUNED, scene
-from tests.benchmarks.scoreboard import BATCH, DURATION_S, FPS, PREPARE, STEPS, Row, judged, real_features
+from seeing_core.settings import AlignSettings
+from tests.benchmarks.scenes import PRESETS, STEPS, scene
+from tests.benchmarks.scoreboard import DURATION_S, FPS, Row, real_features, run
 from tests.benchmarks.sizes import Models, pocket
 
 SEEDS = 30_000_000  # neither the scoreboard's nor the search's
-BASES = {"v2a": SOUND_PRESETS["balanced"], "a2v": TUNED}
 LEVERS: dict[str, tuple[dict[str, Any], float]] = {  # changed settings, share of the usual steps
     "as it is": ({}, 1),
     "every 2nd step guided": ({"every": 2}, 1),
@@ -42,24 +36,9 @@ LEVERS: dict[str, tuple[dict[str, Any], float]] = {  # changed settings, share o
 }
 
 
-def measure(job: tuple[str, str, AlignSettings, int, Sequence[int]]) -> list[Row]:
-    """A batch of clips with one lever: (task, lever, settings, steps, seeds)."""
-    task_name, lever, settings, steps, seeds = job
-    clips = [make_clip(seed, DURATION_S) for seed in seeds]
-    started = time.process_time()
-    tasks, objective = PREPARE[task_name](clips, [clip.ambiguous_caption for clip in clips], settings)
-    latents = sample(tasks, objective, settings, seeds=seeds, steps=steps, report=lambda progress: None)
-    outputs = {task.medium: task.decode(z) for task, z in zip(tasks, latents, strict=True)}
-    seconds = (time.process_time() - started) / len(clips)
-    films = outputs.get("picture", [clip.frames for clip in clips])
-    sounds = outputs.get("sound", [clip.samples for clip in clips])
-    return [judged(task_name, lever, clip, film, sound, seconds)
-            for clip, film, sound in zip(clips, films, sounds, strict=True)]
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--task", choices=BASES, default="v2a")
+    options.add_argument("--task", choices=STEPS, default="v2a")
     options.add_argument("--clips", type=int, default=32)
     options.add_argument("--lever", nargs="+", choices=LEVERS, default=list(LEVERS))
     options.add_argument("--workers", type=int, default=2)
@@ -67,19 +46,15 @@ def main() -> None:
     chosen = options.parse_args()
     real, models = real_features(chosen.task, 64, SEEDS), pocket()
     rows: list[Row] = []
-    plain = run_flops(chosen.task, models, BASES[chosen.task], STEPS[chosen.task])
+    plain = run_flops(chosen.task, models, PRESETS[chosen.task]["balanced"], STEPS[chosen.task])
     print("| lever | right | 95 % | distance | work | seconds |\n|---|---|---|---|---|---|", flush=True)
-    with ProcessPoolExecutor(chosen.workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        for lever in chosen.lever:
-            changes, share = LEVERS[lever]
-            settings, steps = replace(BASES[chosen.task], **changes), round(STEPS[chosen.task] * share)
-            starts = range(SEEDS, SEEDS + chosen.clips, BATCH)
-            jobs = [(chosen.task, lever, settings, steps, range(start, min(start + BATCH, SEEDS + chosen.clips)))
-                    for start in starts]
-            own = [row for batch in pool.map(measure, jobs) for row in batch]
-            flops = run_flops(chosen.task, models, settings, steps)
-            print(line(lever, own, real, flops / plain), flush=True)
-            rows += own
+    for lever in chosen.lever:
+        changes, share = LEVERS[lever]
+        settings, steps = replace(PRESETS[chosen.task]["balanced"], **changes), round(STEPS[chosen.task] * share)
+        own = run(chosen.task, {lever: settings}, clips=chosen.clips, first_seed=SEEDS, steps=steps, workers=chosen.workers)
+        flops = run_flops(chosen.task, models, settings, steps)
+        print(line(lever, own, real, flops / plain), flush=True)
+        rows += own
     if chosen.out:
         chosen.out.write_text(json.dumps([asdict(row) for row in rows]))
 

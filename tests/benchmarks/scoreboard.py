@@ -55,7 +55,7 @@ from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 from tests.benchmarks.scenes import PRESETS, STEPS
 
 DURATION_S, FPS, RATE_HZ = 2.0, 8.0, 16000
-BATCH = 8  # clips sampled together, each towards its own targets: results do not depend on it, time does
+BATCH = 2  # clips sampled together, each towards its own targets: results do not depend on it, time does
 VANILLA = {"vanilla": AlignSettings(strength=0.0)}
 WORDS = {"words alone": AlignSettings(strength=0.0, words=True)}
 WAYS: dict[str, dict[str, AlignSettings]] = {
@@ -90,15 +90,15 @@ class Row:
     seconds: float
 
 
-def measure(job: tuple[str, str, str, AlignSettings, Sequence[int]]) -> list[Row]:
-    """A batch of clips, one way: (task, way, caption level, settings, seeds)."""
-    task_name, way, caption, settings, seeds = job
+def measure(job: tuple[str, str, str, AlignSettings, int, Sequence[int]]) -> list[Row]:
+    """A batch of clips, one way: (task, way, caption level, settings, denoise steps, seeds)."""
+    task_name, way, caption, settings, steps, seeds = job
     clips = [make_clip(seed, DURATION_S) for seed in seeds]
     prompts = [{"precise": c.caption, "partial": c.partial_caption, "ambiguous": c.ambiguous_caption}[caption]
                for c in clips]
     started = time.process_time()
     tasks, objective = PREPARE[task_name](clips, prompts, settings)
-    latents = sample(tasks, objective, settings, seeds=seeds, steps=STEPS[task_name], report=lambda progress: None)
+    latents = sample(tasks, objective, settings, seeds=seeds, steps=steps, report=lambda progress: None)
     outputs = {task.medium: task.decode(z) for task, z in zip(tasks, latents, strict=True)}
     seconds = (time.process_time() - started) / len(clips)
     films = outputs.get("picture", [clip.frames for clip in clips])
@@ -209,11 +209,12 @@ def _apart_s(wanted: Sequence[float], found: Sequence[float]) -> list[float]:
 
 def run(
     task: str, ways: dict[str, AlignSettings], *, clips: int, caption: str = "ambiguous", first_seed: int = TEST_SEEDS,
-    workers: int | None = None,
+    steps: int | None = None, workers: int | None = None,
 ) -> list[Row]:
-    """All clips in all ways, spread over the cores."""
+    """All clips in all ways, spread over the cores.  steps: by default the task's usual ones."""
     starts = range(first_seed, first_seed + clips, BATCH)
-    jobs = [(task, way, caption, settings, range(start, min(start + BATCH, first_seed + clips)))
+    steps = steps or STEPS[task]
+    jobs = [(task, way, caption, settings, steps, range(start, min(start + BATCH, first_seed + clips)))
             for way, settings in ways.items() for start in starts]
     workers = workers or os.cpu_count() or 1
     # Compiles librosa's loops once: workers that did it at the same time would spoil each other's files.
@@ -275,6 +276,7 @@ def main() -> None:
     options.add_argument("--clips", type=int, default=64)
     options.add_argument("--caption", choices=("ambiguous", "partial", "precise"), default="ambiguous")
     options.add_argument("--first-seed", type=int, default=TEST_SEEDS, help="test seeds; searches use others")
+    options.add_argument("--steps", type=int, help="instead of each task's own")
     options.add_argument("--strength", type=float, help="instead of each way's own latent strength")
     options.add_argument("--prompt-strength", type=float, help="instead of each way's own prompt tuning strength")
     options.add_argument("--out", type=Path, help="a JSON file with every row")
@@ -285,7 +287,8 @@ def main() -> None:
     for task in chosen.task:
         ways = {way: replace(WAYS[task][way], **given) for way in chosen.way or SHOWN}
         real = real_features(task, chosen.clips, chosen.first_seed)
-        rows[task] = run(task, ways, clips=chosen.clips, caption=chosen.caption, first_seed=chosen.first_seed)
+        rows[task] = run(task, ways, clips=chosen.clips, caption=chosen.caption, first_seed=chosen.first_seed,
+                         steps=chosen.steps)
         summaries = [summary(rows[task], way, real) for way in ways]
         print(table(task, summaries), flush=True)
         if chosen.figure:

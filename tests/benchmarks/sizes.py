@@ -87,7 +87,24 @@ def audioldm_m(width: int = 192) -> AudioLDM:
 
 
 def animatediff() -> AnimateDiff:
-    from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+    from diffusers import DDIMScheduler, UNetMotionModel
+
+    unet, vae, text_encoder = stable_diffusion()
+    with torch.device("cpu"):
+        scheduler = DDIMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, steps_offset=1,
+                                  clip_sample=False)
+    return AnimateDiff(UNetMotionModel.from_unet2d(unet, motion_adapter()), vae, text_encoder, None, scheduler)
+
+
+def motion_adapter() -> nn.Module:
+    from diffusers import MotionAdapter
+
+    return MotionAdapter(motion_max_seq_length=32)
+
+
+def stable_diffusion() -> tuple[nn.Module, nn.Module, nn.Module]:
+    """UNet, VAE and text encoder of Stable Diffusion 1.5."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     widths = (320, 640, 1280, 1280)
@@ -102,11 +119,7 @@ def animatediff() -> AnimateDiff:
     )
     text_encoder = CLIPTextModel(CLIPTextConfig(
         hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12))
-    with torch.device("cpu"):
-        scheduler = DDIMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, steps_offset=1,
-                                  clip_sample=False)
-    adapter = MotionAdapter(motion_max_seq_length=32)
-    return AnimateDiff(UNetMotionModel.from_unet2d(unet, adapter), vae, text_encoder, None, scheduler)
+    return unet, vae, text_encoder
 
 
 def weight_bytes(model: nn.Module) -> int:
