@@ -62,7 +62,8 @@ def main() -> None:
             for task in TASKS.values():
                 task_picture(page, task.workflow)
         with comfy_page(server, width=1700, height=860) as page:
-            run_graph(page, "pocket_video_to_audio")
+            open_workflow(page, "pocket_video_to_audio")
+            run_it(page)
             page.evaluate(FIT_VIEW)
             page.wait_for_timeout(2000)
             page.screenshot(path=PICTURES / "graph.png")
@@ -79,16 +80,19 @@ def node_pictures(page: Page, server: ComfyServer) -> None:
 
 def task_picture(page: Page, workflow: str) -> None:
     """The task's node with its result, over the picture of it alone."""
-    run_graph(page, workflow)
+    open_workflow(page, workflow)
     [(number, name)] = page.evaluate("""() => window.app.graph.nodes.filter((node) => node.widgets?.some(
       (widget) => widget.name === 'player')).map((node) => [node.id, node.type])""")
-    page.evaluate(BESIDE_ITS_TASK, number)
-    page.wait_for_timeout(1500)
+    page.evaluate(BESIDE_ITS_TASK, number)  # Chromium gives a player controls for the part of it that is seen when it appears
+    run_it(page)
     shoot(page, number, name)
 
 
-def run_graph(page: Page, workflow: str) -> None:
+def open_workflow(page: Page, workflow: str) -> None:
     load_graph(page, json.loads((ROOT / "workflows" / f"{workflow}.json").read_text(encoding="utf-8")))
+
+
+def run_it(page: Page) -> None:
     page.get_by_role("button", name="Run", exact=True).first.click()
     page.wait_for_function("() => window.app.nodeOutputs && (window.app.nodeOutputs['6'] || window.app.nodeOutputs['5'])",
                            timeout=600_000)
