@@ -101,9 +101,9 @@ class VideoTask:
         prompts = [prompt] if isinstance(prompt, str) else prompt
         *positive, negative = model.embed_prompt([*prompts, negative_prompt]).split(1)
         step = model.pixels_per_latent
+        for name, side in (("width", width), ("height", height)):
+            check_number(name, side or model.native_side, 2 * step, 4096, unit="pixels")
         sides = [model.native_side if side == 0 else side // step * step for side in (width, height)]
-        for name, side in zip(("width", "height"), sides, strict=True):
-            check_number(name, side, 2 * step, 4096, unit="pixels")
         return cls(model, torch.cat(positive), negative, max(1, round(duration_s * fps)), fps, *sides, guidance_scale)
 
     @property
