@@ -115,8 +115,8 @@ def preset() -> io.Input:
         "preset", options=list(SOUND_PRESETS), default="balanced", advanced=True,
         tooltip="How the sound is aligned. 'balanced': the prompt in ImageBind's words and early nudges that place the "
         "sounds in time, best in our tests. 'quality': nudges for longer, best in time, a little further from real sounds. "
-        "'fast': words and timing alone. 'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in the predicted clean "
-        "sound. For every detail use Align Settings.",
+        "'fast': words and timing alone. 'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in "
+        "the predicted clean sound. For every detail use Align Settings.",
     )
 
 

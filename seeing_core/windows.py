@@ -85,11 +85,6 @@ def slice_size(usual: int) -> int:
     return max(1, usual // 2) if _thrifty.get() else usual
 
 
-def frames_at_once(wanted: int, pixels: int) -> int:
-    """How many frames of so many pixels each a slice usually holds: those wanted, or, of 0, as many as make two of 512 x 512."""
-    return wanted or max(1, 2 * 512 * 512 // pixels)
-
-
 def sparing(function: Callable[..., Any], *inputs: Any, several: bool = True, **more: Any) -> Any:
     """function(*inputs, **more), its activations thrown away and made again for the backward pass.
 

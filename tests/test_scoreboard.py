@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seeing_core.settings import AlignSettings
-from tests.benchmarks.scenes import PRESETS
-from tests.benchmarks.scoreboard import real_features, run, summary
+from tests.benchmarks.scoreboard import SHOWN, WAYS, real_features, run, summary
 
 FIRST = 10_100_000  # test seeds that the README's tables do not use
 
 
 def compared(task: str, steps: int | None = None) -> list[dict]:
     """32 clips unguided, by the paper's rule and by the default: what the judges say of each."""
-    ways = {"vanilla": AlignSettings(strength=0.0)} | {way: PRESETS[task][way] for way in ("paper", "balanced")}
+    ways = {way: WAYS[task][way] for way in SHOWN}
     rows = run(task, ways, clips=32, first_seed=FIRST, steps=steps)
     real = real_features(task, 64, FIRST)
     assert torch.isfinite(real).all()

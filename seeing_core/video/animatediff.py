@@ -15,10 +15,11 @@ from ..media import check_number
 from ..precision import at_least_single
 from ..settings import Solver
 from ..text import tokens
-from ..windows import Window, frames_at_once, slice_size, sparing, split
+from ..windows import Window, slice_size, sparing, split
 
 CONTEXT_FRAMES = 16  # what motion modules were trained on
 CONTEXT_OVERLAP = 4
+SLICE_PIXELS = 2 * 512 * 512  # decoded at once for the loss
 DECODE_FRAMES = 8  # frames per slice of the final decode
 
 
@@ -145,7 +146,8 @@ class VideoTask:
 
     def slices(self, z: Tensor, slice_frames: int = 0) -> Sequence[Tensor]:
         """(B, C, F, h, w) -> the same in pieces of as many frames as are decoded at once (`AlignSettings.slice_frames`)."""
-        return z.split(slice_size(frames_at_once(slice_frames, self.width * self.height)), dim=2)
+        usual = slice_frames or max(1, SLICE_PIXELS // (self.width * self.height))
+        return z.split(slice_size(usual), dim=2)
 
     def decode_frames(self, z: Tensor, slice_frames: int = 0) -> Tensor:
         """(B, C, F, h, w) -> all frames (B, F, 3, H, W), about 0..1; differentiable. Several slices are decoded again for the

@@ -29,18 +29,14 @@ import psutil
 import torch
 
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
+from scripts.demo import TASKS
 from tests.benchmarks import sizes
-from tests.server.conftest import AUDIOLDM, BASE, IMAGEBIND, MOTION, film_path
+from tests.server.conftest import AUDIOLDM, BASE, IMAGEBIND, MOTION, film_path, resident
 from tests.stand_ins import save_audioldm, save_stable_diffusion, write_imagebind_of
 
 GB = 1e9
 FILM = "bigbuckbunny.mp4"
 GIVEN = {"LoadVideo": "file", "LoadAudio": "audio"}  # ComfyUI's nodes that read the film, and their input
-# The shared workflow of each task, and its task node.
-WORKFLOWS: dict[str, tuple[str, str]] = {
-    "v2a": ("video_to_audio", "SeeingHearing_VideoToAudio"), "i2a": ("image_to_audio", "SeeingHearing_ImageToAudio"),
-    "a2v": ("audio_to_video", "SeeingHearing_AudioToVideo"), "joint": ("video_and_audio_together", "SeeingHearing_VideoAndAudio"),
-}
 
 
 def write_models(models: Path) -> None:
@@ -77,11 +73,17 @@ def write_media(folder: Path) -> None:
         next(film.decode(video=0)).to_image().save(folder / "picture.png")
 
 
+def task_inputs(api: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of the workflow's task node, the only one that has steps."""
+    [inputs] = [node["inputs"] for node in api.values() if "steps" in node["inputs"]]
+    return inputs
+
+
 def workflow(task: str, side: int, seed: int) -> dict[str, Any]:
     """The shared workflow with one denoise step; films of 16 frames."""
-    name, node = WORKFLOWS[task]
+    name = TASKS[task].workflow.removeprefix("pocket_")
     api = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    [inputs] = [one["inputs"] for one in api.values() if one["class_type"] == node]
+    inputs = task_inputs(api)
     inputs |= {"steps": 1, "seed": seed}
     for one in api.values():
         if one["class_type"] in GIVEN:
@@ -92,13 +94,13 @@ def workflow(task: str, side: int, seed: int) -> dict[str, Any]:
 
 
 @contextmanager
-def watching(process: psutil.Process) -> Iterator[list[int]]:
-    """The bytes that the process has in memory, looked at twenty times a second."""
-    seen, ended = [process.memory_info().rss], threading.Event()
+def watching(server: ComfyServer) -> Iterator[list[int]]:
+    """The bytes that the server has in memory, looked at twenty times a second."""
+    seen, ended = [resident(server)], threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.05):
-            seen.append(process.memory_info().rss)
+            seen.append(resident(server))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -112,7 +114,7 @@ def watching(process: psutil.Process) -> Iterator[list[int]]:
 def timed(server: ComfyServer, api: dict[str, Any]) -> tuple[float, float]:
     """Seconds, and the most GB in memory. Raises RuntimeError when the workflow fails or saves nothing."""
     started = time.monotonic()
-    with watching(psutil.Process(server.process.pid)) as seen:
+    with watching(server) as seen:
         entry = asyncio.run(server.run(api))
     seconds = time.monotonic() - started
     saved = output_files(entry, server)
@@ -124,7 +126,7 @@ def timed(server: ComfyServer, api: dict[str, Any]) -> tuple[float, float]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--folder", type=Path, help="where ComfyUI's folders are made, and kept")
-    options.add_argument("--task", nargs="+", choices=WORKFLOWS, default=list(WORKFLOWS))
+    options.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
     options.add_argument("--side", type=int, default=256, help="of the films, in pixels")
     chosen = options.parse_args()
     print(f"{platform.machine()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / GB:.0f} GB, {chosen.side} pixels")

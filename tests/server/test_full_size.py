@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.full_size import GB, WORKFLOWS, timed, workflow, write_media
+from scripts.demo import TASKS
+from tests.benchmarks.full_size import GB, task_inputs, timed, workflow, write_media
 
 
-@pytest.mark.parametrize("task", WORKFLOWS)
+@pytest.mark.parametrize("task", TASKS)
 def test_each_task_runs_and_is_measured(server, task):
     write_media(server.base / "input")
     seconds, gigabytes = timed(server, workflow(task, 64, seed=1))
@@ -18,7 +19,6 @@ def test_each_task_runs_and_is_measured(server, task):
 def test_a_workflow_that_fails_is_no_proof(server):
     write_media(server.base / "input")
     api = workflow("joint", 64, seed=1)
-    [task] = [node for node in api.values() if node["class_type"] == WORKFLOWS["joint"][1]]
-    task["inputs"]["width"] = 1
+    task_inputs(api)["width"] = 1
     with pytest.raises(RuntimeError, match="width: received 1"):
         timed(server, api)
