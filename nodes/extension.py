@@ -5,24 +5,24 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
 
-from . import folders
-from .align_settings import AlignSettingsNode
-from .align_target import AlignTarget
-from .audio_to_video import AudioToVideo
-from .caption_audio import CaptionAudio
-from .caption_image import CaptionImage
-from .compare import Compare
-from .convert_imagebind import ConvertImageBind
-from .describe import DescribeWithImageBind
-from .image_to_audio import ImageToAudio
-from .key_frames import KeyFrames
-from .load_models import LoadAnimateDiff, LoadAudioLDM, LoadImageBind
-from .mux_audio import MuxAudioIntoVideo
-from .pick_best import PickBestSound, PickBestVideo
-from .plot_alignment import PlotAlignment
-from .score import ScoreFit
-from .video_and_audio import VideoAndAudio
-from .video_to_audio import VideoToAudio
+from .loaders import model_folders as folders
+from .tasks.align_settings import AlignSettingsNode
+from .tasks.align_target import AlignTarget
+from .tasks.audio_to_video import AudioToVideo
+from .captions.caption_audio import CaptionAudio
+from .captions.caption_image import CaptionImage
+from .measure.compare import Compare
+from .loaders.convert_imagebind import ConvertImageBind
+from .captions.describe import DescribeWithImageBind
+from .tasks.image_to_audio import ImageToAudio
+from .media.key_frames import KeyFrames
+from .loaders.load_models import LoadAnimateDiff, LoadAudioLDM, LoadImageBind
+from .media.mux_audio import MuxAudioIntoVideo
+from .measure.pick_best import PickBestSound, PickBestVideo
+from .measure.plot_alignment import PlotAlignment
+from .measure.score import ScoreFit
+from .tasks.video_and_audio import VideoAndAudio
+from .tasks.video_to_audio import VideoToAudio
 
 
 class SeeingHearing(ComfyExtension):

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
-from seeing_core.pocket.world import make_clip, write_clip
+from tests.pocket.world import make_clip, write_clip
 
 BAR = 40
 CLIP_SEED = 10_000_003

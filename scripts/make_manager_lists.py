@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from scripts.comfy_server import ROOT
-from seeing_core.weights.known import BASE, HUB, IMAGEBIND, MOTION, Known
+from seeing_core.weights.catalog import BASE, HUB, IMAGEBIND, MOTION, Known
 
 KINDS = {"imagebind": ("imagebind", "ImageBind"), "checkpoints": ("checkpoint", "SD1.5"),
          "animatediff_models": ("animatediff", "SD1.x")}

@@ -24,13 +24,13 @@ from torch import Tensor
 from scripts.comfy_page import comfy_page, load_graph
 from scripts.comfy_server import ROOT, ComfyServer
 from scripts.demo import TASKS, run, sample_picture, sample_sound, sample_video
-from seeing_core.media import Clip
-from seeing_core.pictures import PAPER, WIDTH, frame_strip, sound_picture
+from seeing_core.media.types import Clip
+from seeing_core.visuals.preview import PAPER, WIDTH, frame_strip, sound_picture
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.pocket.judges import judge_sound_kind
-from seeing_core.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.settings import SOUND_PRESETS
-from seeing_core.sound_file import read_sound
+from tests.pocket.judges import judge_sound_kind
+from tests.pocket.world import TEST_SEEDS, make_clip
+from seeing_core.guidance.settings import SOUND_PRESETS
+from seeing_core.media.audio_file import read_sound
 from seeing_core.tasks import Run, video_to_audio
 from seeing_core.weights import load_audioldm, load_imagebind
 

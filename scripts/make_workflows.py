@@ -17,7 +17,7 @@ from typing import Any
 
 from scripts.comfy_page import comfy_page
 from scripts.comfy_server import ROOT, ComfyServer
-from seeing_core.pocket.world_kinds import KINDS, precise_captions
+from tests.pocket.world_kinds import KINDS, precise_captions
 
 FOLDER = ROOT / "workflows"
 POCKET = "pocket (built in)"

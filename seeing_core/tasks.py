@@ -11,24 +11,24 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .aligner import Evaluation, Objective, Progress, sample
-from .assembly import film_objective, joint_objective, sound_objective, sound_view
-from .audio.audioldm import AudioLDM, AudioTask
-from .binders import Binder, Span
-from .captions.complete import completed, completion_notes, decided
+from .guidance.loop import Evaluation, Objective, Progress, sample
+from .guidance.assembly import film_objective, joint_objective, sound_objective, sound_view
+from .generators.audioldm import AudioLDM, AudioTask
+from .binders.base import Binder, Span
+from .guidance.prompt_completion import completed, completion_notes, decided
 from .errors import InputError
-from .losses import Target
-from .media import DURATION_RANGE_S, Clip, Film, Waveform, check_duration, check_number, mono
+from .guidance.old_losses import Target
+from .media.types import DURATION_RANGE_S, Clip, Film, Waveform, check_duration, check_number, mono
 from .metrics.motion import measure_motion
 from .metrics.onsets import find_onsets
-from .settings import AlignSettings
-from .targets import ExtraTarget, Stills, embed_extra, embed_media
-from .text import PromptCut
-from .timing import motion_peaks, parse_times
-from .trace import Trace, TracePoint
-from .track import Denoiser
-from .video.animatediff import AnimateDiff, VideoTask
-from .views import SoundView
+from .guidance.settings import AlignSettings
+from .guidance.targets import ExtraTarget, Stills, embed_extra, embed_media
+from .generators.prompts import PromptCut
+from .guidance.sync import motion_peaks, parse_times
+from .guidance.trace import Trace, TracePoint
+from .guidance.state import Denoiser
+from .generators.animatediff import AnimateDiff, VideoTask
+from .guidance.clips import SoundView
 
 Listener = Callable[[Progress], None]
 SILENCE = 1e-4  # peak below which a sound has nothing to align to

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seeing_core.errors import InputError
 from seeing_core.weights.download import fetch
-from seeing_core.weights.known import Known
+from seeing_core.weights.catalog import Known
 
 
 class Cancelled(BaseException):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from seeing_core.media import Clip, Waveform
+from seeing_core.media.types import Clip, Waveform
 
 SIDE_PX = 64
 BURST_S = 0.02

@@ -14,9 +14,9 @@ from torch.nn.functional import cosine_similarity, interpolate, normalize, pad
 from torchaudio.compliance.kaldi import fbank
 from torchvision.transforms import Normalize, Resize
 
-from seeing_core.audio.audioldm import AudioLDM
+from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.media import Clip
+from seeing_core.media.types import Clip
 
 Span = tuple[Fraction, Fraction]
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from seeing_core.aligner import Progress, sample
-from seeing_core.audio.audioldm import AudioLDM, AudioTask
+from seeing_core.guidance.loop import Progress, sample
+from seeing_core.generators.audioldm import AudioLDM, AudioTask
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.losses import Target
-from seeing_core.media import Clip
-from seeing_core.objectives import FitTargets
-from seeing_core.settings import MODES, PROMPT_RATES, RATES, AlignSettings
+from seeing_core.guidance.old_losses import Target
+from seeing_core.media.types import Clip
+from seeing_core.guidance.losses import FitTargets
+from seeing_core.guidance.settings import MODES, PROMPT_RATES, RATES, AlignSettings
 from seeing_core.tasks import Result, Run, video_to_audio
-from seeing_core.views import SoundView
+from seeing_core.guidance.clips import SoundView
 from tests import plain
 
 PROMPT = "a dog barks"

@@ -7,7 +7,7 @@ import torch
 
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.binders.imagebind_inputs import audio_input, clip_spans, vision_input
-from seeing_core.media import Clip
+from seeing_core.media.types import Clip
 from tests import plain
 
 DURATIONS_S = [0.3, 0.7, 1.0, 2.5, 5.28, 10.0]

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from seeing_core.captions.captioner import AudioCaptioner, ImageCaptioner
 from seeing_core.captions.loading import load_audio_captioner, load_image_captioner
-from seeing_core.captions.words import joined, plain
+from seeing_core.captions.cleanup import joined, plain
 from seeing_core.errors import InputError
-from seeing_core.media import Waveform
+from seeing_core.media.types import Waveform
 from tests.stand_ins_captions import QWEN_VISION, write_blip, write_qwen2_audio, write_qwen_vl
 
 

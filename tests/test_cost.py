@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from seeing_core.settings import JOINT_PRESETS, SOUND_PRESETS, AlignSettings
-from seeing_core.windows import thrifty
+from seeing_core.guidance.settings import JOINT_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.generators.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.cost import against_released, call_all, same_work
 from tests.benchmarks.counting import count

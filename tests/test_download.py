@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seeing_core.weights.known import AUDIOLDM, BASE, IMAGEBIND, MOTION, TOKENIZER, Checksum, Known
+from seeing_core.weights.catalog import AUDIOLDM, BASE, IMAGEBIND, MOTION, TOKENIZER, Checksum, Known
 from tests.hub import Shelf, open_hub
 from tests.hub_client import fetched
 

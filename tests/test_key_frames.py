@@ -10,9 +10,9 @@ import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
 from seeing_core.errors import InputError
-from seeing_core.key_frames import key_frames
-from seeing_core.media import Clip
-from seeing_core.video_file import VideoFile
+from seeing_core.media.key_frames import key_frames
+from seeing_core.media.types import Clip
+from seeing_core.media.video_file import VideoFile
 
 SCENES = 4
 

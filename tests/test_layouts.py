@@ -8,20 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from seeing_core.audio.audioldm import AudioLDM, AudioTask
+from seeing_core.generators.audioldm import AudioLDM, AudioTask
 from seeing_core.errors import InputError
-from seeing_core.video.animatediff import AnimateDiff, VideoTask
+from seeing_core.generators.animatediff import AnimateDiff, VideoTask
 from seeing_core.weights import Lora, load_animatediff, load_audioldm
 from seeing_core.weights.animatediff import clip_tokenizer
 from tests.stand_ins_original import (
-    original_audioldm,
-    original_motion,
-    original_sd,
-    original_vae,
-    write,
-    write_wide_audioldm,
-    write_wide_motion,
-    write_wide_sd,
+    original_audioldm, original_motion, original_sd, original_vae, write, write_wide_audioldm, write_wide_motion, write_wide_sd,
 )
 
 STEP = torch.tensor(500)

@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from seeing_core.aligner import sample
-from seeing_core.audio.audioldm import AudioLDM, AudioTask
+from seeing_core.guidance.loop import sample
+from seeing_core.generators.audioldm import AudioLDM, AudioTask
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.losses import Target
-from seeing_core.media import Clip
-from seeing_core.objectives import FitTargets
-from seeing_core.settings import AlignSettings
+from seeing_core.guidance.old_losses import Target
+from seeing_core.media.types import Clip
+from seeing_core.guidance.losses import FitTargets
+from seeing_core.guidance.settings import AlignSettings
 from seeing_core.tasks import Run, video_and_audio, video_to_audio
-from seeing_core.track import Track
-from seeing_core.video.animatediff import AnimateDiff
-from seeing_core.views import ClipDraw, SoundView, runs
-from seeing_core.windows import thrifty
+from seeing_core.guidance.state import Track
+from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.guidance.clips import ClipDraw, SoundView, runs
+from seeing_core.generators.windows import thrifty
 
 DURATION_S = 3.0
 

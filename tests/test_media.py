@@ -14,8 +14,8 @@ import torch
 
 from seeing_core.binders.imagebind_inputs import vision_input
 from seeing_core.errors import InputError
-from seeing_core.media import Clip, Waveform, check_duration, fit_length, mono, resample
-from seeing_core.video_file import VideoFile
+from seeing_core.media.types import Clip, Waveform, check_duration, fit_length, mono, resample
+from seeing_core.media.video_file import VideoFile
 
 FRAMES = torch.zeros(4, 3, 8, 8)
 

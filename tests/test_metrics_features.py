@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from seeing_core.errors import InputError
-from seeing_core.media import Clip, Waveform
+from seeing_core.media.types import Clip, Waveform
 from seeing_core.metrics.features import film_extractor, look_profile, mel_profile, sound_extractor
 from seeing_core.metrics.published import PANNS, _module
-from seeing_core.pocket.world_kinds import KIND_NAMES
+from tests.pocket.world_kinds import KIND_NAMES
 from tests.made import bursts, jumping_film
 
 NETWORKS = {  # extractor: how its file is made, its features, its logits

@@ -8,23 +8,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from seeing_core.aligner import sample
-from seeing_core.audio.audioldm import AudioLDM, AudioTask
+from seeing_core.guidance.loop import sample
+from seeing_core.generators.audioldm import AudioLDM, AudioTask
 from seeing_core.augment import Augment
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.captions.complete import completed, decided
-from seeing_core.choice import best_first, faults
+from seeing_core.guidance.prompt_completion import completed, decided
+from seeing_core.candidates import best_first, faults
 from seeing_core.errors import InputError
-from seeing_core.losses import Target, clip_terms, distance
-from seeing_core.media import Clip, Waveform
-from seeing_core.objectives import FitTargets
-from seeing_core.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.guidance.old_losses import Target, clip_terms, distance
+from seeing_core.media.types import Clip, Waveform
+from seeing_core.guidance.losses import FitTargets
+from tests.pocket.world import TEST_SEEDS, make_clip
+from seeing_core.guidance.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
 from seeing_core.tasks import Result, Run, image_to_audio, video_and_audio, video_to_audio
-from seeing_core.trace import Trace
-from seeing_core.track import Track
-from seeing_core.video.animatediff import AnimateDiff
-from seeing_core.views import SoundView
+from seeing_core.guidance.trace import Trace
+from seeing_core.guidance.state import Track
+from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.guidance.clips import SoundView
 
 DURATION_S = 1.2
 BASES = [AlignSettings("paper"), AlignSettings("x0", start_fraction=0.0, inner_steps=2),

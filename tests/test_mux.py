@@ -13,9 +13,9 @@ import resource
 import torch
 
 from seeing_core.errors import InputError
-from seeing_core.media import Clip, Waveform
-from seeing_core.mux import FITS, mux
-from seeing_core.video_file import VideoFile
+from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.mux import FITS, mux
+from seeing_core.media.video_file import VideoFile
 
 
 def noise(duration_s: float, rate_hz: int = 16000, channels: int = 1) -> Waveform:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from seeing_core.pictures import CURVE_HEIGHT, LOSS, PAPER, WIDTH, WORDS_HEIGHT, loss_curve, preview, sound_picture
+from seeing_core.visuals.preview import (
+    CURVE_HEIGHT, LOSS, PAPER, WIDTH, WORDS_HEIGHT, loss_curve, preview, sound_picture,
+)
 from tests.made import bursts
 
 

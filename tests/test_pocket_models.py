@@ -14,17 +14,18 @@ from transformers import AutoTokenizer, ClapTextModelWithProjection, SpeechT5Hif
 
 from seeing_core.binders.imagebind import ImageBind, build
 from seeing_core.binders.imagebind_inputs import clip_spans, frame_indices, vision_input
-from seeing_core.media import Clip
+from seeing_core.media.types import Clip
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.pocket.judges import judge_sound_kind
-from seeing_core.pocket.mel import LogMel
-from seeing_core.pocket.scoring import (AudioModels, generate_sounds, generated_kinds, load_audio_models,
-                                        rebuilt_scores)
-from seeing_core.pocket.scoring_binder import binder_scores
-from seeing_core.pocket.train_binder import picture_input
-from seeing_core.pocket.train_clap import embed
-from seeing_core.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.pocket.world_kinds import KIND_NAMES, KINDS, kind_index, precise_captions
+from tests.pocket.judges import judge_sound_kind
+from tests.pocket.training.mel import LogMel
+from tests.pocket.training.scoring import (
+    AudioModels, generate_sounds, generated_kinds, load_audio_models, rebuilt_scores,
+)
+from tests.pocket.training.scoring_binder import binder_scores
+from tests.pocket.training.binder import picture_input
+from tests.pocket.training.clap import embed
+from tests.pocket.world import TEST_SEEDS, make_clip
+from tests.pocket.world_kinds import KIND_NAMES, KINDS, kind_index, precise_captions
 
 AUDIO = MODELS_DIR / "audioldm"
 BINDER = MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors"

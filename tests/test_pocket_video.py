@@ -7,13 +7,13 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.pocket.picture_text import tokenize
-from seeing_core.pocket.picture_vae import picture_vae_scores
-from seeing_core.pocket.train_video import load_parts
-from seeing_core.pocket.video_models import build_motion_adapter, build_unet, split
-from seeing_core.pocket.video_sampling import VideoParts, sample_clips, share_right
-from seeing_core.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.pocket.world_kinds import KIND_NAMES, KINDS, precise_captions
+from tests.pocket.training.picture_text import tokenize
+from tests.pocket.training.picture_vae import picture_vae_scores
+from tests.pocket.training.video import load_parts
+from tests.pocket.training.video_models import build_motion_adapter, build_unet, split
+from tests.pocket.training.video_sampling import VideoParts, sample_clips, share_right
+from tests.pocket.world import TEST_SEEDS, make_clip
+from tests.pocket.world_kinds import KIND_NAMES, KINDS, precise_captions
 
 FOLDER = MODELS_DIR / "animatediff"
 WEIGHTS = {

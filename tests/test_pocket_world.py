@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from seeing_core.pocket.judges import (FEATURES, event_match, frechet_distance, judge_picture_kind, judge_sound_kind,
-                                       picture_event_times, sound_event_times, sound_features, typicality)
-from seeing_core.pocket.world import TEST_SEEDS, WorldClip, make_clip, write_clip
-from seeing_core.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index
+from tests.pocket.judges import (
+    FEATURES, event_match, frechet_distance, judge_picture_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features, typicality,
+)
+from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip, write_clip
+from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index
 
 FRESH = 200
 

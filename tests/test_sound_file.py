@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from seeing_core.errors import InputError
-from seeing_core.media import Waveform, mono
-from seeing_core.mux import mux
-from seeing_core.sound_file import read_sound, sound_of
-from seeing_core.video_file import VideoFile
+from seeing_core.media.types import Waveform, mono
+from seeing_core.media.mux import mux
+from seeing_core.media.audio_file import read_sound, sound_of
+from seeing_core.media.video_file import VideoFile
 from tests.made import bursts, jumping_film
 
 CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}

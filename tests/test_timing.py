@@ -10,24 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from seeing_core.aligner import Objective
-from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
-from seeing_core.audio.audioldm import AudioLDM, AudioTask
+from seeing_core.guidance.loop import Objective
+from seeing_core.guidance.assembly import film_objective, joint_objective, sound_objective, sound_view
+from seeing_core.generators.audioldm import AudioLDM, AudioTask
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.losses import Target
+from seeing_core.guidance.old_losses import Target
 from seeing_core.metrics.motion import Motion
-from seeing_core.pocket.judges import sound_event_times
-from seeing_core.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.settings import SOUND_PRESETS, AlignSettings
+from tests.pocket.judges import sound_event_times
+from tests.pocket.world import TEST_SEEDS, make_clip
+from seeing_core.guidance.settings import SOUND_PRESETS, AlignSettings
 from seeing_core.tasks import Run, image_to_audio
-from seeing_core.timing import (
-    AtTimes, FrameChange, OnsetStrength, Together, correlation, motion_peaks, parse_times, shape_change,
-    spectral_flux,
+from seeing_core.guidance.sync import (
+    AtTimes, FrameChange, OnsetStrength, Together, correlation, motion_peaks, parse_times, shape_change, spectral_flux,
 )
-from seeing_core.video.animatediff import AnimateDiff, VideoTask
-from seeing_core.views import SoundView
-from seeing_core.windows import thrifty
+from seeing_core.generators.animatediff import AnimateDiff, VideoTask
+from seeing_core.guidance.clips import SoundView
+from seeing_core.generators.windows import thrifty
 
 
 class Itself:

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from seeing_core.aligner import sample
-from seeing_core.audio.audioldm import AudioLDM, AudioTask
+from seeing_core.guidance.loop import sample
+from seeing_core.generators.audioldm import AudioLDM, AudioTask
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.losses import Target, target_terms
-from seeing_core.media import Waveform
-from seeing_core.objectives import FitEachOther, FitTargets
-from seeing_core.settings import AlignSettings
-from seeing_core.targets import ExtraTarget, Stills
+from seeing_core.guidance.old_losses import Target, target_terms
+from seeing_core.media.types import Waveform
+from seeing_core.guidance.losses import FitEachOther, FitTargets
+from seeing_core.guidance.settings import AlignSettings
+from seeing_core.guidance.targets import ExtraTarget, Stills
 from seeing_core.tasks import Run, audio_to_video, image_to_audio, span_groups, video_and_audio, video_to_audio
-from seeing_core.video.animatediff import AnimateDiff, VideoTask
-from seeing_core.views import PictureView, SoundView
+from seeing_core.generators.animatediff import AnimateDiff, VideoTask
+from seeing_core.guidance.clips import PictureView, SoundView
 from seeing_core.weights import load_animatediff
 
 PROMPT = "a ball"
@@ -306,7 +306,7 @@ def test_one_pixel_pictures(audioldm: AudioLDM, binder: ImageBind) -> None:
 
 
 def test_still_film_is_sent_to_image_to_audio(audioldm: AudioLDM, binder: ImageBind) -> None:
-    from seeing_core.media import Clip
+    from seeing_core.media.types import Clip
 
     with pytest.raises(InputError, match="at least two frames"):
         video_to_audio(audioldm, binder, Clip(torch.rand(1, 3, 8, 8), 8))

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seeing_core.audio.audioldm import AudioLDM, AudioTask
+from seeing_core.generators.audioldm import AudioLDM, AudioTask
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.media import Clip
-from seeing_core.settings import AlignSettings
+from seeing_core.media.types import Clip
+from seeing_core.guidance.settings import AlignSettings
 from seeing_core.tasks import Run, video_to_audio
-from seeing_core.video_file import VideoFile
-from seeing_core.windows import blend, split
+from seeing_core.media.video_file import VideoFile
+from seeing_core.generators.windows import blend, split
 
 VANILLA = Run(steps=1, settings=AlignSettings(strength=0))
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..media import Film
+from ..media.types import Film
 from ..precision import at_least_single
-from ..text import cut_warning
-from . import Span
+from ..generators.prompts import cut_warning
+from .base import Span
 from .imagebind_inputs import RATE_HZ, audio_input, clip_spans, clips_of, frames_of, to_square, vision_input
 from .imagebind_package import imagebind_module, tokenizer
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from ..media import Film
-from . import Span
+from ..media.types import Film
+from .base import Span
 from .fbank import fbank
 
 RATE_HZ = 16000

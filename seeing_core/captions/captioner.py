@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..media import Waveform, check_number, mono
-from .words import plain
+from ..media.types import Waveform, check_number, mono
+from .cleanup import plain
 
 IMAGE_PROMPT = "describe this image in detail, in less than 35 words"  # the paper's
 AUDIO_PROMPT = "describe what is heard in this recording, in less than 35 words"

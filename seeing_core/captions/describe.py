@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch.nn.functional import cosine_similarity
 
-from ..binders import Binder
+from ..binders.base import Binder
 from ..errors import InputError
-from ..media import Film, Waveform, check_number
-from ..targets import Stills, embed_media
+from ..media.types import Film, Waveform, check_number
+from ..guidance.targets import Stills, embed_media
 
 PHRASES_FILE = Path(__file__).parent.parent / "data" / "phrases.txt"
 MOST_PHRASES = 5000

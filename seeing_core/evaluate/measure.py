@@ -10,14 +10,14 @@ from typing import Any
 import av
 from torch import Tensor
 
-from ..binders import Binder
+from ..binders.base import Binder
 from ..errors import InputError
-from ..media import Film, Waveform
+from ..media.types import Film, Waveform
 from ..metrics.features import Features, FilmExtractor, SoundExtractor, film_extractor, sound_extractor
 from ..metrics.fit import AVFit, measure_fit
 from ..metrics.motion import FLOW_SIDE, Motion, measure_motion
-from ..sound_file import read_sound, sound_of
-from ..video_file import VideoFile
+from ..media.audio_file import read_sound, sound_of
+from ..media.video_file import VideoFile
 
 MEASURES = ("av_align_one_to_one", "av_align_paper", "lag_ms", "lag_abs_ms", "lag_correlation", "binder_av", "binder_vt",
             "binder_at")

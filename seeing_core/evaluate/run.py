@@ -96,7 +96,7 @@ def _measure(job: Job, folder: Path) -> Record:
         record, fit = Record(job.group, job.name, error=str(error).replace(job.path, job.name)), None
     plot = None
     if fit is not None:
-        from ..metrics.plots import fit_plot
+        from ..visuals.plots import fit_plot
 
         plot = fit_plot(fit)
     store.save(job, _tools.options, record, plot)

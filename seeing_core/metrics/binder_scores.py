@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from ..binders import Binder, Span
-from ..media import Film, Waveform, fit_length, mono
+from ..binders.base import Binder, Span
+from ..media.types import Film, Waveform, fit_length, mono
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from ..binders.fbank import FRAME, fbank
 from ..errors import InputError
-from ..media import Film, Waveform, fit_length, mono
+from ..media.types import Film, Waveform, fit_length, mono
 
 MEL_BANDS = 32
 GRID = 4
@@ -52,7 +52,7 @@ def look_profile(film: Film) -> Features:
 
 def pocket_sound(sound: Waveform) -> Features:
     """(1, D): what the pocket world's own judge looks at, by signal processing alone; logits: its score of each kind."""
-    from ..pocket.judges import judge_sound_kind, sound_features
+    from ...tests.pocket.judges import judge_sound_kind, sound_features
 
     samples = mono(sound, 16000)
     return Features(sound_features(samples)[None], judge_sound_kind(samples)[1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..binders import Binder
-from ..media import Film, Waveform
+from ..binders.base import Binder
+from ..media.types import Film, Waveform
 from .av_align import AVAlign, av_align
 from .binder_scores import BinderScores, binder_scores
 from .lag import Lag, measure_lag

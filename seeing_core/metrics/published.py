@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..media import Film, Waveform, fit_length, mono
+from ..media.types import Film, Waveform, fit_length, mono
 from .features import Features, FilmExtractor, SoundExtractor
 
 RATE_HZ = 16000

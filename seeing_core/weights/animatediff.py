@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..binders.imagebind_package import tokenizer as clip_tokens
 from ..errors import InputError
-from ..video.animatediff import AnimateDiff
+from ..generators.animatediff import AnimateDiff
 from .checking import filled, looks_like
 from .files import read_tensors
 from .latent_diffusion import UNET, VAE, count, under, unet_config, unet_state, vae_config, vae_state

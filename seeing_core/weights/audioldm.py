@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..audio.audioldm import AudioLDM
+from ..generators.audioldm import AudioLDM
 from ..errors import InputError
 from .checking import looks_like
 from .files import read_tensors

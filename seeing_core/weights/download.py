@@ -14,7 +14,7 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 from ..errors import InputError
-from .known import GB, Known
+from .catalog import GB, Known
 from .remote import RemoteFile, files_of, named_failures
 
 Told = Callable[[int, int], None]

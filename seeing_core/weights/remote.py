@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from .files import first_line
-from .known import Known
+from .catalog import Known
 
 INDICES = ("model_index.json", "config.json")  # what makes a folder a model: fetched last
 SMALL = (".json", ".txt", ".model", ".jinja")

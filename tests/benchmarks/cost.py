@@ -26,11 +26,11 @@ from typing import Any
 
 import torch
 
-from seeing_core.aligner import Progress, sample
-from seeing_core.losses import Target
-from seeing_core.objectives import FitTargets
-from seeing_core.settings import AlignSettings
-from seeing_core.windows import thrifty
+from seeing_core.guidance.loop import Progress, sample
+from seeing_core.guidance.old_losses import Target
+from seeing_core.guidance.losses import FitTargets
+from seeing_core.guidance.settings import AlignSettings
+from seeing_core.generators.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.released import ReleasedLoop

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from seeing_core.metrics.interval import mean_interval
-from seeing_core.pocket.judges import frechet_distance
-from seeing_core.settings import AlignSettings
+from tests.pocket.judges import frechet_distance
+from seeing_core.guidance.settings import AlignSettings
 from tests.benchmarks.scenes import PRESETS, STEPS, scene
 from tests.benchmarks.scoreboard import DURATION_S, FPS, Row, real_features, run
 from tests.benchmarks.sizes import Models, pocket

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from seeing_core.audio.audioldm import AudioTask
+from seeing_core.generators.audioldm import AudioTask
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.track import signal_levels
+from seeing_core.guidance.state import signal_levels
 from tests import plain
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from seeing_core.aligner import Objective, sample
-from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
-from seeing_core.audio.audioldm import AudioTask
-from seeing_core.losses import Target
-from seeing_core.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.guidance.loop import Objective, sample
+from seeing_core.guidance.assembly import film_objective, joint_objective, sound_objective, sound_view
+from seeing_core.generators.audioldm import AudioTask
+from seeing_core.guidance.old_losses import Target
+from seeing_core.guidance.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
 from seeing_core.tasks import span_groups
-from seeing_core.video.animatediff import VideoTask
-from seeing_core.views import PictureView, SoundView
+from seeing_core.generators.animatediff import VideoTask
+from seeing_core.guidance.clips import PictureView, SoundView
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.sizes import Models
 

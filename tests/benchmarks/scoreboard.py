@@ -30,27 +30,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seeing_core.aligner import Objective, sample
-from seeing_core.assembly import film_objective, joint_objective, sound_objective, sound_view
-from seeing_core.audio.audioldm import AudioTask
-from seeing_core.captions.complete import completed, decided
-from seeing_core.losses import Target
-from seeing_core.media import Clip, Waveform
+from seeing_core.guidance.loop import Objective, sample
+from seeing_core.guidance.assembly import film_objective, joint_objective, sound_objective, sound_view
+from seeing_core.generators.audioldm import AudioTask
+from seeing_core.guidance.prompt_completion import completed, decided
+from seeing_core.guidance.old_losses import Target
+from seeing_core.media.types import Clip, Waveform
 from seeing_core.metrics.fit import WEAK_CORRELATION, measure_fit
 from seeing_core.metrics.interval import mean_interval
 from seeing_core.metrics.motion import measure_motion
 from seeing_core.metrics.onsets import find_onsets
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.pocket.judge_picture import picture_features
-from seeing_core.pocket.judges import (
+from tests.pocket.judge_picture import picture_features
+from tests.pocket.judges import (
     frechet_distance, judge_picture_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features,
 )
-from seeing_core.pocket.world import TEST_SEEDS, WorldClip, make_clip
-from seeing_core.settings import AlignSettings
-from seeing_core.targets import Stills, embed_media
+from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip
+from seeing_core.guidance.settings import AlignSettings
+from seeing_core.guidance.targets import Stills, embed_media
 from seeing_core.tasks import span_groups
-from seeing_core.timing import motion_peaks
-from seeing_core.video.animatediff import VideoTask
+from seeing_core.guidance.sync import motion_peaks
+from seeing_core.generators.animatediff import VideoTask
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 from tests.benchmarks.scenes import PRESETS, STEPS
 

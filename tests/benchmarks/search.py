@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from seeing_core.settings import AlignSettings
+from seeing_core.guidance.settings import AlignSettings
 from tests.benchmarks.scoreboard import real_features, run, summary, table
 
 SEARCH_SEEDS = 20_000_000

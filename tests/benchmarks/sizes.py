@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from seeing_core.audio.audioldm import AudioLDM
+from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind, blank_towers, build
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.video.animatediff import AnimateDiff
+from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 

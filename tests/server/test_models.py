@@ -14,13 +14,7 @@ from tests.hub import open_hub
 from tests.stand_ins import IMAGEBIND_SIZES, write_imagebind, write_imagebind_of
 from tests.stand_ins_captions import write_blip, write_qwen2_audio, write_qwen_vl
 from tests.stand_ins_original import (
-    original_audioldm,
-    original_motion,
-    original_sd,
-    write,
-    write_wide_audioldm,
-    write_wide_motion,
-    write_wide_sd,
+    original_audioldm, original_motion, original_sd, write, write_wide_audioldm, write_wide_motion, write_wide_sd,
 )
 
 from tests.server.conftest import GIVES_BACK, reserved, reserved_after_freeing, run

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scripts.comfy_server import error_of, output_files
-from seeing_core.pocket.world import TEST_SEEDS, make_clip, write_clip
+from tests.pocket.world import TEST_SEEDS, make_clip, write_clip
 from tests.server.conftest import IMAGEBIND, film_path, run, workflow
 
 

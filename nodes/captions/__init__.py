@@ -1,0 +1,1 @@
+"""Nodes that put a picture, a video or a sound into words."""

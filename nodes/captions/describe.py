@@ -1,0 +1,83 @@
+"""Describe with ImageBind: a picture, film or sound in, the phrases that fit it best out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import Input, io
+from torch import Tensor
+
+from ...seeing_core.captions.describe import MOST_PHRASES, describe, read_phrases, shipped_phrases
+from ...seeing_core.media.types import Film, Waveform
+from ...seeing_core.guidance.targets import Stills
+from ..tasks import inputs
+from ..comfy.convert import film_from, pictures_from, sound_from
+from .captioner_loading import warn_if_silent
+from ..comfy.memory import Managed, on_device
+from ..sockets import CATEGORY
+
+INSTEAD, BESIDE = "instead of the built-in list", "beside the built-in list"
+DESCRIBE_BYTES = 2**30
+
+
+class DescribeWithImageBind(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_Describe",
+            display_name="Describe with ImageBind",
+            category=CATEGORY + "/captions",
+            description="Finds the phrases that fit a picture, a video or a sound best, with ImageBind alone: no further "
+            "model is needed. Ranks a built-in list of everyday sounds and scenes, or your own.",
+            search_aliases=["caption", "tag", "classify", "zero shot", "what is this", "imagebind caption"],
+            inputs=[
+                inputs.binder(),
+                io.MultiType.Input(
+                    "media", types=[io.Image, io.Video, io.Audio],
+                    tooltip="One picture or up to 64, a video, or a sound of 0.3 s to one hour. Of a batch of sounds, the "
+                    "first.",
+                ),
+                io.String.Input(
+                    "phrases", multiline=True, default="",
+                    tooltip="Your own phrases in English, one a line: 'a dog barking'. Empty: the built-in list of about "
+                    "500.",
+                ),
+                io.Int.Input(
+                    "count", default=3, min=1, max=MOST_PHRASES,
+                    tooltip="How many phrases come out, best first.",
+                ),
+                io.Combo.Input(
+                    "own_phrases", options=[INSTEAD, BESIDE], default=INSTEAD, advanced=True,
+                    tooltip="Whether your own phrases take the place of the built-in list or are added to it.",
+                ),
+            ],
+            outputs=[
+                io.String.Output("description", tooltip="The best phrases, separated by commas, for a prompt input."),
+                io.String.Output(
+                    "scores", tooltip="The best phrases, one a line, each after its similarity (cosine, -1 to 1; higher "
+                    "fits better). Preview as Text shows it.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, binder: Managed, media: Tensor | Input.Video | dict[str, Any], phrases: str, count: int, own_phrases: str
+    ) -> io.NodeOutput:
+        own = read_phrases(phrases)
+        ranked = own if own and own_phrases == INSTEAD else list(dict.fromkeys([*own, *shipped_phrases()]))
+        shown = _core_media(media)
+        with on_device(binder, activations_bytes=DESCRIBE_BYTES):
+            best = describe(binder.model, shown, ranked, count)
+        return io.NodeOutput(", ".join(match.phrase for match in best),
+                             "\n".join(f"{match.score:+.3f}  {match.phrase}" for match in best))
+
+
+def _core_media(media: Tensor | Input.Video | dict[str, Any]) -> Stills | Film | Waveform:
+    if isinstance(media, dict):
+        sound = sound_from(media)
+        warn_if_silent("Describe with ImageBind", sound)
+        return sound
+    if isinstance(media, Tensor):
+        return Stills(pictures_from(media))
+    return film_from(media, fps=1.0)

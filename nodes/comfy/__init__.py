@@ -1,0 +1,1 @@
+"""Glue to ComfyUI: memory, types, players."""

@@ -1,0 +1,114 @@
+"""Compare: up to six sounds or films side by side, to look at and to listen to one after another."""
+
+from __future__ import annotations
+
+from string import ascii_uppercase
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.latest import Input, InputImpl, io
+from torch import Tensor
+
+from ...seeing_core.media.types import Film, Waveform
+from ..comfy.convert import film_from, sound_from
+from ..tasks.inputs import fps_of_images
+from ..comfy.memory import Managed
+from .common import MotionProgress, binder_input, flow_size_input, measuring, own_sound, prompt_input, sounds_from
+from ..comfy.players import player, temporary_film
+from ..sockets import CATEGORY
+
+MEDIA = [io.Audio, io.Video, io.Image]
+
+
+class Compare(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_Compare",
+            display_name="Compare",
+            category=CATEGORY + "/measure",
+            has_intermediate_output=True,
+            description="Puts up to six sounds or videos side by side: frames, waveforms, spectrograms and scores on one "
+            "sheet, and one video in which each is heard in turn. For choosing between seeds and settings by eye and ear.",
+            search_aliases=["a/b", "ab test", "contact sheet", "grid", "side by side", "compare seeds", "xy plot"],
+            inputs=[
+                io.Autogrow.Input(
+                    "candidates", tooltip="The sounds or videos to compare, up to 6; a new socket appears for each. Of a "
+                    "batch of sounds, each counts.",
+                    template=io.Autogrow.TemplatePrefix(
+                        io.MultiType.Input("candidate", types=MEDIA, tooltip="A sound, a video, or the frames of one film."),
+                        prefix="candidate", min=1, max=6),
+                ),
+                io.String.Input(
+                    "labels", multiline=True, default="",
+                    tooltip="What to call them, one a line, in the order of the sockets: 'seed 1'. Empty: A, B, C ...",
+                ),
+                prompt_input(),
+                fps_of_images(),
+                flow_size_input(),
+                io.MultiType.Input(
+                    "video", types=[io.Video, io.Image], optional=True,
+                    tooltip="The video that all sounds are for. Without it they are shown and played without a picture, "
+                    "and not scored.",
+                ),
+                io.Audio.Input(
+                    "audio", optional=True,
+                    tooltip="The sound that all videos are for; of a batch, the first. Without it each video's own sound "
+                    "track is used.",
+                ),
+                binder_input(),
+            ],
+            outputs=[
+                io.Image.Output("sheet", tooltip="All candidates side by side, with their scores."),
+                io.Video.Output("video", tooltip="The sheet as a video: each candidate plays in turn, marked in green."),
+                io.String.Output("report", tooltip="Their scores in words, for Preview as Text."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, candidates: io.Autogrow.Type, labels: str, prompt: str, fps: float, flow_size: int,
+        video: Input.Video | Tensor | None = None, audio: dict[str, Any] | None = None, binder: Managed | None = None,
+    ) -> io.NodeOutput:
+        from ...seeing_core.visuals.contact_sheet import Candidate, Reel, check_count, contact_sheet
+        from ...seeing_core.media.mux import mux
+
+        film = None if video is None else film_from(video, fps)
+        pairs = [pair for one in candidates.values() for pair in _pairs(one, film, audio, fps)]
+        names = [line.strip() for line in labels.splitlines() if line.strip()]
+        names = [*names, *ascii_uppercase[len(names) :]][: len(pairs)]
+        check_count(len(pairs))
+        words = _scores(pairs, prompt, flow_size, binder)
+        shown = [Candidate(name, sound, film, line)
+                 for name, (film, sound), line in zip(names, pairs, words, strict=True)]
+        reel = Reel(shown)
+        path = mux(reel, reel.sound, temporary_film())
+        sheet = torch.from_numpy(np.array(contact_sheet(shown))).float()[None] / 255
+        report = "\n".join(f"{name}: {line}" for name, line in zip(names, words, strict=True))
+        return io.NodeOutput(sheet, InputImpl.VideoFromFile(str(path)), report, ui=player(path))
+
+
+def _pairs(
+    media: dict[str, Any] | Input.Video | Tensor, film: Film | None, audio: dict[str, Any] | None, fps: float
+) -> list[tuple[Film | None, Waveform]]:
+    """The film and the sound of what came in by one socket; several of a batch of sounds."""
+    if isinstance(media, dict):
+        return [(film, sound) for sound in sounds_from(media)]
+    own = film_from(media, fps)
+    return [(own, own_sound(media, own) if audio is None else sound_from(audio))]
+
+
+def _scores(
+    pairs: list[tuple[Film | None, Waveform]], prompt: str, flow_size: int, binder: Managed | None
+) -> list[str]:
+    """What is measured of each pair, in a line; nothing without a film."""
+    from ...seeing_core.metrics.fit import measure_fits
+    from ...seeing_core.metrics.ranking import in_a_line
+
+    scored = [(film, sound) for film, sound in pairs if film is not None]
+    films = len({id(film) for film, _ in scored})
+    with measuring(binder):
+        lines = iter([in_a_line(fit) for fit in measure_fits(
+            scored, side=flow_size, binder=binder and binder.model, prompt=prompt, told=MotionProgress(films))])
+        return ["not scored: no video" if film is None else next(lines) for film, _ in pairs]

@@ -1,0 +1,134 @@
+"""Pick Best Sound and Pick Best Video: of several candidates the one that fits best, by a measure of choice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import Input, io
+from torch import Tensor
+
+from ...seeing_core.media.types import Film, Waveform
+from ...seeing_core.metrics.ranking import DEFAULT, MEASURES
+from ..comfy.convert import audio_from, film_from, sound_from
+from ..tasks.inputs import fps_of_images
+from ..comfy.memory import Managed
+from .common import MotionProgress, as_image, binder_input, flow_size_input, measuring, prompt_input, sounds_from
+from ..sockets import CATEGORY
+
+MOST = 32
+
+
+def _measure_input() -> io.Input:
+    return io.Combo.Input(
+        "measure", options=list(MEASURES), default=DEFAULT,
+        tooltip="What is best. 'AV-Align (one to one)': things sound when they move. 'smallest lag': in milliseconds. "
+        "The two 'binder' measures need a binder; they are what the alignment raised already, so they tell aligned "
+        "candidates apart badly. Ties go by lag correlation.",
+    )
+
+
+def _outputs(best: io.Output) -> list[io.Output]:
+    return [
+        best,
+        io.String.Output("ranking", tooltip="All candidates with their measures, best first, for Preview as Text."),
+        io.Int.Output("number", tooltip="Which candidate it is, counted from 1."),
+        io.Image.Output("plot", tooltip="How the best one fits: its onsets, the motion, and what matched."),
+    ]
+
+
+class PickBestSound(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_PickBestSound",
+            display_name="Pick Best Sound",
+            category=CATEGORY + "/measure",
+            description="Of several sounds for one video, picks the one that fits best. Every candidate may be a batch of "
+            "sounds; all of them take part.",
+            search_aliases=["best of", "choose seed", "rank audio", "select best", "compare seeds"],
+            inputs=[
+                io.MultiType.Input(
+                    "video", types=[io.Video, io.Image],
+                    tooltip="The video, or a batch of images (then set fps). Two frames or more.",
+                ),
+                io.Autogrow.Input(
+                    "candidates", tooltip="The sounds to choose from, up to 32; a new socket appears for each.",
+                    template=io.Autogrow.TemplatePrefix(
+                        io.Audio.Input("audio", tooltip="A sound, or a batch of sounds."), prefix="audio", min=1, max=MOST),
+                ),
+                _measure_input(),
+                prompt_input(),
+                fps_of_images(),
+                flow_size_input(),
+                binder_input(),
+            ],
+            outputs=_outputs(io.Audio.Output("audio", tooltip="The best sound.")),
+        )
+
+    @classmethod
+    def execute(
+        cls, video: Input.Video | Tensor, candidates: io.Autogrow.Type, measure: str, prompt: str, fps: float,
+        flow_size: int, binder: Managed | None = None,
+    ) -> io.NodeOutput:
+        film = film_from(video, fps)
+        sounds = [sound for audio in candidates.values() for sound in sounds_from(audio)]
+        number, words, plot = _best([(film, sound) for sound in sounds], measure, prompt, flow_size, binder)
+        return io.NodeOutput(audio_from((sounds[number - 1],)), words, number, plot)
+
+
+class PickBestVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        kind = io.MatchType.Template("film", allowed_types=[io.Video, io.Image])
+        return io.Schema(
+            node_id="SeeingHearing_PickBestVideo",
+            display_name="Pick Best Video",
+            category=CATEGORY + "/measure",
+            description="Of several videos (or image batches) for one sound, picks the one that fits best.",
+            search_aliases=["best of", "choose seed", "rank video", "select best", "compare seeds"],
+            inputs=[
+                io.Audio.Input("audio", tooltip="The sound that all of them should fit; of a batch, the first."),
+                io.Autogrow.Input(
+                    "candidates",
+                    tooltip="The videos or image batches to choose from, up to 32; a new socket appears for each.",
+                    template=io.Autogrow.TemplatePrefix(
+                        io.MatchType.Input("film", kind, tooltip="A video, or the frames of one film."),
+                        prefix="film", min=1, max=MOST),
+                ),
+                _measure_input(),
+                prompt_input(),
+                fps_of_images(),
+                flow_size_input(),
+                binder_input(),
+            ],
+            outputs=_outputs(io.MatchType.Output(
+                kind, "film", display_name="best", tooltip="The best candidate, as it came in.")),
+        )
+
+    @classmethod
+    def execute(
+        cls, audio: dict[str, Any], candidates: io.Autogrow.Type, measure: str, prompt: str, fps: float, flow_size: int,
+        binder: Managed | None = None,
+    ) -> io.NodeOutput:
+        media, sound = list(candidates.values()), sound_from(audio)
+        pairs = [(film_from(one, fps), sound) for one in media]
+        number, words, plot = _best(pairs, measure, prompt, flow_size, binder)
+        return io.NodeOutput(media[number - 1], words, number, plot)
+
+
+def _best(
+    pairs: list[tuple[Film, Waveform]], measure: str, prompt: str, flow_size: int, binder: Managed | None
+) -> tuple[int, str, Tensor]:
+    """The number of the best pair, counted from 1, the ranking in words, and its plot as an IMAGE."""
+    from ...seeing_core.metrics.fit import measure_fits
+    from ...seeing_core.visuals.plots import fit_plot
+    from ...seeing_core.metrics.ranking import check_measure, rank
+
+    check_measure(measure, binder=binder is not None, prompt=prompt)
+    films = len({id(film) for film, _ in pairs})
+    with measuring(binder):
+        fits = measure_fits(
+            pairs, side=flow_size, binder=binder and binder.model, prompt=prompt, told=MotionProgress(films)
+        )
+        ranking = rank(fits, measure)
+        return ranking.best + 1, str(ranking), as_image(fit_plot(fits[ranking.best]))

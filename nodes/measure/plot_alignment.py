@@ -1,0 +1,33 @@
+"""Plot Alignment: what the alignment loss did, as a picture."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...seeing_core.guidance.trace import Trace as TraceValue
+from .common import as_image
+from ..comfy.players import picture
+from ..sockets import CATEGORY, Trace
+
+
+class PlotAlignment(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_PlotAlignment",
+            display_name="Plot Alignment",
+            category=CATEGORY + "/measure",
+            has_intermediate_output=True,
+            description="Draws how the alignment loss and its parts went over the denoise steps. A curve that falls was "
+            "pulled closer; one that stays flat was not reached; one that jumps up and down asks for less strength.",
+            search_aliases=["loss curve", "trace", "alignment graph", "guidance plot"],
+            inputs=[Trace.Input("trace", tooltip="From a node that aligns, Video to Audio for example.")],
+            outputs=[io.Image.Output("plot", tooltip="Loss over denoise steps; smaller is closer. 1200 x 720 pixels.")],
+        )
+
+    @classmethod
+    def execute(cls, trace: TraceValue) -> io.NodeOutput:
+        from ...seeing_core.visuals.plots import trace_plot
+
+        plot = as_image(trace_plot(trace))
+        return io.NodeOutput(plot, ui=picture(plot))

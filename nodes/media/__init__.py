@@ -1,0 +1,1 @@
+"""Nodes for media: mux, key frames."""

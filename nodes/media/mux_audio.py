@@ -1,0 +1,48 @@
+"""Mux Audio into Video: the clip with its new sound, the picture untouched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import Input, InputImpl, io
+from torch import Tensor
+
+from ...seeing_core.media.mux import FITS, mux
+from ..comfy.convert import film_from, sound_from
+from ..comfy.players import temporary_film
+from ..sockets import CATEGORY
+
+
+class MuxAudioIntoVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_MuxAudio",
+            display_name="Mux Audio into Video",
+            category=CATEGORY,
+            description="Gives a video a new sound track. The picture of a video file is copied bit for bit where its "
+            "format allows; the sound is stored as AAC. Save the result with Save Video.",
+            search_aliases=["add audio to video", "replace sound", "combine audio video", "merge audio", "soundtrack"],
+            inputs=[
+                io.MultiType.Input(
+                    "video", types=[io.Video, io.Image],
+                    tooltip="The video, or a batch of images (then set fps below). Its own sound, if any, is replaced.",
+                ),
+                io.Audio.Input("audio", tooltip="The new sound. Of a batch of sounds, the first is taken."),
+                io.Combo.Input(
+                    "fit", options=list(FITS), default=FITS[0],
+                    tooltip="When the lengths differ. 'fit to picture': the sound is cut, or silence is added, at its "
+                    "end. 'trim to shorter': the longer one is cut; a picture that is cut must be encoded anew.",
+                ),
+                io.Float.Input(
+                    "fps", default=8.0, min=0.01, max=1000.0, step=0.01, advanced=True,
+                    tooltip="Frames per second of an image batch. A video knows its own; this is then not used.",
+                ),
+            ],
+            outputs=[io.Video.Output("video", tooltip="The video with its new sound, for Save Video.")],
+        )
+
+    @classmethod
+    def execute(cls, video: Input.Video | Tensor, audio: dict[str, Any], fit: str, fps: float) -> io.NodeOutput:
+        path = mux(film_from(video, fps), sound_from(audio), temporary_film(), fit=fit)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))

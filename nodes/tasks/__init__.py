@@ -1,0 +1,1 @@
+"""The four tasks as nodes, and what can be connected to them."""

@@ -1,0 +1,62 @@
+"""Align Target: one more thing that the output should fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import Input, io
+from torch import Tensor
+
+from ...seeing_core.errors import InputError
+from ...seeing_core.guidance.targets import ExtraTarget, Stills
+from ..comfy.convert import film_from, pictures_from, sound_from
+from ..sockets import CATEGORY, Targets
+
+
+class AlignTarget(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_AlignTarget",
+            display_name="Align Target",
+            category=CATEGORY,
+            description="One more thing that the output should fit: 'it should also sound like this'. Chain several, then "
+            "connect the last to the targets input of a task node.",
+            search_aliases=["reference sound", "style target", "timbre", "mood", "guide by example"],
+            inputs=[
+                io.MultiType.Input(
+                    "media", types=[io.Audio, io.Image, io.Video], optional=True,
+                    tooltip="A reference sound, one or several pictures, or a video. When connected, the text is not used.",
+                ),
+                io.String.Input(
+                    "text", multiline=True, default="",
+                    tooltip="A few English words, used when no media is connected: 'bright and metallic'.",
+                ),
+                io.Float.Input(
+                    "weight", default=1.0, min=0.0, max=100.0, step=0.05,
+                    tooltip="Weight of this target beside the others; the prompt and the main target have 1. 0 leaves it "
+                    "out.",
+                ),
+                Targets.Input("targets", optional=True, tooltip="The chain so far, from another Align Target."),
+            ],
+            outputs=[Targets.Output("targets", tooltip="The chain with this target added.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, text: str, weight: float, media: dict[str, Any] | Input.Video | Tensor | None = None,
+        targets: tuple[ExtraTarget, ...] = (),
+    ) -> io.NodeOutput:
+        return io.NodeOutput((*targets, ExtraTarget(_core_media(media, text), weight)))
+
+
+def _core_media(media: dict[str, Any] | Input.Video | Tensor | None, text: str) -> Any:
+    if media is None:
+        if not text.strip():
+            raise InputError("target", "neither media nor text", "a sound, pictures, a video, or some words")
+        return text
+    if isinstance(media, dict):
+        return sound_from(media)
+    if isinstance(media, Tensor):
+        return Stills(pictures_from(media))
+    return film_from(media, fps=1.0)

@@ -1,0 +1,88 @@
+"""Video and Audio Together: a text in, a film with its sound out."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...seeing_core.guidance.settings import JOINT_PRESETS, AlignSettings
+from ...seeing_core.guidance.targets import ExtraTarget
+from . import inputs
+from ..comfy.convert import audio_from, images_from, log_notes
+from ..comfy.memory import PICTURE_BYTES, SOUND_BYTES, Managed, on_device, sparingly
+from ..comfy.players import film_player
+from .progress import TaskProgress
+from ..sockets import CATEGORY, Trace
+
+
+class VideoAndAudio(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_VideoAndAudio",
+            display_name="Video and Audio Together",
+            category=CATEGORY,
+            has_intermediate_output=True,
+            description="Makes a film and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, and "
+            "ImageBind pulls picture, sound and text towards each other.",
+            search_aliases=["joint", "joint-va", "text to video with sound", "t2av", "sounding video"],
+            inputs=[
+                inputs.video_model(),
+                inputs.audio_model(),
+                inputs.binder(),
+                inputs.prompt("seen and heard", "a train passing over a bridge"),
+                inputs.negative_prompt("seen and heard", "blurry, text, music"),
+                io.Float.Input(
+                    "duration", default=2.0, min=0.3, max=3600.0, step=0.01,
+                    tooltip="Length of the film and of its sound, in seconds.",
+                ),
+                inputs.steps(25),
+                inputs.strength("each other and the prompt", "latent strength"),
+                inputs.prompt_strength(),
+                inputs.seed(),
+                io.Float.Input(
+                    "fps", default=8.0, min=1.0, max=60.0, step=0.01, advanced=True,
+                    tooltip="Frames per second of the film. AnimateDiff moves naturally at 8; more takes longer.",
+                ),
+                *inputs.sides(),
+                inputs.guidance_scale("video_guidance_scale", "AnimateDiff", 7.5, "5 to 10"),
+                inputs.guidance_scale("audio_guidance_scale", "AudioLDM", 2.5, "2 to 5"),
+                inputs.settings(),
+                inputs.targets(),
+                inputs.joint_preset(),
+                inputs.words("a vague prompt"),
+                inputs.candidates(),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="The frames, in order."),
+                io.Audio.Output("audio", tooltip="The sound: mono, 16 kHz, exactly as long as the frames."),
+                io.Float.Output("fps", tooltip="Frames per second, for Create Video or Mux Audio into Video."),
+                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, video_model: Managed, audio_model: Managed, binder: Managed, prompt: str, negative_prompt: str,
+        duration: float, steps: int, strength: float, prompt_strength: float, seed: int, fps: float, width: int,
+        height: int, video_guidance_scale: float, audio_guidance_scale: float, settings: AlignSettings | None = None,
+        targets: tuple[ExtraTarget, ...] = (), preset: str = "balanced", words: bool = True, candidates: int = 1,
+    ) -> io.NodeOutput:
+        from ...seeing_core.candidates import best_first
+        from ...seeing_core.tasks import Result, Run, video_and_audio
+
+        settings = settings or JOINT_PRESETS[preset].scaled(strength, prompt_strength, words=words)
+        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, listener=TaskProgress(steps))
+
+        def work() -> Result:
+            with on_device(video_model, audio_model, binder, activations_bytes=PICTURE_BYTES + SOUND_BYTES,
+                           stays=("vision", "audio")):
+                return video_and_audio(
+                    video_model.model, audio_model.model, binder.model, run, prompt=prompt, negative_prompt=negative_prompt,
+                    duration_s=duration, fps=fps, width=width, height=height, video_guidance_scale=video_guidance_scale,
+                    audio_guidance_scale=audio_guidance_scale,
+                )
+
+        result = best_first(sparingly(work, "width, height, duration or candidates"))
+        log_notes("Video and Audio Together", result.trace)
+        player = film_player(result.films, result.sounds)
+        return io.NodeOutput(images_from(result.films), audio_from(result.sounds), fps, result.trace, ui=player)

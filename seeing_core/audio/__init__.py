@@ -1,1 +1,0 @@
-"""Audio models that the aligner can guide."""

@@ -1,0 +1,1 @@
+"""The aligner: the sampling loop, its settings, and the loss that guides it."""

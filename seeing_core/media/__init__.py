@@ -1,0 +1,1 @@
+"""Frames and waveforms: in memory, from files, resampled, muxed."""

@@ -1,1 +1,0 @@
-"""Video models that the aligner can guide."""
