@@ -77,7 +77,7 @@ def main() -> None:
         for name in TASKS if arguments.task == "all" else [arguments.task]:
             started = time.monotonic()
             path = asyncio.run(run(server, TASKS[name], arguments.file, arguments.seed))
-            check(path, film=name != "i2a")
+            check(path, video=name != "i2a")
             print(f"{name} in {time.monotonic() - started:.0f} s: {path}", flush=True)
 
 
@@ -131,14 +131,14 @@ def show(workflow: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
         print(f"\r{name} [{'#' * done}{'.' * (BAR - done)}] {data['value']}/{data['max']}", end="", flush=True)
 
 
-def check(path: Path, *, film: bool) -> None:
+def check(path: Path, *, video: bool) -> None:
     """Ends with an error unless the file has a sound track and, if a film, a picture track as long within one frame."""
     with av.open(str(path)) as container:
         lengths = {stream.type: float(stream.duration * stream.time_base) for stream in container.streams}
-        frame_s = float(1 / container.streams.video[0].average_rate) if film else 0.0
-    if set(lengths) != ({"video", "audio"} if film else {"audio"}):
+        frame_s = float(1 / container.streams.video[0].average_rate) if video else 0.0
+    if set(lengths) != ({"video", "audio"} if video else {"audio"}):
         sys.exit(f"{path}: it has {', '.join(lengths)}; expected {'picture and sound' if film else 'sound'}")
-    if film and abs(lengths["video"] - lengths["audio"]) > frame_s:
+    if video and abs(lengths["video"] - lengths["audio"]) > frame_s:
         sys.exit(f"{path}: picture and sound of unequal length ({lengths})")
     print(", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in lengths.items()))
 

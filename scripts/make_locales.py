@@ -31,9 +31,9 @@ def main(words: list[str]) -> None:
     missing = {}
     for language in LANGUAGES:
         file = FOLDER / language / "nodeDefs.json"
-        known = memory(before, read(file)) | added.get(language, {})
-        write(file, translated(english, known))
-        missing[language] = sorted({text for _, text in leaves(english)} - set(known))
+        catalog = memory(before, read(file)) | added.get(language, {})
+        write(file, translated(english, catalog))
+        missing[language] = sorted({text for _, text in leaves(english)} - set(catalog))
     write(FOLDER / "en" / "nodeDefs.json", english)
     print(json.dumps({language: texts for language, texts in missing.items() if texts}, indent=1, ensure_ascii=False))
 
@@ -71,14 +71,14 @@ def memory(english: Tree, other: Tree) -> dict[str, str]:
     return {text: texts[path] for path, text in leaves(english) if path in texts}
 
 
-def translated(english: Tree, known: dict[str, str]) -> Tree:
+def translated(english: Tree, catalog: dict[str, str]) -> Tree:
     """The same tree in another language; what is not known is left out."""
     made: Tree = {}
     for key, value in english.items():
         if isinstance(value, dict):
-            made[key] = translated(value, known)
-        elif value in known:
-            made[key] = known[value]
+            made[key] = translated(value, catalog)
+        elif value in catalog:
+            made[key] = catalog[value]
     return made
 
 

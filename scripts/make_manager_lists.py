@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from scripts.comfy_server import ROOT
-from seeing_core.weights.catalog import BASE, HUB, IMAGEBIND, MOTION, Known
+from seeing_core.weights.catalog import BASE, HUB, IMAGEBIND, MOTION, RemoteModel
 
 KINDS = {"imagebind": ("imagebind", "ImageBind"), "checkpoints": ("checkpoint", "SD1.5"),
          "animatediff_models": ("animatediff", "SD1.x")}
@@ -38,7 +38,7 @@ def models() -> dict[str, list[dict[str, Any]]]:
     return {"models": [_entry(one) for one in files]}
 
 
-def _entry(model: Known) -> dict[str, Any]:
+def _entry(model: RemoteModel) -> dict[str, Any]:
     kind, base = KINDS[model.folder]
     url = model.source if model.source.startswith("https:") else f"{HUB}/{model.source}/resolve/main/{model.file}"
     return {"name": model.name, "type": kind, "base": base, "save_path": model.folder, "description": model.facts,

@@ -24,14 +24,14 @@ from torch import Tensor
 from scripts.comfy_page import comfy_page, load_graph
 from scripts.comfy_server import ROOT, ComfyServer
 from scripts.demo import TASKS, run, sample_picture, sample_sound, sample_video
-from seeing_core.media.types import Clip
+from seeing_core.media.types import VideoFrames
 from seeing_core.visuals.preview import PAPER, WIDTH, frame_strip, sound_picture
 from seeing_core.pocket import MODELS_DIR
 from tests.pocket.judges import judge_sound_kind
 from tests.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.guidance.settings import SOUND_PRESETS
+from seeing_core.guidance.settings import AUDIO_PRESETS
 from seeing_core.media.audio_file import read_sound
-from seeing_core.tasks import Run, video_to_audio
+from seeing_core.tasks import RunConfig, video_to_audio
 from seeing_core.weights import load_audioldm, load_imagebind
 
 PICTURES = ROOT / "web" / "docs"
@@ -110,9 +110,9 @@ def thumbnail(path: Path, server: ComfyServer) -> Image.Image:
     frames, samples = read(path)
     if frames is not None:
         return stacked([frame_strip(frames), sound_picture(samples)])
-    shown = Image.open(server.base / "input" / "picture.png").convert("RGB").resize((128, 128))
+    format_score = Image.open(server.base / "input" / "picture.png").convert("RGB").resize((128, 128))
     row = Image.new("RGB", (WIDTH, 128), PAPER)
-    row.paste(shown, ((WIDTH - 128) // 2, 0))
+    row.paste(format_score, ((WIDTH - 128) // 2, 0))
     return stacked([row, sound_picture(samples)])
 
 
@@ -132,9 +132,9 @@ def results_sheet() -> Image.Image:
     cells = []
     for seed in range(TEST_SEEDS, TEST_SEEDS + RESULTS):
         clip = make_clip(seed)
-        result = video_to_audio(model, binder, Clip(clip.frames, clip.fps), Run([seed], 30, SOUND_PRESETS["balanced"]),
+        result = video_to_audio(model, binder, VideoFrames(clip.frames, clip.fps), RunConfig([seed], 30, AUDIO_PRESETS["balanced"]),
                                 prompt=clip.ambiguous_caption)
-        made = result.sounds[0].samples[0]
+        made = result.waveforms[0].samples[0]
         label = f"{clip.kind}: judged as {judge_sound_kind(made)[0]}"
         cells.append(labelled(stacked([frame_strip(clip.frames), sound_picture(clip.samples), sound_picture(made)]), label))
     rows = [beside(cells[start : start + 5]) for start in range(0, RESULTS, 5)]

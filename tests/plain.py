@@ -16,12 +16,12 @@ from torchvision.transforms import Normalize, Resize
 
 from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.media.types import Clip
+from seeing_core.media.types import VideoFrames
 
-Span = tuple[Fraction, Fraction]
+Segment = tuple[Fraction, Fraction]
 
 
-def clip_times(duration_s: float) -> list[Span]:
+def clip_times(duration_s: float) -> list[Segment]:
     sampler = ConstantClipsPerVideoSampler(clip_duration=1, clips_per_video=math.ceil(round(duration_s, 6)))
     times, last = [], False
     while not last:
@@ -30,15 +30,15 @@ def clip_times(duration_s: float) -> list[Span]:
     return times
 
 
-def vision_input(film: Clip, duration_s: float) -> Tensor:
+def vision_input(video: VideoFrames, duration_s: float) -> Tensor:
     """(S, 3, 2, 224, 224)."""
     clips = []
     for start, stop in clip_times(duration_s):
-        first, end = (math.ceil(round(film.fps * float(time), 6)) for time in (start, stop))
-        shown = film.pixels[first:end]
-        if len(shown) == 0:  # slower than the clips: what is then on screen
-            shown = film.pixels[[min(first, len(film.pixels)) - 1]]
-        two = shown[torch.linspace(0, len(shown) - 1, 2).long()]
+        first, end = (math.ceil(round(video.fps * float(time), 6)) for time in (start, stop))
+        format_score = video.pixels[first:end]
+        if len(format_score) == 0:  # slower than the clips: what is then on screen
+            format_score = video.pixels[[min(first, len(video.pixels)) - 1]]
+        two = format_score[torch.linspace(0, len(format_score) - 1, 2).long()]
         height, width = two.shape[-2:]
         size = (math.floor(height / width * 224), 224) if width < height else (224, math.floor(width / height * 224))
         square = Resize((224, 224))(interpolate(two, size=size, mode="bilinear"))
@@ -64,18 +64,18 @@ def audio_input(samples: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def target_embeddings(binder: ImageBind, film: Clip, prompt: str, duration_s: float) -> tuple[Tensor, Tensor]:
+def target_embeddings(binder: ImageBind, video: VideoFrames, prompt: str, duration_s: float) -> tuple[Tensor, Tensor]:
     """(1, D) of the film, the mean of its clips, and (1, D) of the prompt."""
-    seen = vision_input(film, duration_s)[None].to(binder.precision)
+    seen = vision_input(video, duration_s)[None].to(binder.precision)
     return binder.towers({"vision": seen})["vision"], binder.towers({"text": binder._tokenizer(prompt)[None]})["text"]
 
 
 def binder_loss(
-    model: AudioLDM, binder: ImageBind, film: Clip, prompt: str, length: int
+    model: AudioLDM, binder: ImageBind, video: VideoFrames, prompt: str, length: int
 ) -> Callable[[Tensor], Tensor]:
     """x0 (1, C, L, F) -> F(e_a, e_v) + F(e_a, e_p)."""
     with torch.no_grad():
-        seen = binder.towers({"vision": vision_input(film, length / 16000)[None].to(next(binder.parameters()).dtype)})["vision"]
+        seen = binder.towers({"vision": vision_input(video, length / 16000)[None].to(next(binder.parameters()).dtype)})["vision"]
         read = binder.towers({"text": binder._tokenizer(prompt)[None]})["text"]
 
     def loss(x0: Tensor) -> Tensor:

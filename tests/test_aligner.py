@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from seeing_core.guidance.loop import Progress, sample
-from seeing_core.generators.audioldm import AudioLDM, AudioTask
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.guidance.old_losses import Target
-from seeing_core.media.types import Clip
+from seeing_core.media.types import VideoFrames
 from seeing_core.guidance.losses import FitTargets
 from seeing_core.guidance.settings import MODES, PROMPT_RATES, RATES, AlignSettings
-from seeing_core.tasks import Result, Run, video_to_audio
+from seeing_core.tasks import TaskResult, RunConfig, video_to_audio
 from seeing_core.guidance.clips import SoundView
-from tests import plain
+from tests import strip_markup
 
 PROMPT = "a dog barks"
 DURATION_S = 1.2
@@ -30,12 +30,12 @@ STRONG = [AlignSettings("paper"), AlignSettings("gradient", 100), AlignSettings(
           AlignSettings("unet", prompt_strength=1)]
 
 
-def run(audioldm: AudioLDM, binder: ImageBind, film: Clip, **options: object) -> Result:
-    return video_to_audio(audioldm, binder, film, Run(**{"steps": 4} | options), prompt=PROMPT, duration_s=DURATION_S)
+def run(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, **options: object) -> TaskResult:
+    return video_to_audio(audioldm, binder, video, RunConfig(**{"steps": 4} | options), prompt=PROMPT, duration_s=DURATION_S)
 
 
-def stacked(result: Result) -> Tensor:
-    return torch.stack([sound.samples for sound in result.sounds])
+def stacked(result: TaskResult) -> Tensor:
+    return torch.stack([sound.samples for sound in result.waveforms])
 
 
 @contextmanager
@@ -54,19 +54,19 @@ def counted(binder: ImageBind) -> Iterator[list[tuple[str, int]]]:
 
 @pytest.mark.parametrize("mode, prompt_strength", [("paper", 0), ("gradient", 0), ("x0", 0), ("unet", 0), ("unet", 1)])
 def test_latents_equal_a_plain_loop(
-    audioldm: AudioLDM, binder: ImageBind, film: Clip, mode: str, prompt_strength: float
+    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, mode: str, prompt_strength: float
 ) -> None:
     """In double precision: in single, a gradient near 0 may round to either sign, and Adam's step is a sign."""
     audioldm, binder = copy.deepcopy(audioldm).double(), copy.deepcopy(binder).double()
-    task = AudioTask.from_prompt(audioldm, PROMPT, duration_s=DURATION_S)
-    seen, read = plain.target_embeddings(binder, film, PROMPT, DURATION_S)
+    task = ConditionedAudioLDM.from_prompt(audioldm, PROMPT, duration_s=DURATION_S)
+    seen, read = strip_markup.target_embeddings(binder, video, PROMPT, DURATION_S)
     objective = FitTargets(SoundView.of(task, binder), [[Target("vision", seen[0]), Target("text", read[0])]])
     settings = AlignSettings(mode, prompt_strength=prompt_strength)
     [ours] = sample([task], objective, settings, seeds=[3], steps=10, report=lambda progress: None)
 
-    loss = plain.binder_loss(audioldm, binder, film, PROMPT, SAMPLES)
+    loss = strip_markup.binder_loss(audioldm, binder, video, PROMPT, SAMPLES)
     noise = torch.randn(1, 8, task.latent_length, 16, generator=torch.Generator().manual_seed(3)).double()
-    theirs = plain.guided_latent(audioldm, loss, noise, task.new_scheduler(10), prompt=PROMPT, mode=mode,
+    theirs = strip_markup.guided_latent(audioldm, loss, noise, task.new_scheduler(10), prompt=PROMPT, mode=mode,
                                  rate=RATES["sound"][mode], prompt_rate=prompt_strength * PROMPT_RATES["sound"])
     [vanilla] = sample([task], objective, AlignSettings(strength=0), seeds=[3], steps=10, report=lambda progress: None)
     assert (ours - theirs).abs().max() <= 1e-4
@@ -75,7 +75,7 @@ def test_latents_equal_a_plain_loop(
 
 @pytest.mark.parametrize("settings", STRONG, ids=lambda s: f"{s.mode}-{s.prompt_strength}")
 def test_guidance_lowers_its_loss(
-    audioldm: AudioLDM, binder: ImageBind, film: Clip, settings: AlignSettings
+    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, settings: AlignSettings
 ) -> None:
     def losses(settings: AlignSettings) -> list[Tensor]:
         """Of each of five seeds, at each guided step."""
@@ -85,7 +85,7 @@ def test_guidance_lowers_its_loss(
             if progress.evaluation:
                 seen.append(progress.evaluation.loss)
 
-        run(audioldm, binder, film, steps=6, settings=settings, seeds=range(5), listener=listener)
+        run(audioldm, binder, video, steps=6, settings=settings, seeds=range(5), listener=listener)
         return seen
 
     first, *_, last = losses(settings)
@@ -96,17 +96,17 @@ def test_guidance_lowers_its_loss(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_inner_step_goes_on_from_the_last(
-    audioldm: AudioLDM, binder: ImageBind, film: Clip, mode: str
+    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, mode: str
 ) -> None:
     settings = AlignSettings(mode, strength=0.5, start_fraction=0.5, inner_steps=3)
-    points = run(audioldm, binder, film, steps=3, settings=settings).trace.points
+    points = run(audioldm, binder, video, steps=3, settings=settings).trace.points
     first, second, third = (point.loss for point in points)
     assert first > second > third
 
 
-def test_trace_holds_what_the_listener_saw(audioldm: AudioLDM, binder: ImageBind, film: Clip) -> None:
+def test_trace_holds_what_the_listener_saw(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
     seen: list[Progress] = []
-    result = run(audioldm, binder, film, settings=AlignSettings(inner_steps=2), seeds=[1, 2], listener=seen.append)
+    result = run(audioldm, binder, video, settings=AlignSettings(inner_steps=2), seeds=[1, 2], listener=seen.append)
     inner = [progress for progress in seen if progress.evaluation]
     assert [(p.step, p.inner) for p in inner] == [(step, i) for step in (1, 2, 3) for i in (0, 1)]
     assert [p.step for p in seen if not p.evaluation] == [0, 1, 2, 3]
@@ -117,18 +117,18 @@ def test_trace_holds_what_the_listener_saw(audioldm: AudioLDM, binder: ImageBind
         assert progress.evaluation.previews[0].shape == (2, DURATION_S * 16000)
 
 
-def test_fixed_targets_are_embedded_once(audioldm: AudioLDM, fresh_binder: ImageBind, film: Clip) -> None:
+def test_fixed_targets_are_embedded_once(audioldm: AudioLDM, fresh_binder: ImageBind, video: VideoFrames) -> None:
     with counted(fresh_binder) as calls:
-        run(audioldm, fresh_binder, film, settings=AlignSettings(inner_steps=2))
+        run(audioldm, fresh_binder, video, settings=AlignSettings(inner_steps=2))
     assert Counter(tower for tower, _ in calls) == {"vision": 1, "text": 1, "audio": 6}
     with counted(fresh_binder) as calls:
-        run(audioldm, fresh_binder, film, seeds=[9])
+        run(audioldm, fresh_binder, video, seeds=[9])
     assert Counter(tower for tower, _ in calls) == {"audio": 3}
 
 
-def test_clips_of_an_inner_step_are_one_batch(audioldm: AudioLDM, fresh_binder: ImageBind, film: Clip) -> None:
+def test_clips_of_an_inner_step_are_one_batch(audioldm: AudioLDM, fresh_binder: ImageBind, video: VideoFrames) -> None:
     with counted(fresh_binder) as calls:
-        run(audioldm, fresh_binder, film, seeds=[1, 2, 3])
+        run(audioldm, fresh_binder, video, seeds=[1, 2, 3])
     assert ("vision", 2) in calls  # 1.2 s of film are two clips of two frames, and two frames are one patch in time
     assert [batch for tower, batch in calls if tower == "audio"] == [6, 6, 6]  # two clips of three sounds
 
@@ -138,12 +138,12 @@ def test_clips_of_an_inner_step_are_one_batch(audioldm: AudioLDM, fresh_binder: 
     AlignSettings(vision_weight=0, text_weight=0),
 ])
 def test_no_guidance_is_the_vanilla_sample(
-    audioldm: AudioLDM, binder: ImageBind, film: Clip, settings: AlignSettings
+    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, settings: AlignSettings
 ) -> None:
-    result = run(audioldm, binder, film, settings=settings)
-    scheduler = AudioTask.from_prompt(audioldm, PROMPT, duration_s=DURATION_S).new_scheduler(4)
+    result = run(audioldm, binder, video, settings=settings)
+    scheduler = ConditionedAudioLDM.from_prompt(audioldm, PROMPT, duration_s=DURATION_S).new_scheduler(4)
     z = torch.randn(1, 8, 32, 16, generator=torch.Generator().manual_seed(0))
-    labels = torch.cat([plain.clap(audioldm, ""), plain.clap(audioldm, PROMPT)])
+    labels = torch.cat([strip_markup.clap(audioldm, ""), strip_markup.clap(audioldm, PROMPT)])
     with torch.no_grad():
         for t in scheduler.timesteps:
             pair = audioldm.unet(torch.cat([z, z]), t, encoder_hidden_states=None, class_labels=labels).sample
@@ -155,9 +155,9 @@ def test_no_guidance_is_the_vanilla_sample(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_samples_depend_on_their_seed_alone(audioldm: AudioLDM, binder: ImageBind, film: Clip, mode: str) -> None:
+def test_samples_depend_on_their_seed_alone(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, mode: str) -> None:
     def make(seeds: list[int], *models: torch.nn.Module) -> Tensor:
-        return stacked(run(*models, film, steps=2, settings=AlignSettings(mode, prompt_strength=0.5), seeds=seeds))
+        return stacked(run(*models, video, steps=2, settings=AlignSettings(mode, prompt_strength=0.5), seeds=seeds))
 
     both, again, swapped = (make(seeds, audioldm, binder) for seeds in ([4, 7], [4, 7], [7, 4]))
     assert torch.equal(both, again)
@@ -173,9 +173,9 @@ class Cancelled(Exception):
     pass
 
 
-def test_cancel_stops_at_once_and_the_next_run_is_whole(audioldm: AudioLDM, binder: ImageBind, film: Clip) -> None:
+def test_cancel_stops_at_once_and_the_next_run_is_whole(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
     settings = AlignSettings(inner_steps=3)
-    before = stacked(run(audioldm, binder, film, settings=settings))
+    before = stacked(run(audioldm, binder, video, settings=settings))
     heard: list[Progress] = []
 
     def listener(progress: Progress) -> None:
@@ -184,30 +184,30 @@ def test_cancel_stops_at_once_and_the_next_run_is_whole(audioldm: AudioLDM, bind
             raise Cancelled
 
     with counted(binder) as calls, pytest.raises(Cancelled):
-        run(audioldm, binder, film, settings=settings, listener=listener)
+        run(audioldm, binder, video, settings=settings, listener=listener)
     assert (heard[-1].step, heard[-1].inner) == (2, 1)
     assert len(calls) == 5  # three inner steps of the first guided step, two of the second, nothing after the cancel
-    assert torch.equal(stacked(run(audioldm, binder, film, settings=settings)), before)
+    assert torch.equal(stacked(run(audioldm, binder, video, settings=settings)), before)
 
 
 @pytest.mark.parametrize("start_fraction", [0.0, 1.0])
-def test_one_step_works(audioldm: AudioLDM, binder: ImageBind, film: Clip, start_fraction: float) -> None:
-    result = run(audioldm, binder, film, steps=1, settings=AlignSettings(start_fraction=start_fraction))
+def test_one_step_works(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, start_fraction: float) -> None:
+    result = run(audioldm, binder, video, steps=1, settings=AlignSettings(start_fraction=start_fraction))
     assert len(result.trace.points) == (start_fraction == 0)
-    assert result.sounds[0].samples.shape == (1, SAMPLES)
+    assert result.waveforms[0].samples.shape == (1, SAMPLES)
 
 
 @pytest.mark.parametrize("start_fraction, guided", [(0.0, [0, 1, 2, 3, 4]), (0.2, [2, 3, 4]), (0.5, [3, 4]), (1.0, [])])
 def test_start_fraction(
-    audioldm: AudioLDM, binder: ImageBind, film: Clip, start_fraction: float, guided: list[int]
+    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, start_fraction: float, guided: list[int]
 ) -> None:
-    trace = run(audioldm, binder, film, steps=5, settings=AlignSettings(start_fraction=start_fraction)).trace
+    trace = run(audioldm, binder, video, steps=5, settings=AlignSettings(start_fraction=start_fraction)).trace
     assert [point.step for point in trace.points] == guided
 
 
-def test_runs_inside_no_grad_and_leaves_grad_mode_alone(audioldm: AudioLDM, binder: ImageBind, film: Clip) -> None:
-    outside = stacked(run(audioldm, binder, film))
+def test_runs_inside_no_grad_and_leaves_grad_mode_alone(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
+    outside = stacked(run(audioldm, binder, video))
     assert torch.is_grad_enabled()
     with torch.no_grad():
-        assert torch.equal(stacked(run(audioldm, binder, film)), outside)
+        assert torch.equal(stacked(run(audioldm, binder, video)), outside)
     assert all(p.grad is None for model in (audioldm, binder) for p in model.parameters())

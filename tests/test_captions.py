@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seeing_core.captions.captioner import AudioCaptioner, ImageCaptioner
 from seeing_core.captions.loading import load_audio_captioner, load_image_captioner
-from seeing_core.captions.cleanup import joined, plain
+from seeing_core.captions.cleanup import joined, strip_markup
 from seeing_core.errors import InputError
 from seeing_core.media.types import Waveform
 from tests.stand_ins_captions import QWEN_VISION, write_blip, write_qwen2_audio, write_qwen_vl
@@ -60,8 +60,8 @@ def tone(rate_hz: int, seconds: float = 1.0, channels: int = 1) -> Waveform:
     ("", ""),
 ])
 def test_markup_is_stripped_and_names_stay(raw: str, wanted: str) -> None:
-    assert plain(raw, special=("[CLS]", "[SEP]")) == wanted
-    assert plain(plain(raw)) == plain(raw)
+    assert strip_markup(raw, special=("[CLS]", "[SEP]")) == wanted
+    assert strip_markup(strip_markup(raw)) == strip_markup(raw)
 
 
 @pytest.mark.parametrize("captions, wanted", [
@@ -104,7 +104,7 @@ def test_a_caption_is_the_likeliest_words(qwen: ImageCaptioner) -> None:
         made.append(int(logits[0, -1].argmax()))
         ids, kinds = torch.cat([ids, ids.new_tensor([made[-1:]])], 1), torch.cat([kinds, kinds.new_zeros(1, 1)], 1)
     assert qwen.caption(picture[None] / 255, "what is this", max_tokens=8) == [
-        plain(tokenizer.decode(made), tokenizer.all_special_tokens)]
+        strip_markup(tokenizer.decode(made), tokenizer.all_special_tokens)]
 
 
 def test_captions_need_no_seed(qwen: ImageCaptioner, listener: AudioCaptioner) -> None:
@@ -177,19 +177,19 @@ def test_each_token_is_told_and_can_stop_the_rest(qwen: ImageCaptioner, blip: Im
         pass
 
     for captioner in (qwen, blip):
-        told: list[tuple[int, int]] = []
-        captioner.caption(pictures(2), max_tokens=5, on_token=lambda written, most: told.append((written, most)))
-        assert [written for written, _ in told] == list(range(1, len(told) + 1)) and told[0][1] == 10 >= len(told) > 1
+        callback: list[tuple[int, int]] = []
+        captioner.caption(pictures(2), max_tokens=5, on_token=lambda written, most: callback.append((written, most)))
+        assert [written for written, _ in callback] == list(range(1, len(callback) + 1)) and callback[0][1] == 10 >= len(callback) > 1
 
         def cancel(written: int, most: int) -> None:
-            told.append((written, most))
+            callback.append((written, most))
             if written == 2:
                 raise Cancelled
 
-        told.clear()
+        callback.clear()
         with pytest.raises(Cancelled):
             captioner.caption(pictures(2), max_tokens=5, on_token=cancel)
-        assert len(told) == 2
+        assert len(callback) == 2
 
 
 def test_a_sound_is_heard_at_the_models_own_rate(listener: AudioCaptioner) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from seeing_core.visuals.contact_sheet import CELL_WIDTH, GAP, Candidate, Reel, check_count, contact_sheet
 from seeing_core.errors import InputError
-from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.media.mux import mux
 from tests.made import bursts, jumping_film
 
@@ -21,7 +21,7 @@ def tone(seconds: float, rate_hz: int, hz: float = 440.0) -> Waveform:
 def candidates() -> list[Candidate]:
     """A moving film with bursts, a tall grey film with a stereo tone, and a sound alone."""
     moving = Candidate("seed 1", bursts([0.5], 1.0), jumping_film(8, 8, [4]), "AV-Align 1.00")
-    tall = Clip(torch.full((10, 3, 90, 30), 0.5), 10)
+    tall = VideoFrames(torch.full((10, 3, 90, 30), 0.5), 10)
     grey = Candidate("seed 2", Waveform(tone(0.7, 44100).samples.expand(2, -1), 44100), tall)
     return [moving, grey, Candidate("tone", tone(0.5, 8000))]
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from seeing_core.guidance.settings import JOINT_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.guidance.settings import JOINT_PRESETS, AUDIO_PRESETS, AlignSettings
 from seeing_core.generators.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.cost import against_released, call_all, same_work
@@ -50,11 +50,11 @@ def test_flops_are_those_of_the_formulae_and_land_in_their_part() -> None:
     for layer in (first, second):
         layer.requires_grad_(False)
     x = torch.empty(7, 30, device="meta", requires_grad=True)
-    plain = count(lambda: second(first(x)).sum().backward(), parts)
+    strip_markup = count(lambda: second(first(x)).sum().backward(), parts)
     again = count(lambda: second(checkpoint(first, x, use_reentrant=False)).sum().backward(), parts)
-    assert plain.flops == {"first": 2 * 2 * 7 * 30 * 50, "second": 2 * 2 * 7 * 50 * 20}
-    assert again.flops["second"] == plain.flops["second"]
-    assert again.flops["first"] in (plain.flops["first"], plain.flops["first"] * 3 // 2)  # a linear layer keeps nothing
+    assert strip_markup.flops == {"first": 2 * 2 * 7 * 30 * 50, "second": 2 * 2 * 7 * 50 * 20}
+    assert again.flops["second"] == strip_markup.flops["second"]
+    assert again.flops["first"] in (strip_markup.flops["first"], strip_markup.flops["first"] * 3 // 2)  # a linear layer keeps nothing
 
 
 def test_counted_memory_is_what_the_allocator_sees(small: sizes.Models) -> None:
@@ -83,7 +83,7 @@ def test_a_guided_step_of_sound_is_its_floor(shells: sizes.Models, settings: Ali
 
 @pytest.mark.parametrize("way", ["balanced", "quality", "fast"])
 def test_the_event_term_of_sound_costs_no_more_than_its_floor(shells: sizes.Models, way: str) -> None:
-    settings = SOUND_PRESETS[way]
+    settings = AUDIO_PRESETS[way]
     one = scene("v2a", shells, settings, duration_s=3.0)
     least = count(lambda: call_all(floor(one, settings)), one.parts)
     assert least.total <= one.cost(settings).total * 1.0001 <= 1.05 * least.total
@@ -125,7 +125,7 @@ def test_memory_is_the_same_for_a_minute_and_for_five(shells: sizes.Models) -> N
         z = one.tasks[0].initial_noise([0])
         return count(lambda: one.objective([z]), one.parts).peak
 
-    for settings in (PAPER, SOUND_PRESETS["quality"]):
+    for settings in (PAPER, AUDIO_PRESETS["quality"]):
         assert judged(300.0, settings) <= 1.25 * judged(10.24, settings)
 
 

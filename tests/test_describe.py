@@ -13,11 +13,11 @@ from torch.nn.functional import cosine_similarity
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.captions.describe import describe, read_phrases, shipped_phrases
 from seeing_core.errors import InputError
-from seeing_core.media.types import Clip, Film, Waveform
+from seeing_core.media.types import VideoFrames, Video, Waveform
 from seeing_core.pocket import MODELS_DIR
 from tests.pocket.world import TEST_SEEDS, make_clip
 from tests.pocket.world_kinds import KINDS, precise_captions
-from seeing_core.guidance.targets import Stills
+from seeing_core.guidance.targets import Images
 from seeing_core.weights import load_imagebind
 
 PHRASES = ["a dog barking", "rain on a roof", "a bell", "applause", "a train", "the sea"]
@@ -28,8 +28,8 @@ def noise(*shape: int) -> Tensor:
 
 
 MEDIA = {
-    "stills": Stills(noise(3, 3, 24, 32)),
-    "film": Clip(noise(16, 3, 24, 32), 8),
+    "stills": Images(noise(3, 3, 24, 32)),
+    "film": VideoFrames(noise(16, 3, 24, 32), 8),
     "sound": Waveform(noise(2, 44100) - 0.5, 44100),
 }
 
@@ -52,9 +52,9 @@ def test_the_best_phrases_come_first_with_their_cosines(binder: ImageBind, kind:
 
 
 def test_a_score_is_the_cosine_of_media_and_phrase(binder: ImageBind) -> None:
-    film = MEDIA["film"]
-    seen = binder.embed_film(film, binder.clip_spans(film.duration_s)).mean(0)
-    for match in describe(binder, film, PHRASES, count=6):
+    video = MEDIA["film"]
+    seen = binder.embed_video(video, binder.clip_segments(video.duration_s)).mean(0)
+    for match in describe(binder, video, PHRASES, count=6):
         wanted = cosine_similarity(seen, binder.embed_text([match.phrase])[0], dim=0)
         assert match.score == pytest.approx(wanted.item(), abs=1e-5)
 
@@ -100,11 +100,11 @@ def test_phrases_are_read_one_a_line() -> None:
     (MEDIA["film"], [], 3, "phrases"),
     (MEDIA["film"], PHRASES, 0, "count"),
     (MEDIA["film"], [f"phrase {number}" for number in range(5001)], 3, "5001"),
-    (Stills(noise(65, 3, 4, 4)), PHRASES, 3, "65 of them"),
+    (Images(noise(65, 3, 4, 4)), PHRASES, 3, "65 of them"),
     (Waveform(noise(1, 1000), 16000), PHRASES, 3, "duration of the sound"),
 ])
 def test_bad_input_is_named(
-    binder: ImageBind, media: Stills | Film | Waveform, phrases: list[str], count: int, words: str
+    binder: ImageBind, media: Images | Video | Waveform, phrases: list[str], count: int, words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
         describe(binder, media, phrases, count)
@@ -120,7 +120,7 @@ def test_the_pocket_binder_names_the_kind_of_fresh_clips() -> None:
     binder = load_imagebind(Path(MODELS_DIR) / "imagebind" / "imagebind_pocket.safetensors")
     names = {precise_captions(kind)[0]: kind.name for kind in KINDS}
     clips = [make_clip(TEST_SEEDS + 5000 + number) for number in range(24)]
-    for medium in (lambda clip: Clip(clip.frames, clip.fps), lambda clip: Stills(clip.frames[::8]),
+    for medium in (lambda clip: VideoFrames(clip.frames, clip.fps), lambda clip: Images(clip.frames[::8]),
                    lambda clip: Waveform(clip.samples[None], clip.rate_hz)):
         best = [describe(binder, medium(clip), list(names), 1)[0].phrase for clip in clips]
         assert sum(names[phrase] == clip.kind for phrase, clip in zip(best, clips, strict=True)) >= 21

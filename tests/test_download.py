@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seeing_core.weights.catalog import AUDIOLDM, BASE, IMAGEBIND, MOTION, TOKENIZER, Checksum, Known
+from seeing_core.weights.catalog import AUDIOLDM, BASE, IMAGEBIND, MOTION, TOKENIZER, Checksum, RemoteModel
 from tests.hub import Shelf, open_hub
 from tests.hub_client import fetched
 
 MB = 2**20
 REPOSITORY = "guoyww/animatediff"
 CONTENT = np.random.default_rng(0).bytes(24 * MB + 5)
-KNOWN = Known("module.ckpt", "animatediff_models", REPOSITORY, len(CONTENT), "Apache 2.0", "https://example.org/page",
+KNOWN = RemoteModel("module.ckpt", "animatediff_models", REPOSITORY, len(CONTENT), "Apache 2.0", "https://example.org/page",
               file="module.ckpt")
 
 
@@ -60,10 +60,10 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_file_is_fetched_checked_and_renamed(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
-    result, told = online.submit(fetched, KNOWN, tmp_path / "new" / "folder").result()
+    result, callback = online.submit(fetched, KNOWN, tmp_path / "new" / "folder").result()
     assert Path(result).read_bytes() == CONTENT and names(tmp_path) == ["new/folder/module.ckpt"]
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[0] == (0, len(CONTENT)) and told[-1] == (len(CONTENT), len(CONTENT)) and len(told) > 3
+    assert [done for done, _ in callback] == sorted(done for done, _ in callback)
+    assert callback[0] == (0, len(CONTENT)) and callback[-1] == (len(CONTENT), len(CONTENT)) and len(callback) > 3
     again, _ = online.submit(fetched, KNOWN, tmp_path / "new" / "folder").result()
     assert again == result and len(shelf.fetched("module.ckpt")) == 1
 
@@ -81,9 +81,9 @@ def test_cancel_leaves_a_part_that_the_next_run_goes_on_from(shelf: Shelf, onlin
     assert result == "cancelled" and part.startswith("module.ckpt.") and part.endswith(".part")
     have = (tmp_path / part).stat().st_size
     assert 5 * MB <= have < len(CONTENT)
-    result, told = online.submit(fetched, KNOWN, tmp_path).result()
+    result, callback = online.submit(fetched, KNOWN, tmp_path).result()
     assert Path(result).read_bytes() == CONTENT and names(tmp_path) == ["module.ckpt"]
-    assert told[0][0] == have and shelf.fetched("module.ckpt")[-1] == f"bytes={have}-"
+    assert callback[0][0] == have and shelf.fetched("module.ckpt")[-1] == f"bytes={have}-"
 
 
 def test_another_release_does_not_go_on_from_an_old_part(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def test_a_file_from_another_server(
     """As ImageBind's: one URL, no hub, the published checksum."""
     url = f"{hub_and_clients[0]}/cdn/{REPOSITORY}/module.ckpt"
     checksum = Checksum(len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
-    plain = replace(KNOWN, source=url, file="", checksums={"module.ckpt": checksum})
+    strip_markup = replace(KNOWN, source=url, file="", checksums={"module.ckpt": checksum})
     shelf.cut_after = [12 * MB]
-    result, _ = hub_and_clients[2].submit(fetched, plain, tmp_path).result()
+    result, _ = hub_and_clients[2].submit(fetched, strip_markup, tmp_path).result()
     assert Path(result).read_bytes() == CONTENT
 
 
@@ -171,26 +171,26 @@ def whole_model(repository: str) -> dict[tuple[str, str], bytes]:
 
 
 def test_a_whole_folder_in_one_form(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
-    known = AUDIOLDM[1]
-    shelf.files = whole_model(known.source)
-    result, told = online.submit(fetched, known, tmp_path).result()
-    assert result == str(tmp_path / known.name)
-    assert names(tmp_path / known.name) == sorted([
+    catalog = AUDIOLDM[1]
+    shelf.files = whole_model(catalog.source)
+    result, callback = online.submit(fetched, catalog, tmp_path).result()
+    assert result == str(tmp_path / catalog.name)
+    assert names(tmp_path / catalog.name) == sorted([
         "model_index.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt", "tokenizer/vocab.json",
-        "unet/config.json", *(f"{part}/model.safetensors" for part in known.parts[:4])])
+        "unet/config.json", *(f"{part}/model.safetensors" for part in catalog.parts[:4])])
     last = [path for method, path, _ in shelf.asked if method == "GET"][-1]
     assert last.endswith("/model_index.json")  # until then, no loader takes the folder for a model
-    assert told[-1][0] == told[-1][1]
+    assert callback[-1][0] == callback[-1][1]
 
 
 def test_a_folder_broken_off_is_completed(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
-    known = AUDIOLDM[1]
-    shelf.files = whole_model(known.source)
-    result, _ = online.submit(fetched, known, tmp_path, cancel_at=450_000).result()
-    assert result == "cancelled" and "model_index.json" not in names(tmp_path / known.name)
+    catalog = AUDIOLDM[1]
+    shelf.files = whole_model(catalog.source)
+    result, _ = online.submit(fetched, catalog, tmp_path, cancel_at=450_000).result()
+    assert result == "cancelled" and "model_index.json" not in names(tmp_path / catalog.name)
     before = len(shelf.fetched("model.safetensors"))
-    online.submit(fetched, known, tmp_path).result()
-    assert "model_index.json" in names(tmp_path / known.name)
+    online.submit(fetched, catalog, tmp_path).result()
+    assert "model_index.json" in names(tmp_path / catalog.name)
     assert len(shelf.fetched("model.safetensors")) <= before + 3
 
 
@@ -204,9 +204,9 @@ def test_only_a_tokenizer(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: P
 @pytest.mark.parametrize("name", [
     "../../escaped.json", "/etc/escaped.json", "unet/..\\escaped.json", "C:/escaped.json", "a\0b.json"])
 def test_names_that_lead_out_of_the_folder(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path, name: str) -> None:
-    known = AUDIOLDM[1]
-    shelf.files = whole_model(known.source) | {(known.source, name): b"{}"}
-    result, _ = online.submit(fetched, known, tmp_path / "deep" / "er").result()
+    catalog = AUDIOLDM[1]
+    shelf.files = whole_model(catalog.source) | {(catalog.source, name): b"{}"}
+    result, _ = online.submit(fetched, catalog, tmp_path / "deep" / "er").result()
     assert "received a file named" in result and "Do not use this source" in result
     assert names(tmp_path) == []
 

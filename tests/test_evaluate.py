@@ -52,7 +52,7 @@ SHAPED = "tests.test_evaluate:shaped"
 SILENCE = Waveform(torch.zeros(1, 32000), 16000)
 
 
-def film(path, *, still=False, silent=False, late_s=0.0):
+def video(path, *, still=False, silent=False, late_s=0.0):
     """A film of 2 s at 25 fps that jumps and sounds at EVENTS_S."""
     jumps = [] if still else [round(time_s * 25) for time_s in EVENTS_S]
     sound = SILENCE if silent else bursts([time_s + late_s for time_s in EVENTS_S], 2.0)
@@ -95,11 +95,11 @@ def folders(tmp_path_factory):
     """generated: good, still, silent, truncated and other files; reference: good ones. And where the report goes."""
     base = tmp_path_factory.mktemp("evaluate")
     made, real = base / "generated", base / "reference"
-    good = film(made / "good.mp4")
-    film(made / "deep" / "late.mp4", late_s=0.2)
-    film(made / "still.mp4", still=True)
-    film(made / "silent.mp4", silent=True)
-    film(made / "nothing.mp4", still=True, silent=True)
+    good = video(made / "good.mp4")
+    video(made / "deep" / "late.mp4", late_s=0.2)
+    video(made / "still.mp4", still=True)
+    video(made / "silent.mp4", silent=True)
+    video(made / "nothing.mp4", still=True, silent=True)
     without_sound(good, made / "trackless.mp4")
     wave(made / "paired.wav", bursts(EVENTS_S, 2.0))
     wave(made / "alone.wav", bursts(EVENTS_S, 2.0))
@@ -108,8 +108,8 @@ def folders(tmp_path_factory):
     (made / "empty.mp4").touch()
     (made / "notes.txt").write_text("not a film")
     (made / ".hidden.mp4").write_text("not looked at")
-    film(real / "paired.mp4")
-    film(real / "good.mp4")
+    video(real / "paired.mp4")
+    video(real / "good.mp4")
     return made, real, base / "out" / "report.json"
 
 
@@ -221,7 +221,7 @@ def heed_ctrl_c():
 def test_interrupted_and_resumed(tmp_path):
     made, out = tmp_path / "made", tmp_path / "report.json"
     for index in range(5):
-        film(made / f"{index}.mp4")
+        video(made / f"{index}.mp4")
     command = ["--generated", made, "--out", out, "--workers", 1, "--flow-side", 64, "--sound-features",
                "tests.test_evaluate:slow", "--picture-features", "none"]
     running = subprocess.Popen([sys.executable, "-m", "seeing_core.evaluate", *map(str, command)], cwd=ROOT,
@@ -246,8 +246,8 @@ def test_interrupted_and_resumed(tmp_path):
 
 def test_files_that_end_their_process_or_break_the_extractor_stop_nothing(tmp_path):
     made = tmp_path / "made"
-    film(made / "a.mp4")
-    film(made / "b.mp4", silent=True)
+    video(made / "a.mp4")
+    video(made / "b.mp4", silent=True)
     wave(made / "c.wav", bursts([1.0], 3.0))
     assert main(["--generated", str(made), "--out", str(made / "report.json"), "--workers", "1", "--flow-side", "64",
                  "--sound-features", "tests.test_evaluate:delicate", "--picture-features", "none"]) == 0
@@ -279,7 +279,7 @@ def test_an_empty_folder_is_named(tmp_path, capsys):
 
 
 def test_binder_and_prompts(tmp_path, imagebind_file):
-    path = film(tmp_path / "made" / "a.mp4")
+    path = video(tmp_path / "made" / "a.mp4")
     (tmp_path / "prompts.csv").write_text("a,a ball bouncing\n")
     (job,) = _jobs(tmp_path / "made", None, tmp_path / "r.json", str(tmp_path / "prompts.csv"))
     assert job == Job("generated", "a.mp4", str(path), None, "a ball bouncing")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from seeing_core.generators.audioldm import AudioLDM, AudioTask
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.errors import InputError
-from seeing_core.generators.animatediff import AnimateDiff, VideoTask
+from seeing_core.generators.animatediff import AnimateDiff, ConditionedAnimateDiff
 from seeing_core.weights import Lora, load_animatediff, load_audioldm
 from seeing_core.weights.animatediff import clip_tokenizer
 from tests.stand_ins_original import (
@@ -33,7 +33,7 @@ def video_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 
 @torch.no_grad()
 def heard(model: AudioLDM) -> tuple[torch.Tensor, torch.Tensor]:
-    task = AudioTask.from_prompt(model, "a bell", "noise", duration_s=0.4)
+    task = ConditionedAudioLDM.from_prompt(model, "a bell", "noise", duration_s=0.4)
     z = task.initial_noise([1])
     eps = task.predict_noise(z, STEP, task.initial_prompt(1))
     return eps, task.decode(eps)
@@ -41,7 +41,7 @@ def heard(model: AudioLDM) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def seen(model: AnimateDiff) -> tuple[torch.Tensor, torch.Tensor]:
-    task = VideoTask.from_prompt(model, "a bell rings", "text", duration_s=0.5, fps=4, width=64, height=64)
+    task = ConditionedAnimateDiff.from_prompt(model, "a bell rings", "text", duration_s=0.5, fps=4, width=64, height=64)
     z = task.initial_noise([1])
     eps = task.predict_noise(z, STEP, task.initial_prompt(1))
     return eps, task.decode(eps)
@@ -190,15 +190,15 @@ def test_kohya_lora_is_added_to_unet_and_text_encoder(
     for name in (text, text.replace("q_proj", "out_proj")):
         state |= {f"{name}.lora_down.weight": words_down.clone(), f"{name}.lora_up.weight": words_up.clone(),
                   f"{name}.alpha": torch.tensor(2.0)}
-    plain = load_animatediff(*video_folders)
+    strip_markup = load_animatediff(*video_folders)
     with_lora = load_animatediff(*video_folders, loras=[Lora(write(state, tmp_path / "style.safetensors"), strength)])
     added = weight_of(with_lora.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q") - weight_of(
-        plain.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")
+        strip_markup.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")
     torch.testing.assert_close(added, strength * 0.5 * up @ down, rtol=1e-4, atol=1e-5)
     added = weight_of(with_lora.text_encoder, "encoder.layers.1.self_attn.q_proj") - weight_of(
-        plain.text_encoder, "encoder.layers.1.self_attn.q_proj")
+        strip_markup.text_encoder, "encoder.layers.1.self_attn.q_proj")
     torch.testing.assert_close(added, strength * words_up @ words_down, rtol=1e-4, atol=1e-5)
-    assert with_lora.unet.state_dict().keys() == plain.unet.state_dict().keys()
+    assert with_lora.unet.state_dict().keys() == strip_markup.unet.state_dict().keys()
     assert not any(parameter.requires_grad for parameter in with_lora.parameters())
 
 

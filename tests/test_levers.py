@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from seeing_core.guidance.loop import sample
-from seeing_core.generators.audioldm import AudioLDM, AudioTask
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
 from seeing_core.guidance.old_losses import Target
-from seeing_core.media.types import Clip
+from seeing_core.media.types import VideoFrames
 from seeing_core.guidance.losses import FitTargets
 from seeing_core.guidance.settings import AlignSettings
-from seeing_core.tasks import Run, video_and_audio, video_to_audio
-from seeing_core.guidance.state import Track
+from seeing_core.tasks import RunConfig, video_and_audio, video_to_audio
+from seeing_core.guidance.state import SamplerState
 from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.guidance.clips import ClipDraw, SoundView, runs
 from seeing_core.generators.windows import thrifty
@@ -27,31 +27,31 @@ from seeing_core.generators.windows import thrifty
 DURATION_S = 3.0
 
 
-def objective(task: AudioTask, binder: ImageBind, clips: int = 0) -> FitTargets:
+def objective(task: ConditionedAudioLDM, binder: ImageBind, clips: int = 0) -> FitTargets:
     view = SoundView.of(task, binder)
     targets = [Target("text", binder.embed_text(["rain"])[0])]
     return FitTargets(view, [targets] * len(view.sizes), ClipDraw(clips))
 
 
-def latent(task: AudioTask, binder: ImageBind, *, steps: int = 2, **settings: object) -> Tensor:
+def latent(task: ConditionedAudioLDM, binder: ImageBind, *, steps: int = 2, **settings: object) -> Tensor:
     chosen = AlignSettings(**{"mode": "x0", "start_fraction": 0.0} | settings)
     [z] = sample([task], objective(task, binder, chosen.clips), chosen, seeds=[1], steps=steps, report=lambda progress: None)
     return z
 
 
 @pytest.fixture
-def task(exact_audioldm: AudioLDM) -> AudioTask:
-    return AudioTask.from_prompt(exact_audioldm, "rain", duration_s=DURATION_S)
+def task(exact_audioldm: AudioLDM) -> ConditionedAudioLDM:
+    return ConditionedAudioLDM.from_prompt(exact_audioldm, "rain", duration_s=DURATION_S)
 
 
 def test_groups_one_by_one_give_the_gradient_of_all_together(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
-    long = AudioTask.from_prompt(exact_audioldm, "rain", duration_s=13.0)
+    long = ConditionedAudioLDM.from_prompt(exact_audioldm, "rain", duration_s=13.0)
     one_by_one = objective(long, exact_binder)
     x0 = long.initial_noise([1]).requires_grad_()
     losses = []
     for piece, [target] in zip(one_by_one.view.pieces, one_by_one.targets, strict=True):
         samples = exact_audioldm.decode(x0[:, :, piece.start : piece.stop])[:, : piece.length]
-        heard = exact_binder.embed_sound(samples, piece.spans).mean(1)
+        heard = exact_binder.embed_audio(samples, piece.segments).mean(1)
         losses.append(1 - torch.cosine_similarity(heard, target.embedding[None]))
     loss = torch.stack(losses).mean(0)
     (gradient,) = torch.autograd.grad(loss.sum(), x0)
@@ -70,9 +70,9 @@ def test_sparing_memory_changes_nothing(
     """Of both models at once, in what the nodes fall back to when memory runs out."""
 
     def made() -> tuple[Tensor, Tensor]:
-        run = Run([1], 3, replace(settings, start_fraction=0.0))
+        run = RunConfig([1], 3, replace(settings, start_fraction=0.0))
         result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt="rain", duration_s=0.5)
-        return result.films[0].pixels, result.sounds[0].samples
+        return result.videos[0].pixels, result.waveforms[0].samples
 
     usual = made()
     with thrifty():
@@ -81,9 +81,9 @@ def test_sparing_memory_changes_nothing(
         assert (ours - theirs).abs().max() <= 1e-4
 
 
-def test_remembered_targets_change_nothing(audioldm: AudioLDM, fresh_binder: ImageBind, film: Clip) -> None:
-    first, again = (video_to_audio(audioldm, fresh_binder, film, Run([1], 3), prompt="rain") for _ in range(2))
-    assert torch.equal(first.sounds[0].samples, again.sounds[0].samples)
+def test_remembered_targets_change_nothing(audioldm: AudioLDM, fresh_binder: ImageBind, video: VideoFrames) -> None:
+    first, again = (video_to_audio(audioldm, fresh_binder, video, RunConfig([1], 3), prompt="rain") for _ in range(2))
+    assert torch.equal(first.waveforms[0].samples, again.waveforms[0].samples)
 
 
 def test_every_kth_step_is_guided() -> None:
@@ -95,7 +95,7 @@ def test_every_kth_step_is_guided() -> None:
     assert guided(start_fraction=0.0, end_fraction=0.7, every=2) == [0, 2, 4, 6]
 
 
-def test_all_clips_drawn_are_all_clips(task: AudioTask, exact_binder: ImageBind) -> None:
+def test_all_clips_drawn_are_all_clips(task: ConditionedAudioLDM, exact_binder: ImageBind) -> None:
     assert torch.equal(latent(task, exact_binder, clips=3), latent(task, exact_binder))
     assert torch.equal(latent(task, exact_binder, clips=99), latent(task, exact_binder))
     assert torch.equal(latent(task, exact_binder, clips=1), latent(task, exact_binder, clips=1))
@@ -119,16 +119,16 @@ def test_runs_are_neighbours() -> None:
     assert runs([0, 1, 5, 6, 7]) == [[0, 1], [5, 6, 7]] and runs([]) == [] and runs([3]) == [[3]]
 
 
-def test_clips_decoded_alone_are_nearly_those_of_the_whole(task: AudioTask, exact_binder: ImageBind) -> None:
+def test_clips_decoded_alone_are_nearly_those_of_the_whole(task: ConditionedAudioLDM, exact_binder: ImageBind) -> None:
     view, x0 = SoundView.of(task, exact_binder), task.initial_noise([1])
-    whole = exact_binder.embed_sound(task.decode(x0), view.pieces[0].spans)[0]
+    whole = exact_binder.embed_audio(task.decode(x0), view.pieces[0].segments)[0]
     for clip in range(3):
         alone, heard = view.embed(x0, 0, [clip])
         assert torch.cosine_similarity(alone[0, 0], whole[clip], dim=0) > 0.9
         assert heard.shape[1] < task.length
 
 
-def test_without_classifier_free_guidance_at_the_end(task: AudioTask, exact_binder: ImageBind) -> None:
+def test_without_classifier_free_guidance_at_the_end(task: ConditionedAudioLDM, exact_binder: ImageBind) -> None:
     off = replace(task, guidance_scale=1.0)
     assert torch.equal(latent(task, exact_binder, cfg_end_fraction=0.0), latent(off, exact_binder))
     assert torch.equal(latent(task, exact_binder, cfg_end_fraction=1.0), latent(task, exact_binder))
@@ -138,7 +138,7 @@ def test_without_classifier_free_guidance_at_the_end(task: AudioTask, exact_bind
 
 def test_both_solvers_reach_the_same_sound(audioldm: AudioLDM) -> None:
     """Without guidance they solve one equation: the more steps, the closer; the second order is closer with few."""
-    task = AudioTask.from_prompt(audioldm, "rain", duration_s=0.5)
+    task = ConditionedAudioLDM.from_prompt(audioldm, "rain", duration_s=0.5)
 
     def end(solver: str, steps: int) -> Tensor:
         settings = AlignSettings(strength=0.0, solver=solver)
@@ -150,9 +150,9 @@ def test_both_solvers_reach_the_same_sound(audioldm: AudioLDM) -> None:
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpm++"])
-def test_a_step_taken_again_from_the_same_prompt_is_the_same_step(task: AudioTask, solver: str) -> None:
+def test_a_step_taken_again_from_the_same_prompt_is_the_same_step(task: ConditionedAudioLDM, solver: str) -> None:
     settings = AlignSettings("unet", solver=solver)
-    track = Track(task, [1], 4, settings)
+    track = SamplerState(task, [1], 4, settings)
     for step in range(4):
         track.denoise(step, gradients=True)
         before = track.z.detach().clone()
@@ -163,11 +163,11 @@ def test_a_step_taken_again_from_the_same_prompt_is_the_same_step(task: AudioTas
         assert track.next_scheduler.step_index == 4
 
 
-def test_models_in_half_precision_follow_the_same_way(audioldm: AudioLDM, binder: ImageBind, film: Clip) -> None:
-    run = Run([1], 4, AlignSettings("x0", prompt_strength=0.5))
+def test_models_in_half_precision_follow_the_same_way(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
+    run = RunConfig([1], 4, AlignSettings("x0", prompt_strength=0.5))
     half = copy.deepcopy(audioldm).to(torch.bfloat16), copy.deepcopy(binder).to(torch.bfloat16)
-    full, less = (video_to_audio(*models, film, run, prompt="rain") for models in ((audioldm, binder), half))
-    assert less.sounds[0].samples.dtype == torch.float32 and torch.isfinite(less.sounds[0].samples).all()
+    full, less = (video_to_audio(*models, video, run, prompt="rain") for models in ((audioldm, binder), half))
+    assert less.waveforms[0].samples.dtype == torch.float32 and torch.isfinite(less.waveforms[0].samples).all()
     assert [point.loss for point in less.trace.points] == pytest.approx([point.loss for point in full.trace.points], abs=0.05)
 
 

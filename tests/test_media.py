@@ -14,7 +14,7 @@ import torch
 
 from seeing_core.binders.imagebind_inputs import vision_input
 from seeing_core.errors import InputError
-from seeing_core.media.types import Clip, Waveform, check_duration, fit_length, mono, resample
+from seeing_core.media.types import VideoFrames, Waveform, check_duration, fit_length, mono, resample
 from seeing_core.media.video_file import VideoFile
 
 FRAMES = torch.zeros(4, 3, 8, 8)
@@ -23,7 +23,7 @@ FRAMES = torch.zeros(4, 3, 8, 8)
 @pytest.mark.parametrize("fps", [0, -1, math.nan, math.inf, 1e9])
 def test_bad_fps(fps: float) -> None:
     with pytest.raises(InputError, match=rf"^fps: received {fps}; expected a number from 0.01 to 1000"):
-        Clip(FRAMES, fps)
+        VideoFrames(FRAMES, fps)
 
 
 @pytest.mark.parametrize("duration_s", [0, -1, 0.29, math.nan, math.inf, 1e9])
@@ -35,7 +35,7 @@ def test_bad_duration(duration_s: float) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_frames_and_samples_must_be_finite(value: float) -> None:
     with pytest.raises(InputError, match="^frames: received NaN or infinite pixels; expected finite"):
-        Clip(FRAMES.index_fill(0, torch.tensor([2]), value), 8)
+        VideoFrames(FRAMES.index_fill(0, torch.tensor([2]), value), 8)
     with pytest.raises(InputError, match="^audio: received NaN or infinite samples; expected finite"):
         Waveform(torch.tensor([[0.0, value]]), 16000)
 
@@ -43,7 +43,7 @@ def test_frames_and_samples_must_be_finite(value: float) -> None:
 @pytest.mark.parametrize("shape", [(4, 8, 8, 3), (3, 8, 8), (4, 3, 0, 8), (4, 4, 8, 8), (0, 3, 8, 8)])
 def test_frames_must_be_pictures(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="^frames: received (a tensor of shape|0 frames).*expected"):
-        Clip(torch.zeros(shape), 8)
+        VideoFrames(torch.zeros(shape), 8)
 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 0), (0, 5), (1, 2, 3)])
@@ -80,41 +80,41 @@ def test_mono_is_the_mean_of_the_channels() -> None:
 
 
 def test_clip_times() -> None:
-    clip = Clip(FRAMES, 8)
+    clip = VideoFrames(FRAMES, 8)
     assert clip.duration_s == 0.5 and clip.times_s.tolist() == [0, 0.125, 0.25, 0.375]
 
 
 @pytest.mark.parametrize("name, frames, duration_s", [("bigbuckbunny", 132, 5.28), ("bikes", 250, 10.0)])
-def test_real_films(real_film: Callable[[str], Path], name: str, frames: int, duration_s: float) -> None:
-    path = real_film(name)
+def test_real_films(real_video: Callable[[str], Path], name: str, frames: int, duration_s: float) -> None:
+    path = real_video(name)
     for source in (str(path), io.BytesIO(path.read_bytes())):
-        film = VideoFile(source)
-        assert len(film.times_s) == frames and film.duration_s == pytest.approx(duration_s)
-        torch.testing.assert_close(film.times_s, torch.arange(frames, dtype=torch.float64) / 25)
+        video = VideoFile(source)
+        assert len(video.times_s) == frames and video.duration_s == pytest.approx(duration_s)
+        torch.testing.assert_close(video.times_s, torch.arange(frames, dtype=torch.float64) / 25)
     with av.open(str(path)) as container:  # in the order shown, though stored in another
         wanted = [frame.to_ndarray(format="rgb24") for number, frame in enumerate(container.decode(video=0))
                   if number in (0, 7, 30)]
-    for ours, theirs in zip(film.frames([0, 7, 30]), wanted, strict=True):
+    for ours, theirs in zip(video.frames([0, 7, 30]), wanted, strict=True):
         torch.testing.assert_close(ours, torch.from_numpy(theirs).permute(2, 0, 1) / 255)
 
 
-def test_part_of_a_film(real_film: Callable[[str], Path]) -> None:
-    whole, part = VideoFile(str(real_film("bikes"))), VideoFile(str(real_film("bikes")), 4.0, 1.0)
+def test_part_of_a_film(real_video: Callable[[str], Path]) -> None:
+    whole, part = VideoFile(str(real_video("bikes"))), VideoFile(str(real_video("bikes")), 4.0, 1.0)
     assert len(part.times_s) == 25 and part.times_s[0] == 0 and part.duration_s == pytest.approx(1.0)
-    assert torch.equal(*(next(film.frames([index])) for film, index in ((whole, 103), (part, 3))))
-    rest = VideoFile(str(real_film("bikes")), 9.0)
+    assert torch.equal(*(next(video.frames([index])) for video, index in ((whole, 103), (part, 3))))
+    rest = VideoFile(str(real_video("bikes")), 9.0)
     assert len(rest.times_s) == 25 and rest.duration_s == pytest.approx(1.0)
     with pytest.raises(InputError, match="^video file '.*bikes.mp4': received no frame from 60 s.*within its 10 s"):
-        VideoFile(str(real_film("bikes")), 60.0).times_s
+        VideoFile(str(real_video("bikes")), 60.0).times_s
 
 
-def test_a_film_of_varying_rate_is_timed_by_its_stamps(write_film: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_film_of_varying_rate_is_timed_by_its_stamps(write_video: Callable[..., Path], tmp_path: Path) -> None:
     """Dark for the first 1.5 s in 15 frames, then bright for 2.5 s in 5: the clips must be one dark, three bright."""
     times_s = [0.1 * i for i in range(15)] + [1.5 + 0.5 * i for i in range(5)]
-    film = VideoFile(str(write_film(tmp_path / "varying.mp4", times_s, [40] * 15 + [200] * 5)))
-    torch.testing.assert_close(film.times_s, torch.tensor(times_s, dtype=torch.float64), atol=1e-4, rtol=0)
-    assert film.duration_s == pytest.approx(4.0, abs=0.51)  # the last frame's own time is the writer's guess
-    seen = vision_input(film, [(float(i), i + 1.0) for i in range(4)]).mean((1, 3, 4))  # (4 clips, 2 frames)
+    video = VideoFile(str(write_video(tmp_path / "varying.mp4", times_s, [40] * 15 + [200] * 5)))
+    torch.testing.assert_close(video.times_s, torch.tensor(times_s, dtype=torch.float64), atol=1e-4, rtol=0)
+    assert video.duration_s == pytest.approx(4.0, abs=0.51)  # the last frame's own time is the writer's guess
+    seen = vision_input(video, [(float(i), i + 1.0) for i in range(4)]).mean((1, 3, 4))  # (4 clips, 2 frames)
     assert ((seen > 0).tolist()) == [[False, False], [False, True], [True, True], [True, True]]
 
 
@@ -145,22 +145,22 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"movflags": "faststart"}])
-def test_truncated_file(write_film: Callable[..., Path], tmp_path: Path, options: dict[str, str]) -> None:
-    path = write_film(tmp_path / "whole.mp4", [i / 25 for i in range(100)], [i * 2 for i in range(100)], options)
+def test_truncated_file(write_video: Callable[..., Path], tmp_path: Path, options: dict[str, str]) -> None:
+    path = write_video(tmp_path / "whole.mp4", [i / 25 for i in range(100)], [i * 2 for i in range(100)], options)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     with pytest.raises(InputError, match="^video file '.*whole.mp4': received "):
-        film = VideoFile(str(path))
-        list(film.frames([0, len(film.times_s) - 1]))
+        video = VideoFile(str(path))
+        list(video.frames([0, len(video.times_s) - 1]))
 
 
-def test_damaged_file(write_film: Callable[..., Path], tmp_path: Path) -> None:
-    path = write_film(tmp_path / "whole.mp4", [i / 25 for i in range(20)], [i * 9 for i in range(20)])
+def test_damaged_file(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "whole.mp4", [i / 25 for i in range(20)], [i * 9 for i in range(20)])
     content = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         for packet in list(container.demux(video=0))[3:20]:
             content[packet.pos : packet.pos + packet.size] = bytes([255]) * packet.size
     path.write_bytes(content)
-    film = VideoFile(str(path))
-    assert len(film.times_s) == 20
+    video = VideoFile(str(path))
+    assert len(video.times_s) == 20
     with pytest.raises(InputError, match="^video file '.*whole.mp4': received a file whose frame 3 cannot be decoded"):
-        list(film.frames([3]))
+        list(video.frames([3]))

@@ -16,11 +16,11 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from seeing_core.errors import InputError
-from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.metrics.av_align import av_align, match
 from seeing_core.metrics.motion import FARNEBACK, Motion, measure_motion
 from seeing_core.metrics.onsets import find_onsets
-from seeing_core.media.audio_file import sound_of
+from seeing_core.media.audio_file import audio_track
 from seeing_core.media.video_file import VideoFile
 from tests.made import bursts, jumping_film
 
@@ -37,8 +37,8 @@ def film_of(fps, **options):
     return jumping_film(round(DURATION_S * fps), fps, event_frames(fps), **options)
 
 
-def scores(film, sound):
-    onsets, motion = find_onsets(sound), measure_motion(film)
+def scores(video, sound):
+    onsets, motion = find_onsets(sound), measure_motion(video)
     return av_align(onsets, motion, "one_to_one"), av_align(onsets, motion, "paper")
 
 
@@ -87,9 +87,9 @@ def test_two_sounds_for_one_motion_tell_the_forms_apart():
 
 
 def test_tiny_motion_counts_in_the_paper_form_only():
-    film = film_of(25.0, pixels=1, patch=8)
-    assert 0 < measure_motion(film).flow.max() < 0.1
-    one_to_one, paper = scores(film, bursts([frame / 25 for frame in event_frames(25.0)], DURATION_S))
+    video = film_of(25.0, pixels=1, patch=8)
+    assert 0 < measure_motion(video).flow.max() < 0.1
+    one_to_one, paper = scores(video, bursts([frame / 25 for frame in event_frames(25.0)], DURATION_S))
     assert (one_to_one.score, one_to_one.motions_s) == (0.0, ())
     assert paper.score == 1.0
 
@@ -97,8 +97,8 @@ def test_tiny_motion_counts_in_the_paper_form_only():
 def test_silence_and_stillness():
     moving, still = film_of(25.0), jumping_film(75, 25.0, [])
     silent, sounding = Waveform(torch.zeros(1, 48000), 16000), bursts(EVENTS_S, DURATION_S)
-    for film, sound, expected in [(moving, silent, 0.0), (still, sounding, 0.0), (still, silent, None)]:
-        one_to_one, paper = scores(film, sound)
+    for video, sound, expected in [(moving, silent, 0.0), (still, sounding, 0.0), (still, silent, None)]:
+        one_to_one, paper = scores(video, sound)
         assert one_to_one.score == paper.score == expected
         assert one_to_one.hits == paper.hits == ()
 
@@ -115,14 +115,14 @@ def test_very_short_sounds(samples):
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (16, 4096), (300, 20)])
 def test_odd_sizes(size):
-    motion = measure_motion(Clip(torch.rand(3, 3, *size), 25.0), side=64)
+    motion = measure_motion(VideoFrames(torch.rand(3, 3, *size), 25.0), side=64)
     assert motion.flow.shape == (3,) and torch.isfinite(motion.flow).all()
     assert min(motion.size) == min(64, *size)
 
 
 def test_one_frame_has_no_motion():
     with pytest.raises(InputError, match="video: received 1 frame; expected at least two frames"):
-        measure_motion(Clip(torch.rand(1, 3, 8, 8), 25.0))
+        measure_motion(VideoFrames(torch.rand(1, 3, 8, 8), 25.0))
 
 
 def test_unknown_form_is_named():
@@ -140,7 +140,7 @@ def test_progress_is_told_and_may_stop():
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        measure_motion(jumping_film(20, 25.0, []), told=stop)
+        measure_motion(jumping_film(20, 25.0, []), callback=stop)
     assert seen == [(i, 20) for i in range(1, 6)]
 
 
@@ -176,8 +176,8 @@ def released_peaks(flow, fps, floor):
 
 
 @pytest.fixture(scope="module")
-def bunny(real_film):
-    return str(real_film("bigbuckbunny"))
+def bunny(real_video):
+    return str(real_video("bigbuckbunny"))
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +198,8 @@ def test_flow_of_a_real_film_in_its_own_size(bunny, bunny_frames):
 
 
 def test_av_align_of_a_real_film_computed_twice(bunny, bunny_frames):
-    film = VideoFile(bunny)
-    motion, onsets = measure_motion(film, side=90), find_onsets(sound_of(film))
+    video = VideoFile(bunny)
+    motion, onsets = measure_motion(video, side=90), find_onsets(audio_track(video))
 
     small = [cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), (160, 90), interpolation=cv2.INTER_AREA)
              for frame in bunny_frames]
@@ -232,8 +232,8 @@ def test_farneback_settings_are_the_released_ones():
 def test_large_jumps_escape_the_flow_of_large_frames():
     """Why frames are reduced by default: a jump of 40 pixels in 512 is seen whole at 128 and hardly at all at 512."""
     still = torch.nn.functional.interpolate(jumping_film(1, 8.0, []).pixels, size=(512, 552), mode="bicubic").clamp(0, 1)[0]
-    film = Clip(torch.stack([still[..., 40 * (index >= 3) :][..., :512] for index in range(6)]), 8.0)
-    small, large = (measure_motion(film, side=side) for side in (128, 0))
+    video = VideoFrames(torch.stack([still[..., 40 * (index >= 3) :][..., :512] for index in range(6)]), 8.0)
+    small, large = (measure_motion(video, side=side) for side in (128, 0))
     assert small.peaks_s(0.1).tolist() == [3 / 8] and small.size == (128, 128) and large.size == (512, 512)
     assert small.flow[3] == pytest.approx(10, rel=0.25)
     assert large.flow[3] < 0.25 * 40

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seeing_core.errors import InputError
-from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.metrics.features import film_extractor, look_profile, mel_profile, sound_extractor
 from seeing_core.metrics.published import PANNS, _module
 from tests.pocket.world_kinds import KIND_NAMES
@@ -74,7 +74,7 @@ def test_mel_profile_tells_sounds_apart():
 def test_look_profile_tells_films_apart():
     still, moving = (look_profile(jumping_film(30, 8.0, jumps)).rows for jumps in ([], [5, 9, 20]))
     assert still.shape == (1, 96) and not still[0, 48:].any() and moving[0, 48:].sum() > 0
-    red = look_profile(Clip(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 8, 8), 8.0)).rows
+    red = look_profile(VideoFrames(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 8, 8), 8.0)).rows
     assert red[0].tolist() == [1.0] * 16 + [0.0] * 80
 
 

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from seeing_core.guidance.loop import sample
-from seeing_core.generators.audioldm import AudioLDM, AudioTask
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.augment import Augment
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.guidance.prompt_completion import completed, decided
-from seeing_core.candidates import best_first, faults
+from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase
+from seeing_core.candidates import rank_candidates, audio_defects
 from seeing_core.errors import InputError
 from seeing_core.guidance.old_losses import Target, clip_terms, distance
-from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.guidance.losses import FitTargets
 from tests.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.guidance.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
-from seeing_core.tasks import Result, Run, image_to_audio, video_and_audio, video_to_audio
+from seeing_core.guidance.settings import JOINT_PRESETS, VIDEO_PRESETS, AUDIO_PRESETS, AlignSettings
+from seeing_core.tasks import TaskResult, RunConfig, image_to_audio, video_and_audio, video_to_audio
 from seeing_core.guidance.trace import Trace
-from seeing_core.guidance.state import Track
+from seeing_core.guidance.state import SamplerState
 from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.guidance.clips import SoundView
 
@@ -35,31 +35,31 @@ SOME: dict[str, float] = {"event_weight": 1.0, "clip_weight": 1.0, "recurrence":
                           "augment": 1.0, "early": 2.0, "middle": 2.0, "late": 2.0, "fit_weight": 0.0}
 
 
-def made(audioldm: AudioLDM, binder: ImageBind, film: Clip, settings: AlignSettings) -> Tensor:
-    run = Run([0], 6, settings, event_times="0.4")
-    return video_to_audio(audioldm, binder, film, run, prompt="a bell", duration_s=DURATION_S).sounds[0].samples
+def made(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, settings: AlignSettings) -> Tensor:
+    run = RunConfig([0], 6, settings, event_times="0.4")
+    return video_to_audio(audioldm, binder, video, run, prompt="a bell", duration_s=DURATION_S).waveforms[0].samples
 
 
 @pytest.mark.parametrize("base", BASES, ids=lambda base: base.mode)
 def test_the_loop_with_all_additions_at_zero_is_the_papers(
-    exact_audioldm: AudioLDM, exact_binder: ImageBind, film: Clip, base: AlignSettings
+    exact_audioldm: AudioLDM, exact_binder: ImageBind, video: VideoFrames, base: AlignSettings
 ) -> None:
     """Against the plain objective, put together by hand; tests/plain.py holds the loop itself to the formulae."""
-    task = AudioTask.from_prompt(exact_audioldm, "a bell", duration_s=DURATION_S)
+    task = ConditionedAudioLDM.from_prompt(exact_audioldm, "a bell", duration_s=DURATION_S)
     view = SoundView.of(task, exact_binder)
-    seen = exact_binder.embed_film(film, exact_binder.clip_spans(DURATION_S)).mean(0)
+    seen = exact_binder.embed_video(video, exact_binder.clip_segments(DURATION_S)).mean(0)
     targets = [Target("vision", seen), Target("text", exact_binder.embed_text(["a bell"])[0])]
     [z] = sample([task], FitTargets(view, [targets]), base, seeds=[0], steps=6, report=lambda progress: None)
-    run = Run([0], 6, replace(base, **ZEROS))
-    result = video_to_audio(exact_audioldm, exact_binder, film, run, prompt="a bell", duration_s=DURATION_S)
-    assert torch.equal(result.sounds[0].samples[0], task.decode(z)[0].clamp(-1, 1))
+    run = RunConfig([0], 6, replace(base, **ZEROS))
+    result = video_to_audio(exact_audioldm, exact_binder, video, run, prompt="a bell", duration_s=DURATION_S)
+    assert torch.equal(result.waveforms[0].samples[0], task.decode(z)[0].clamp(-1, 1))
 
 
 @pytest.mark.parametrize("name", SOME)
-def test_each_addition_changes_the_result(audioldm: AudioLDM, binder: ImageBind, film: Clip, name: str) -> None:
+def test_each_addition_changes_the_result(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, name: str) -> None:
     base = AlignSettings("x0", start_fraction=0.0, inner_steps=2, event_weight=0.5)
-    with_it = made(audioldm, binder, film, replace(base, **{name: SOME[name]}))
-    assert not torch.equal(made(audioldm, binder, film, base), with_it)
+    with_it = made(audioldm, binder, video, replace(base, **{name: SOME[name]}))
+    assert not torch.equal(made(audioldm, binder, video, base), with_it)
     assert torch.isfinite(with_it).all()
 
 
@@ -70,16 +70,16 @@ def test_settings_out_of_range_are_named(settings: dict[str, float], expected: s
         AlignSettings(**settings)
 
 
-def test_a_pull_of_one_takes_every_nudge_back(audioldm: AudioLDM, binder: ImageBind, film: Clip) -> None:
+def test_a_pull_of_one_takes_every_nudge_back(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
     base = AlignSettings("x0", start_fraction=0.0)
-    unguided = made(audioldm, binder, film, replace(base, strength=0.0))
-    assert torch.equal(made(audioldm, binder, film, replace(base, pull=1.0)), unguided)
+    unguided = made(audioldm, binder, video, replace(base, strength=0.0))
+    assert torch.equal(made(audioldm, binder, video, replace(base, pull=1.0)), unguided)
 
 
 def test_time_travel_restores_the_noise_level(audioldm: AudioLDM) -> None:
     """Of a latent of pure noise: its variance after a step back is that of the level it had, and seeds stay independent."""
-    task = AudioTask.from_prompt(audioldm, "a bell", duration_s=2.0)
-    track = Track(task, [1, 2], 10, AlignSettings("x0"))
+    task = ConditionedAudioLDM.from_prompt(audioldm, "a bell", duration_s=2.0)
+    track = SamplerState(task, [1, 2], 10, AlignSettings("x0"))
     with torch.no_grad():
         track.denoise(4, gradients=False)
     clean = torch.randn(track.z.shape, generator=torch.Generator().manual_seed(0))
@@ -106,7 +106,7 @@ def test_the_per_clip_loss_compares_each_clip_with_its_own_part() -> None:
 
 def test_a_picture_is_every_clips_own_part(audioldm: AudioLDM, binder: ImageBind) -> None:
     picture, settings = torch.rand(1, 3, 32, 32), AlignSettings("x0", clip_weight=1.0)
-    point = image_to_audio(audioldm, binder, picture, Run([0], 4, settings), duration_s=2.4).trace.points[0]
+    point = image_to_audio(audioldm, binder, picture, RunConfig([0], 4, settings), duration_s=2.4).trace.points[0]
     assert set(point.terms) == {"vision", "vision by clip"}
 
 
@@ -115,68 +115,68 @@ def test_augmentation_is_differentiable_and_fresh_each_time() -> None:
     samples = torch.rand(2, 16000, requires_grad=True)
     first, second = augment.sound(samples, 16000), augment.sound(samples, 16000)
     assert not torch.equal(first, second)
-    squares = torch.rand(1, 2, 3, 224, 224, requires_grad=True)
-    assert augment.squares(squares).shape == squares.shape
-    gradients = torch.autograd.grad(first.sum() + augment.squares(squares).sum(), [samples, squares])
+    preprocess_frames = torch.rand(1, 2, 3, 224, 224, requires_grad=True)
+    assert augment.preprocess_frames(preprocess_frames).shape == preprocess_frames.shape
+    gradients = torch.autograd.grad(first.sum() + augment.preprocess_frames(preprocess_frames).sum(), [samples, preprocess_frames])
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
-    assert Augment().sound(samples, 16000) is samples and Augment().squares(squares) is squares
+    assert Augment().sound(samples, 16000) is samples and Augment().preprocess_frames(preprocess_frames) is preprocess_frames
 
 
 def test_a_vague_prompt_gets_the_targets_words_and_a_fitting_one_stays(pocket_binder: ImageBind) -> None:
     right = 0
     for seed in range(TEST_SEEDS, TEST_SEEDS + 16):
         clip = make_clip(seed)
-        target = pocket_binder.embed_film(Clip(clip.frames, clip.fps), pocket_binder.clip_spans(2.0)).mean(0)
-        whole = completed(pocket_binder, "something making a sound", target)
+        target = pocket_binder.embed_video(VideoFrames(clip.frames, clip.fps), pocket_binder.clip_segments(2.0)).mean(0)
+        whole = complete_prompt(pocket_binder, "something making a sound", target)
         right += clip.kind in whole.split(", something")[0]
         best = whole.removesuffix(", something making a sound")
-        assert completed(pocket_binder, best, target) == best  # no better words
-        assert completed(pocket_binder, "", target) == best
+        assert complete_prompt(pocket_binder, best, target) == best  # no better words
+        assert complete_prompt(pocket_binder, "", target) == best
     assert right >= 15
 
 
 def test_a_vague_prompt_makes_up_its_mind_by_the_seed(pocket_binder: ImageBind) -> None:
-    drawn = {decided(pocket_binder, "a sound", seed) for seed in range(12)}
+    drawn = {draw_phrase(pocket_binder, "a sound", seed) for seed in range(12)}
     assert len(drawn) > 3 and all(words.endswith(", a sound") for words in drawn)
-    assert decided(pocket_binder, "a sound", 5) == decided(pocket_binder, "a sound", 5)
-    precise = [decided(pocket_binder, "a red ball bouncing", seed) for seed in range(12)]
+    assert draw_phrase(pocket_binder, "a sound", 5) == draw_phrase(pocket_binder, "a sound", 5)
+    precise = [draw_phrase(pocket_binder, "a red ball bouncing", seed) for seed in range(12)]
     assert sum("ball" in words.split(", a red ball")[0] for words in precise) >= 11
 
 
-@pytest.mark.parametrize("presets", [SOUND_PRESETS, PICTURE_PRESETS, JOINT_PRESETS])
+@pytest.mark.parametrize("presets", [AUDIO_PRESETS, VIDEO_PRESETS, JOINT_PRESETS])
 def test_presets_paper_is_exactly_the_papers_rule(presets: dict[str, AlignSettings]) -> None:
-    tuned = 0.0 if presets is SOUND_PRESETS else 1.0
+    tuned = 0.0 if presets is AUDIO_PRESETS else 1.0
     assert presets["paper"] == AlignSettings("paper", prompt_strength=tuned)
     assert {"paper", "quality", "balanced", "fast"} <= presets.keys()
 
 
 def test_candidates_come_best_first_and_all_are_kept(audioldm: AudioLDM, binder: ImageBind) -> None:
     clip = make_clip(TEST_SEEDS + 3, kind="ball")
-    film = Clip(clip.frames, clip.fps)
+    video = VideoFrames(clip.frames, clip.fps)
     true, noise = Waveform(clip.samples[None], 16000), Waveform(torch.randn(1, 32000) * 0.3, 16000)
     silent = Waveform(torch.zeros(1, 32000), 16000)
-    result = best_first(Result(Trace(AlignSettings(), 1, ()), (silent, noise, true)), film=film)
-    assert result.sounds[0] is true and set(map(id, result.sounds)) == {id(true), id(noise), id(silent)}
+    result = rank_candidates(TaskResult(Trace(AlignSettings(), 1, ()), (silent, noise, true)), video=video)
+    assert result.waveforms[0] is true and set(map(id, result.waveforms)) == {id(true), id(noise), id(silent)}
     assert result.trace.notes[-1].startswith("candidates, best first, counted from the seed: 3 (AV-Align ")
     picture = torch.rand(1, 3, 32, 32)
-    several = image_to_audio(audioldm, binder, picture, Run([4, 5], 2, AlignSettings("x0")), duration_s=0.5)
-    assert len(best_first(several).sounds) == 2
+    several = image_to_audio(audioldm, binder, picture, RunConfig([4, 5], 2, AlignSettings("x0")), duration_s=0.5)
+    assert len(rank_candidates(several).waveforms) == 2
 
 
 def test_faults_of_sounds() -> None:
     tone = torch.sin(torch.arange(16000) * 0.3)[None]
-    assert faults(Waveform(0.5 * tone, 16000)) == []
-    assert faults(Waveform((5 * tone).clamp(-1, 1), 16000)) == ["clipped"]
-    assert faults(Waveform(torch.zeros(1, 16000), 16000)) == ["silent"]
-    assert faults(Waveform(0.2 * torch.randn(1, 16000), 16000)) == ["noise"]
+    assert audio_defects(Waveform(0.5 * tone, 16000)) == []
+    assert audio_defects(Waveform((5 * tone).clamp(-1, 1), 16000)) == ["clipped"]
+    assert audio_defects(Waveform(torch.zeros(1, 16000), 16000)) == ["silent"]
+    assert audio_defects(Waveform(0.2 * torch.randn(1, 16000), 16000)) == ["noise"]
 
 
 def test_joint_reads_one_prompt_in_both_models(
     exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
 ) -> None:
-    run = Run([1, 2], 2, AlignSettings("x0", start_fraction=0.0, words=True, event_weight=1.0))
+    run = RunConfig([1, 2], 2, AlignSettings("x0", start_fraction=0.0, words=True, event_weight=1.0))
     result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt="noise", duration_s=0.5)
-    assert len(result.films) == len(result.sounds) == 2
+    assert len(result.videos) == len(result.waveforms) == 2
     assert "events" in result.trace.points[0].terms
     assert all(note.endswith(", noise'") for note in result.trace.notes if note.startswith("prompt: read as"))
     assert any(note.startswith("prompt: read as") for note in result.trace.notes)

@@ -13,7 +13,7 @@ import resource
 import torch
 
 from seeing_core.errors import InputError
-from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.media.mux import FITS, mux
 from seeing_core.media.video_file import VideoFile
 
@@ -51,14 +51,14 @@ def pictures(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["bigbuckbunny", "bikes"])
 def test_real_films_keep_their_picture_and_change_their_sound(
-    real_film: Callable[[str], Path], tmp_path: Path, name: str
+    real_video: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
-    source = real_film(name)
-    film = VideoFile(str(source))
-    sound = noise(film.duration_s)
-    out = mux(film, sound, tmp_path / "out.mp4")
+    source = real_video(name)
+    video = VideoFile(str(source))
+    sound = noise(video.duration_s)
+    out = mux(video, sound, tmp_path / "out.mp4")
     assert packets(out) == packets(source)
-    assert lengths_s(out) == pytest.approx((film.duration_s, film.duration_s), abs=1 / 25)
+    assert lengths_s(out) == pytest.approx((video.duration_s, video.duration_s), abs=1 / 25)
     heard, rate_hz = decoded_sound(out)
     assert rate_hz == 16000 and heard.shape[0] == 1
     start = heard[0, 8000:24000]  # what AAC keeps of noise is still the same noise
@@ -72,8 +72,8 @@ def test_real_films_keep_their_picture_and_change_their_sound(
 
 @pytest.mark.parametrize("sound_s", [1.0, 1.9, 2.0, 2.1, 3.0])
 @pytest.mark.parametrize("fit", FITS)
-def test_fit(write_film: Callable[..., Path], tmp_path: Path, fit: str, sound_s: float) -> None:
-    source = write_film(tmp_path / "source.mp4", [i / 25 for i in range(50)], [5 * i for i in range(50)])
+def test_fit(write_video: Callable[..., Path], tmp_path: Path, fit: str, sound_s: float) -> None:
+    source = write_video(tmp_path / "source.mp4", [i / 25 for i in range(50)], [5 * i for i in range(50)])
     out = mux(VideoFile(str(source)), noise(sound_s), tmp_path / "out.mp4", fit=fit)
     expected_s = 2.0 if fit == "fit to picture" else min(2.0, sound_s)
     assert lengths_s(out) == pytest.approx((expected_s, expected_s), abs=1 / 25)
@@ -86,17 +86,17 @@ def test_fit(write_film: Callable[..., Path], tmp_path: Path, fit: str, sound_s:
 @pytest.mark.parametrize("size", [(1, 1), (33, 77), (2, 300), (301, 3), (64, 64)])
 def test_clips_of_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
     pixels = torch.linspace(0, 1, 9).view(9, 1, 1, 1).expand(9, 3, *size)
-    out = mux(Clip(pixels, 6), noise(1.5), tmp_path / "out.mp4")
-    shown = pictures(out)
-    assert shown.shape == (9, size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
-    np.testing.assert_allclose(shown.mean((1, 2, 3)), pixels[:, 0, 0, 0] * 255, atol=4)
+    out = mux(VideoFrames(pixels, 6), noise(1.5), tmp_path / "out.mp4")
+    format_score = pictures(out)
+    assert format_score.shape == (9, size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
+    np.testing.assert_allclose(format_score.mean((1, 2, 3)), pixels[:, 0, 0, 0] * 255, atol=4)
     assert lengths_s(out) == pytest.approx((1.5, 1.5), abs=1 / 6)
     assert VideoFile(str(out)).times_s.tolist() == pytest.approx([i / 6 for i in range(9)], abs=1e-3)
 
 
 @pytest.mark.parametrize("fps", [0.5, 8, 23.976, 1000])
 def test_clips_of_any_rate(tmp_path: Path, fps: float) -> None:
-    clip = Clip(torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)), fps)
+    clip = VideoFrames(torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)), fps)
     out = VideoFile(str(mux(clip, noise(0.5), tmp_path / "out.mp4")))
     torch.testing.assert_close(out.times_s, clip.times_s, atol=1e-4, rtol=0)
     assert out.duration_s == pytest.approx(clip.duration_s, abs=1 / fps)
@@ -108,7 +108,7 @@ def test_sounds_of_any_rate_and_channels(tmp_path: Path, rate_hz: int, channels:
     """A tone of 440 Hz, louder in the first channel: its pitch, length and sides must survive."""
     tone = torch.sin(2 * torch.pi * 440 * torch.arange(rate_hz) / rate_hz)
     sound = Waveform(tone * torch.tensor([0.5] + [0.1] * (channels - 1))[:, None], rate_hz)
-    out = mux(Clip(torch.zeros(8, 3, 16, 16), 8), sound, tmp_path / "out.mp4")
+    out = mux(VideoFrames(torch.zeros(8, 3, 16, 16), 8), sound, tmp_path / "out.mp4")
     heard, heard_hz = decoded_sound(out)
     assert heard.shape[0] == min(channels, 2)
     assert heard.shape[1] / heard_hz == pytest.approx(1.0, abs=0.05)
@@ -121,12 +121,12 @@ def test_sounds_of_any_rate_and_channels(tmp_path: Path, rate_hz: int, channels:
 
 @pytest.mark.parametrize("rate_hz", [16000, 44100, 44101])
 @pytest.mark.parametrize("kind", ["copied", "encoded"])
-def test_sound_is_on_time(real_film: Callable[[str], Path], tmp_path: Path, kind: str, rate_hz: int) -> None:
+def test_sound_is_on_time(real_video: Callable[[str], Path], tmp_path: Path, kind: str, rate_hz: int) -> None:
     """A click one second in must be heard one second in, within 2 ms."""
     samples = torch.zeros(1, 3 * rate_hz)
     samples[0, rate_hz : rate_hz + rate_hz // 500] = 0.9
-    film = VideoFile(str(real_film("bikes"))) if kind == "copied" else Clip(torch.rand(24, 3, 16, 16), 8)
-    heard, heard_hz = decoded_sound(mux(film, Waveform(samples, rate_hz), tmp_path / "out.mp4"))
+    video = VideoFile(str(real_video("bikes"))) if kind == "copied" else VideoFrames(torch.rand(24, 3, 16, 16), 8)
+    heard, heard_hz = decoded_sound(mux(video, Waveform(samples, rate_hz), tmp_path / "out.mp4"))
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert next(container.decode(audio=0)).pts == 0
     loud = np.flatnonzero(np.abs(heard[0]) > 0.45)
@@ -134,8 +134,8 @@ def test_sound_is_on_time(real_film: Callable[[str], Path], tmp_path: Path, kind
     assert loud[-1] / heard_hz == pytest.approx(1.002, abs=0.002)
 
 
-def test_part_of_a_film(real_film: Callable[[str], Path], tmp_path: Path) -> None:
-    source = VideoFile(str(real_film("bikes")), 4.0, 1.0)
+def test_part_of_a_film(real_video: Callable[[str], Path], tmp_path: Path) -> None:
+    source = VideoFile(str(real_video("bikes")), 4.0, 1.0)
     out = mux(source, noise(1.0), tmp_path / "out.mp4")
     assert lengths_s(out) == pytest.approx((1.0, 1.0), abs=1 / 25)
     assert len(pictures(out)) == 25
@@ -143,16 +143,16 @@ def test_part_of_a_film(real_film: Callable[[str], Path], tmp_path: Path) -> Non
     assert np.abs(pictures(out)[[0, 24]] - wanted).mean() < 3
 
 
-def test_a_film_of_varying_rate_keeps_its_times(write_film: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_film_of_varying_rate_keeps_its_times(write_video: Callable[..., Path], tmp_path: Path) -> None:
     times_s = [0, 0.1, 0.2, 0.7, 0.8, 1.6]
-    source = write_film(tmp_path / "source.mp4", times_s, range(0, 240, 40))
-    for film in (VideoFile(str(source)), VideoFile(str(source), 0.0, 60.0)):  # copied, encoded
-        out = VideoFile(str(mux(film, noise(1.0), tmp_path / "out.mp4")))
+    source = write_video(tmp_path / "source.mp4", times_s, range(0, 240, 40))
+    for video in (VideoFile(str(source)), VideoFile(str(source), 0.0, 60.0)):  # copied, encoded
+        out = VideoFile(str(mux(video, noise(1.0), tmp_path / "out.mp4")))
         torch.testing.assert_close(out.times_s, torch.tensor(times_s, dtype=torch.float64), atol=1e-3, rtol=0)
 
 
-def test_film_in_memory_and_output_over_its_own_source(write_film: Callable[..., Path], tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mp4", [i / 25 for i in range(25)], [9 * i for i in range(25)])
+def test_film_in_memory_and_output_over_its_own_source(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "film.mp4", [i / 25 for i in range(25)], [9 * i for i in range(25)])
     before = packets(path)
     mux(VideoFile(io.BytesIO(path.read_bytes())), noise(1.0), path)
     mux(VideoFile(str(path)), noise(1.0), path)
@@ -161,7 +161,7 @@ def test_film_in_memory_and_output_over_its_own_source(write_film: Callable[...,
 
 def test_bad_fit(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="^fit: received 'stretch'; expected one of fit to picture, trim to shorter"):
-        mux(Clip(torch.zeros(8, 3, 16, 16), 8), noise(1.0), tmp_path / "out.mp4", fit="stretch")
+        mux(VideoFrames(torch.zeros(8, 3, 16, 16), 8), noise(1.0), tmp_path / "out.mp4", fit="stretch")
 
 
 @pytest.mark.parametrize("place", ["none/out.mp4", "file/out.mp4", "folder"])
@@ -169,7 +169,7 @@ def test_places_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="^output file '.*': received a failure while writing .*; expected a folder"):
-        mux(Clip(torch.zeros(8, 3, 16, 16), 8), noise(1.0), tmp_path / place)
+        mux(VideoFrames(torch.zeros(8, 3, 16, 16), 8), noise(1.0), tmp_path / place)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
 
 
@@ -178,7 +178,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_partial_one(tmp_path: Path, limi
     out = tmp_path / "out.mp4"
     out.write_text("the old film")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    clip = Clip(torch.rand(16, 3, 64, 64, generator=torch.Generator().manual_seed(0)), 8)
+    clip = VideoFrames(torch.rand(16, 3, 64, 64, generator=torch.Generator().manual_seed(0)), 8)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
     try:
         with pytest.raises(InputError, match="^output file '.*out.mp4': received a failure while writing"):

@@ -13,8 +13,8 @@ from torch.nn.functional import cosine_similarity
 from transformers import AutoTokenizer, ClapTextModelWithProjection, SpeechT5HifiGan
 
 from seeing_core.binders.imagebind import ImageBind, build
-from seeing_core.binders.imagebind_inputs import clip_spans, frame_indices, vision_input
-from seeing_core.media.types import Clip
+from seeing_core.binders.imagebind_inputs import clip_segments, frame_indices, vision_input
+from seeing_core.media.types import VideoFrames
 from seeing_core.pocket import MODELS_DIR
 from tests.pocket.judges import judge_sound_kind
 from tests.pocket.training.mel import LogMel
@@ -107,15 +107,15 @@ def test_unguided_sounds_follow_a_precise_caption(audio: AudioModels) -> None:
 
 
 def test_an_ambiguous_caption_leaves_the_kind_open(audio: AudioModels) -> None:
-    sounds = generate_sounds(audio, ["something making a sound"] * 16, 1.28, seed=3, steps=15)
-    assert len({judge_sound_kind(sound)[0] for sound in sounds}) >= 3
+    waveforms = generate_sounds(audio, ["something making a sound"] * 16, 1.28, seed=3, steps=15)
+    assert len({judge_sound_kind(sound)[0] for sound in waveforms}) >= 3
 
 
 def test_training_saw_the_binders_own_input() -> None:
     clip = make_clip(TEST_SEEDS + 9, 3.0)
-    film = Clip(clip.frames, clip.fps)
-    picks = torch.stack([clip.frames[frame_indices(film.times_s, span)] for span in clip_spans(3.0)])
-    torch.testing.assert_close(picture_input(picks[None])[0], vision_input(film, 3.0))
+    video = VideoFrames(clip.frames, clip.fps)
+    picks = torch.stack([clip.frames[frame_indices(video.times_s, segment)] for segment in clip_segments(3.0)])
+    torch.testing.assert_close(picture_input(picks[None])[0], vision_input(video, 3.0))
 
 
 def test_binder_tells_kinds_apart(binder: ImageBind) -> None:
@@ -138,10 +138,10 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
     """A latent half way between two kinds, moved a little along the gradient towards a picture, sounds more like it."""
     for part in (audio.vae, audio.vocoder):
         part.requires_grad_(False)
-    spans, rises, right = binder.clip_spans(2.0), 0, 0
-    for shown, other in zip(KIND_NAMES, KIND_NAMES[3:] + KIND_NAMES[:3]):
-        clips = [make_clip(TEST_SEEDS + 3000 + KIND_NAMES.index(shown), kind=kind) for kind in (shown, other)]
-        target = binder.embed_film(Clip(clips[0].frames, 8.0), spans).mean(0, keepdim=True)
+    segments, rises, right = binder.clip_segments(2.0), 0, 0
+    for format_score, other in zip(KIND_NAMES, KIND_NAMES[3:] + KIND_NAMES[:3]):
+        clips = [make_clip(TEST_SEEDS + 3000 + KIND_NAMES.index(format_score), kind=kind) for kind in (format_score, other)]
+        target = binder.embed_video(VideoFrames(clips[0].frames, 8.0), segments).mean(0, keepdim=True)
         mels = LogMel()(torch.stack([clip.samples for clip in clips]))
         latent = audio.vae.encode(mels[:, None]).latent_dist.mean.mean(0, keepdim=True).requires_grad_()
         margins = []
@@ -149,11 +149,11 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
             sound = audio.vocoder(audio.vae.decode(latent).sample[:, 0])
             if step in (0, 10):
                 judged, scores = judge_sound_kind(sound[0])
-                margins.append(scores[kind_index(shown)] - scores[kind_index(other)])
-            loss = 1 - cosine_similarity(binder.embed_sound(sound, spans).mean(1), target).mean()
+                margins.append(scores[kind_index(format_score)] - scores[kind_index(other)])
+            loss = 1 - cosine_similarity(binder.embed_audio(sound, segments).mean(1), target).mean()
             gradient, = torch.autograd.grad(loss, latent)
             latent = (latent - 0.1 * latent.std() * gradient / gradient.std()).detach().requires_grad_()
-        rises, right = rises + bool(margins[1] > margins[0]), right + (judged == shown)
+        rises, right = rises + bool(margins[1] > margins[0]), right + (judged == format_score)
     assert rises >= 6 and right >= 5
 
 

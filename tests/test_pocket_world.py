@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.pocket.judges import (
-    FEATURES, event_match, frechet_distance, judge_picture_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features, typicality,
+    FEATURES, event_match, frechet_distance, judge_video_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features, typicality,
 )
 from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip, write_clip
 from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index
@@ -57,9 +57,9 @@ def test_wrong_arguments_are_named() -> None:
 def test_captions_say_as_much_as_their_level(clips: list[WorldClip]) -> None:
     for clip in clips:
         kind = KINDS[kind_index(clip.kind)]
-        assert kind.name in clip.caption and (kind.doing in clip.caption or kind.sounds[1] in clip.caption)
-        assert sum(clue in clip.partial_caption for clue in (kind.name, kind.colour, *kind.sounds)) <= 1
-        assert any(clue in clip.partial_caption for clue in (kind.name, kind.colour, kind.doing, *kind.sounds))
+        assert kind.name in clip.caption and (kind.doing in clip.caption or kind.waveforms[1] in clip.caption)
+        assert sum(clue in clip.partial_caption for clue in (kind.name, kind.colour, *kind.waveforms)) <= 1
+        assert any(clue in clip.partial_caption for clue in (kind.name, kind.colour, kind.doing, *kind.waveforms))
         assert clip.ambiguous_caption in AMBIGUOUS_CAPTIONS
         for other in KINDS:
             assert not {other.name, other.colour, other.doing} & set(clip.ambiguous_caption.split())
@@ -97,13 +97,13 @@ def test_sound_judge_on_fresh_clips(clips: list[WorldClip]) -> None:
 
 
 def test_picture_judge_on_fresh_clips(clips: list[WorldClip]) -> None:
-    assert share_right([judge_picture_kind(clip.frames)[0] for clip in clips], clips) >= 0.97
+    assert share_right([judge_video_kind(clip.frames)[0] for clip in clips], clips) >= 0.97
 
 
 def test_judges_do_not_depend_on_the_length() -> None:
     fresh = [make_clip(TEST_SEEDS + 1000 + i, duration_s) for i, duration_s in enumerate([1.0, 3.0, 4.0] * 24)]
     assert share_right([judge_sound_kind(clip.samples)[0] for clip in fresh], fresh) >= 0.97
-    assert share_right([judge_picture_kind(clip.frames)[0] for clip in fresh], fresh) >= 0.97
+    assert share_right([judge_video_kind(clip.frames)[0] for clip in fresh], fresh) >= 0.97
 
 
 def test_event_times_of_sounds(clips: list[WorldClip]) -> None:
@@ -160,4 +160,4 @@ def test_written_clip_has_picture_sound_and_length(tmp_path: Path) -> None:
             assert container.streams.video[0].average_rate == 8
         assert len(frames) == 16 and frames[0].shape == (256, 256, 3)
         pictures = torch.tensor(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
-        assert judge_picture_kind(pictures[:, :, ::4, ::4])[0] == clip.kind
+        assert judge_video_kind(pictures[:, :, ::4, ::4])[0] == clip.kind

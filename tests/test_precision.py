@@ -7,10 +7,10 @@ import torch
 
 from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.media.types import Clip
+from seeing_core.media.types import VideoFrames
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.guidance.settings import SOUND_PRESETS, AlignSettings
-from seeing_core.tasks import Run, image_to_audio, video_and_audio
+from seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
+from seeing_core.tasks import RunConfig, image_to_audio, video_and_audio
 from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 
@@ -44,9 +44,9 @@ def test_weights_are_as_asked_but_what_makes_the_wave(half: Models) -> None:
 
 def test_embeddings_are_nearly_the_same_and_single(half: Models, single: Models) -> None:
     sound = torch.randn(1, 16000, generator=torch.Generator().manual_seed(1)) * 0.1
-    film = Clip(torch.rand(8, 3, 48, 64, generator=torch.Generator().manual_seed(2)), 8)
-    for embed in (lambda binder: binder.embed_sound(sound, [(0.0, 1.0)])[0], lambda binder: binder.embed_text(["a red ball"]),
-                  lambda binder: binder.embed_film(film, [(0.0, 1.0)])):
+    video = VideoFrames(torch.rand(8, 3, 48, 64, generator=torch.Generator().manual_seed(2)), 8)
+    for embed in (lambda binder: binder.embed_audio(sound, [(0.0, 1.0)])[0], lambda binder: binder.embed_text(["a red ball"]),
+                  lambda binder: binder.embed_video(video, [(0.0, 1.0)])):
         ours, exact = embed(half[2]), embed(single[2])
         assert ours.dtype == torch.float32
         assert torch.cosine_similarity(ours, exact).min() > 0.99
@@ -56,7 +56,7 @@ def test_the_loss_has_a_gradient(half: Models, single: Models) -> None:
     def gradient(binder: ImageBind) -> torch.Tensor:
         sound = (torch.randn(1, 16000, generator=torch.Generator().manual_seed(1)) * 0.1).requires_grad_()
         target = binder.embed_text(["a red ball"])
-        (1 - torch.cosine_similarity(binder.embed_sound(sound, [(0.0, 1.0)])[0], target)).sum().backward()
+        (1 - torch.cosine_similarity(binder.embed_audio(sound, [(0.0, 1.0)])[0], target)).sum().backward()
         return sound.grad
 
     ours, exact = gradient(half[2]), gradient(single[2])
@@ -69,14 +69,14 @@ def spectrum(samples: torch.Tensor) -> torch.Tensor:
 
 def test_a_sound_in_half_precision(half: Models, single: Models) -> None:
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-    run = Run([0], 2, SOUND_PRESETS["paper"])
-    ours, exact = (image_to_audio(models[0], models[2], picture, run, prompt="a ball", duration_s=0.6).sounds[0].samples
+    run = RunConfig([0], 2, AUDIO_PRESETS["paper"])
+    ours, exact = (image_to_audio(models[0], models[2], picture, run, prompt="a ball", duration_s=0.6).waveforms[0].samples
                    for models in (half, single))
     assert ours.dtype == torch.float32 and ours.isfinite().all()
     assert torch.corrcoef(torch.cat([spectrum(ours), spectrum(exact)]))[0, 1] > 0.8
 
 
 def test_a_film_and_its_sound_in_half_precision(half: Models) -> None:
-    made = video_and_audio(half[1], half[0], half[2], Run([0], 2, AlignSettings()), prompt="a ball", duration_s=0.5, fps=4)
-    assert made.films[0].pixels.isfinite().all() and made.films[0].pixels.std() > 0.01
-    assert made.sounds[0].samples.isfinite().all()
+    made = video_and_audio(half[1], half[0], half[2], RunConfig([0], 2, AlignSettings()), prompt="a ball", duration_s=0.5, fps=4)
+    assert made.videos[0].pixels.isfinite().all() and made.videos[0].pixels.std() > 0.01
+    assert made.waveforms[0].samples.isfinite().all()

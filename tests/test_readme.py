@@ -38,7 +38,7 @@ def documented() -> set[str]:
     """The names of the inputs in the README's table of messages."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Troubleshooting")[2].partition("\n## ")[0]
     cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    return {span.partition(":")[0] for cell in cells for span in re.findall(r"`([^`]+)`", cell)}
+    return {segment.partition(":")[0] for cell in cells for segment in re.findall(r"`([^`]+)`", cell)}
 
 
 def test_every_message_is_in_the_troubleshooting() -> None:

@@ -13,7 +13,7 @@ import torch
 from seeing_core.errors import InputError
 from seeing_core.media.types import Waveform, mono
 from seeing_core.media.mux import mux
-from seeing_core.media.audio_file import read_sound, sound_of
+from seeing_core.media.audio_file import read_sound, audio_track
 from seeing_core.media.video_file import VideoFile
 from tests.made import bursts, jumping_film
 
@@ -77,15 +77,15 @@ def test_resampled_sound_has_the_same_tone(tmp_path):
 
 
 def test_sound_of_a_film_starts_with_its_picture(tmp_path):
-    film, sound = jumping_film(50, 25.0, [20]), bursts([0.8, 1.5], 2.0)
-    path = mux(film, sound, tmp_path / "film.mp4")
-    found = sound_of(VideoFile(str(path)))
+    video, sound = jumping_film(50, 25.0, [20]), bursts([0.8, 1.5], 2.0)
+    path = mux(video, sound, tmp_path / "film.mp4")
+    found = audio_track(VideoFile(str(path)))
     assert found.samples.shape == (1, 32000)
     for start in (0.8, 1.5):
         place = round(start * 16000)
         assert found.samples[0, place : place + 300].abs().max() > 0.1
         assert found.samples[0, place - 1500 : place - 200].abs().max() < 0.01
-    part = sound_of(VideoFile(str(path), 0.5, 1.0))  # its first frame is the one at 0.52 s
+    part = audio_track(VideoFile(str(path), 0.5, 1.0))  # its first frame is the one at 0.52 s
     assert torch.equal(part.samples, found.samples[:, 8320:24000])
 
 
@@ -107,17 +107,17 @@ def test_sound_of_a_film_whose_picture_starts_late(tmp_path):
         packets += video.encode(None)
         for packet in packets:
             output.mux(packet)
-    film = VideoFile(str(path))
-    assert film.clock_start_s == pytest.approx(0.4, abs=0.002) and film.duration_s == pytest.approx(1.6, abs=0.005)
-    loud = sound_of(film).samples[0].abs() > 0.05
+    video = VideoFile(str(path))
+    assert video.clock_start_s == pytest.approx(0.4, abs=0.002) and video.duration_s == pytest.approx(1.6, abs=0.005)
+    loud = audio_track(video).samples[0].abs() > 0.05
     assert int(loud.nonzero()[0]) / 16000 == pytest.approx(0.6, abs=0.003)
 
 
-def test_real_film_and_silent_film(real_film):
-    sound = sound_of(VideoFile(str(real_film("bigbuckbunny"))))  # 5.1 at 48 kHz
+def test_real_film_and_silent_film(real_video):
+    sound = audio_track(VideoFile(str(real_video("bigbuckbunny"))))  # 5.1 at 48 kHz
     assert sound.rate_hz == 48000 and sound.samples.shape == (1, round(5.28 * 48000))
     assert 0.01 < sound.samples.abs().max() < 0.2
-    assert sound_of(VideoFile(str(real_film("bikes")))) is None
+    assert audio_track(VideoFile(str(real_video("bikes")))) is None
 
 
 def test_unreadable_files_are_named(tmp_path):

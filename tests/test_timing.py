@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 
 from seeing_core.guidance.loop import Objective
-from seeing_core.guidance.assembly import film_objective, joint_objective, sound_objective, sound_view
-from seeing_core.generators.audioldm import AudioLDM, AudioTask
+from seeing_core.guidance.assembly import video_objective, joint_objective, sound_objective, sound_view
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
 from seeing_core.guidance.old_losses import Target
 from seeing_core.metrics.motion import Motion
 from tests.pocket.judges import sound_event_times
 from tests.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.guidance.settings import SOUND_PRESETS, AlignSettings
-from seeing_core.tasks import Run, image_to_audio
+from seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
+from seeing_core.tasks import RunConfig, image_to_audio
 from seeing_core.guidance.sync import (
     AtTimes, FrameChange, OnsetStrength, Together, correlation, motion_peaks, parse_times, shape_change, spectral_flux,
 )
-from seeing_core.generators.animatediff import AnimateDiff, VideoTask
+from seeing_core.generators.animatediff import AnimateDiff, ConditionedAnimateDiff
 from seeing_core.guidance.clips import SoundView
 from seeing_core.generators.windows import thrifty
 
@@ -94,13 +94,13 @@ def test_a_sample_without_events_has_no_term() -> None:
 
 
 def test_gradients_of_the_terms_in_double_precision(exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff) -> None:
-    sound = AudioTask.from_prompt(exact_audioldm, "a bell", duration_s=0.6)
-    film = VideoTask.from_prompt(exact_animatediff, "a bell", duration_s=0.6, fps=8, width=16, height=16)
-    onsets, change = OnsetStrength(sound), FrameChange(film)
-    decoders = {"sound": sound.decode_mels, "picture": film.decode_frames}
+    sound = ConditionedAudioLDM.from_prompt(exact_audioldm, "a bell", duration_s=0.6)
+    video = ConditionedAnimateDiff.from_prompt(exact_animatediff, "a bell", duration_s=0.6, fps=8, width=16, height=16)
+    onsets, change = OnsetStrength(sound), FrameChange(video)
+    decoders = {"sound": sound.decode_mels, "picture": video.decode_frames}
     noise = torch.Generator().manual_seed(3)
     z_a = sound.initial_noise([0]).double() + 0.1 * torch.randn(sound.initial_noise([0]).shape, generator=noise)
-    z_v = film.initial_noise([1]).double()
+    z_v = video.initial_noise([1]).double()
     for judge, media, inputs in ((AtTimes(onsets, 0, [[0.2, 0.4]]), ["sound"], [z_a]),
                                  (AtTimes(change, 0, [[0.3]]), ["picture"], [z_v]),
                                  (Together(change, onsets), ["picture", "sound"], [z_v, z_a])):
@@ -131,34 +131,34 @@ CASES = {
 @pytest.mark.parametrize("tuned, sparingly", [(False, False), (True, True)])
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_decoded_once_for_all_terms_gives_what_each_would_on_its_own(
-    exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff, exact_binder: ImageBind, name: str, tuned: bool, sparingly: bool
+    exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff, exact_binder: ImageBind, name: str, tuned: bool, retry_on_oom: bool
 ) -> None:
     """Against the objective without the term, and the term on its own with its own decoding, in one piece."""
     case = CASES[name]
     media, duration_s = case["media"], case.get("duration_s", 0.75)
     settings = replace(SETTINGS, prompt_strength=float(tuned), clips=case.get("clips", 0),
                        slice_frames=case.get("slice_frames", 2))
-    sound = AudioTask.from_prompt(exact_audioldm, "a bell", duration_s=duration_s)
-    film = VideoTask.from_prompt(exact_animatediff, "a bell", duration_s=duration_s, fps=8, width=16, height=16)
+    sound = ConditionedAudioLDM.from_prompt(exact_audioldm, "a bell", duration_s=duration_s)
+    video = ConditionedAnimateDiff.from_prompt(exact_animatediff, "a bell", duration_s=duration_s, fps=8, width=16, height=16)
     word = exact_binder.embed_text(["a bell"])[0]
 
     def objective(settings: AlignSettings) -> Objective:
         if media == ["picture", "sound"]:
-            return joint_objective(film, sound, exact_binder, word, settings, text_weight=1.0)
+            return joint_objective(video, sound, exact_binder, word, settings, text_weight=1.0)
         if media == ["sound"]:
             view = sound_view(sound, exact_binder, settings)
             targets = [[Target("text", word, clips=word.expand(size, -1))] for size in view.sizes]
             return sound_objective(view, targets, settings, TIMES_S)
-        spans = exact_binder.clip_spans(film.duration_s)
-        target = Target("text", word, clips=word.expand(len(spans), -1))
-        return film_objective(film, exact_binder, [spans], [[target]], settings, TIMES_S)
+        segments = exact_binder.clip_segments(video.duration_s)
+        target = Target("text", word, clips=word.expand(len(segments), -1))
+        return video_objective(video, exact_binder, [segments], [[target]], settings, TIMES_S)
 
-    x0s = [{"sound": sound, "picture": film}[medium].initial_noise([1, 2]).double() for medium in media]
-    with thrifty() if sparingly else nullcontext():
+    x0s = [{"sound": sound, "picture": video}[medium].initial_noise([1, 2]).double() for medium in media]
+    with thrifty() if retry_on_oom else nullcontext():
         ours = objective(settings)(x0s)
     fit = objective(replace(settings, event_weight=0.0))(x0s)
     leaves = [x0.requires_grad_() for x0 in x0s]
-    onsets, change = OnsetStrength(sound), FrameChange(film)
+    onsets, change = OnsetStrength(sound), FrameChange(video)
     decoded = [exact_animatediff.decode(leaf) if medium == "picture" else torch.stack(
         [exact_audioldm.decode_mel(leaf[:, :, window.start : window.stop]) for window in sound.windows], 1)
         for medium, leaf in zip(media, leaves, strict=True)]
@@ -179,7 +179,7 @@ def test_what_is_decoded_once_for_all_terms_gives_what_each_would_on_its_own(
 
 def test_of_a_decoded_sound_some_clips_are_cut_from_the_whole(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
     """Only these pass the vocoder; their log-mel is that of the whole, which is nearer than one decoded by itself."""
-    task = AudioTask.from_prompt(exact_audioldm, "a bell", duration_s=3.0)
+    task = ConditionedAudioLDM.from_prompt(exact_audioldm, "a bell", duration_s=3.0)
     view, x0 = SoundView.of(task, exact_binder), task.initial_noise([1]).double()
     whole, _ = view.embed(x0, 0, [0, 1, 2])
     for clip in range(3):
@@ -206,13 +206,13 @@ def test_sounds_start_where_the_user_wants_them(pocket_audioldm: AudioLDM, pocke
     """Issue: by hand within 60 ms in 90 % of 32 cases; two hits in each of 16 sounds."""
     torch.manual_seed(0)
     errors = []
-    settings = replace(SOUND_PRESETS["fast"], inner_steps=3)
+    settings = replace(AUDIO_PRESETS["fast"], inner_steps=3)
     for number in range(16):
         clip = make_clip(TEST_SEEDS + 500 + number, kind=("ball", "bell", "block", "horn")[number % 4])
         wanted = [0.3 + 0.05 * (number % 7), 1.2 + 0.07 * (number % 5)]
-        run = Run([number], 30, settings, event_times=", ".join(f"{time:.2f}" for time in wanted))
+        run = RunConfig([number], 30, settings, event_times=", ".join(f"{time:.2f}" for time in wanted))
         picture = clip.frames[len(clip.frames) // 2][None]
-        (sound,) = image_to_audio(pocket_audioldm, pocket_binder, picture, run, duration_s=2.0).sounds
+        (sound,) = image_to_audio(pocket_audioldm, pocket_binder, picture, run, duration_s=2.0).waveforms
         found = sound_event_times(sound.samples[0], clip.kind)
         errors += [min((abs(time - other) for other in found), default=2.0) for time in wanted]
     assert sum(error <= 0.06 for error in errors) >= 0.9 * len(errors), errors

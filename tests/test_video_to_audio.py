@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seeing_core.generators.audioldm import AudioLDM, AudioTask
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.media.types import Clip
+from seeing_core.media.types import VideoFrames
 from seeing_core.guidance.settings import AlignSettings
-from seeing_core.tasks import Run, video_to_audio
+from seeing_core.tasks import RunConfig, video_to_audio
 from seeing_core.media.video_file import VideoFile
 from seeing_core.generators.windows import blend, split
 
-VANILLA = Run(steps=1, settings=AlignSettings(strength=0))
+VANILLA = RunConfig(steps=1, settings=AlignSettings(strength=0))
 
 
 @contextmanager
@@ -44,9 +44,9 @@ def largest_inputs(*modules: nn.Module) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("duration_s", [0.3, 0.31, 1 / 3, 2.0, 5.28, 9.99, 10.24, 10.25, 13.7, 25.0])
 def test_the_sound_is_exactly_as_long_as_asked(
-    audioldm: AudioLDM, binder: ImageBind, film: Clip, duration_s: float
+    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, duration_s: float
 ) -> None:
-    [sound] = video_to_audio(audioldm, binder, film, VANILLA, duration_s=duration_s).sounds
+    [sound] = video_to_audio(audioldm, binder, video, VANILLA, duration_s=duration_s).waveforms
     assert sound.samples.shape == (1, round(duration_s * 16000)) and sound.rate_hz == 16000
     assert sound.samples.abs().max() <= 1 and sound.samples[:, -160:].std() > 0
 
@@ -54,36 +54,36 @@ def test_the_sound_is_exactly_as_long_as_asked(
 @pytest.mark.parametrize("fps", [0.5, 7.3, 23.976, 30, 60])
 def test_by_default_it_is_as_long_as_the_film(audioldm: AudioLDM, binder: ImageBind, fps: float) -> None:
     frames = max(2, math.ceil(fps))
-    [sound] = video_to_audio(audioldm, binder, Clip(torch.rand(frames, 3, 8, 8), fps), VANILLA).sounds
+    [sound] = video_to_audio(audioldm, binder, VideoFrames(torch.rand(frames, 3, 8, 8), fps), VANILLA).waveforms
     assert sound.samples.shape == (1, round(frames / fps * 16000))
 
 
 @pytest.mark.parametrize("duration_s", [0.5, 3.0, 12.0])
 def test_guided_sound_shorter_and_longer_than_the_film(
-    audioldm: AudioLDM, binder: ImageBind, film: Clip, duration_s: float
+    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, duration_s: float
 ) -> None:
-    run = Run(steps=1, settings=AlignSettings(start_fraction=0))
-    result = video_to_audio(audioldm, binder, film, run, prompt="rain", duration_s=duration_s)
-    assert result.sounds[0].samples.shape == (1, round(duration_s * 16000))
+    run = RunConfig(steps=1, settings=AlignSettings(start_fraction=0))
+    result = video_to_audio(audioldm, binder, video, run, prompt="rain", duration_s=duration_s)
+    assert result.waveforms[0].samples.shape == (1, round(duration_s * 16000))
     assert len(result.trace.points) == 1
 
 
-def test_a_film_from_disk(audioldm: AudioLDM, binder: ImageBind, real_film: Callable[[str], Path]) -> None:
-    result = video_to_audio(audioldm, binder, VideoFile(str(real_film("bigbuckbunny"))), Run(steps=3), prompt="birds")
-    assert result.sounds[0].samples.shape == (1, 84480) and len(result.trace.points) == 2
+def test_a_film_from_disk(audioldm: AudioLDM, binder: ImageBind, real_video: Callable[[str], Path]) -> None:
+    result = video_to_audio(audioldm, binder, VideoFile(str(real_video("bigbuckbunny"))), RunConfig(steps=3), prompt="birds")
+    assert result.waveforms[0].samples.shape == (1, 84480) and len(result.trace.points) == 2
     assert set(result.trace.points[0].terms) == {"vision", "text"}
     assert "paper" in str(result.trace)
 
 
 def test_a_long_sound_takes_no_more_memory_than_one_window(audioldm: AudioLDM, binder: ImageBind) -> None:
-    film = Clip(torch.rand(50, 3, 8, 8), 2)
-    run = Run(steps=1, settings=AlignSettings(start_fraction=0, mode="unet", prompt_strength=1))
+    video = VideoFrames(torch.rand(50, 3, 8, 8), 2)
+    run = RunConfig(steps=1, settings=AlignSettings(start_fraction=0, mode="unet", prompt_strength=1))
     watched = audioldm.unet.conv_in, audioldm.vae.decoder.conv_in, audioldm.vocoder.conv_pre
     audio_tower = binder.towers.modality_preprocessors["audio"].rgbt_stem.proj
     seen = []
     for duration_s in (10.24, 25.0):
         with largest_inputs(*watched, audio_tower) as largest:
-            video_to_audio(audioldm, binder, film, run, prompt="rain", duration_s=duration_s)
+            video_to_audio(audioldm, binder, video, run, prompt="rain", duration_s=duration_s)
         seen.append(tuple(largest))
     assert seen[0] == seen[1]
     assert seen[0][:2] == (2 * 8 * 256 * 16, 8 * 256 * 16)  # guided and unguided prompt in one batch; one latent
@@ -109,7 +109,7 @@ def test_two_windows_fade_linearly() -> None:
 
 
 def test_one_window_is_no_window(audioldm: AudioLDM) -> None:
-    task = AudioTask.from_prompt(audioldm, "rain", duration_s=10.24, guidance_scale=1)
+    task = ConditionedAudioLDM.from_prompt(audioldm, "rain", duration_s=10.24, guidance_scale=1)
     z = task.initial_noise([0, 1])
     t, prompt = task.new_scheduler(4).timesteps[1], task.initial_prompt(2)
     with torch.no_grad():
@@ -119,15 +119,15 @@ def test_one_window_is_no_window(audioldm: AudioLDM) -> None:
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n", "\u2603 \U0001f436 ni\u00f1o \u96e8"])
-def test_odd_prompts_are_allowed(audioldm: AudioLDM, binder: ImageBind, film: Clip, prompt: str) -> None:
-    result = video_to_audio(audioldm, binder, film, Run(steps=3), prompt=prompt, negative_prompt=prompt, duration_s=0.5)
+def test_odd_prompts_are_allowed(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, prompt: str) -> None:
+    result = video_to_audio(audioldm, binder, video, RunConfig(steps=3), prompt=prompt, negative_prompt=prompt, duration_s=0.5)
     assert set(result.trace.points[0].terms) == ({"vision", "text"} if prompt.strip() else {"vision"})
     assert result.trace.notes == ()
 
 
-def test_a_long_prompt_is_cut_and_says_so(audioldm: AudioLDM, binder: ImageBind, film: Clip) -> None:
+def test_a_long_prompt_is_cut_and_says_so(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
     prompt = " ".join(f"word{i}" for i in range(120))
-    notes = video_to_audio(audioldm, binder, film, Run(steps=3), prompt=prompt, duration_s=0.5).trace.notes
+    notes = video_to_audio(audioldm, binder, video, RunConfig(steps=3), prompt=prompt, duration_s=0.5).trace.notes
     [clap, imagebind] = sorted(notes)
     assert clap.startswith("prompt: AudioLDM reads 510 tokens; this prompt is longer, and it did not see: '")
     assert imagebind.startswith("prompt: ImageBind reads 75 tokens; this prompt is longer, and it did not see: '")
@@ -137,30 +137,30 @@ def test_a_long_prompt_is_cut_and_says_so(audioldm: AudioLDM, binder: ImageBind,
 
 
 def test_a_film_of_one_frame(
-    audioldm: AudioLDM, binder: ImageBind, write_film: Callable[..., Path], tmp_path: Path
+    audioldm: AudioLDM, binder: ImageBind, write_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    on_disk = VideoFile(str(write_film(tmp_path / "one.mp4", [0], [100])))
-    for film in (Clip(torch.rand(1, 3, 8, 8), 1), on_disk):
+    on_disk = VideoFile(str(write_video(tmp_path / "one.mp4", [0], [100])))
+    for video in (VideoFrames(torch.rand(1, 3, 8, 8), 1), on_disk):
         with pytest.raises(InputError, match="^video: received 1 frame; expected at least two frames"):
-            video_to_audio(audioldm, binder, film, VANILLA)
+            video_to_audio(audioldm, binder, video, VANILLA)
 
 
 @pytest.mark.parametrize("duration_s", [0, -1, 0.2, math.nan, math.inf, 1e9])
-def test_bad_duration(audioldm: AudioLDM, binder: ImageBind, film: Clip, duration_s: float) -> None:
+def test_bad_duration(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, duration_s: float) -> None:
     with pytest.raises(InputError, match=rf"^duration: received {duration_s}; expected a number from 0.3 to 3600"):
-        video_to_audio(audioldm, binder, film, VANILLA, duration_s=duration_s)
+        video_to_audio(audioldm, binder, video, VANILLA, duration_s=duration_s)
 
 
 @pytest.mark.parametrize("frames, fps", [(2, 60), (50, 0.01)])
 def test_films_too_short_or_too_long(audioldm: AudioLDM, binder: ImageBind, frames: int, fps: float) -> None:
     with pytest.raises(InputError, match="^duration: received"):
-        video_to_audio(audioldm, binder, Clip(torch.rand(frames, 3, 8, 8), fps), VANILLA)
+        video_to_audio(audioldm, binder, VideoFrames(torch.rand(frames, 3, 8, 8), fps), VANILLA)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001])
 def test_bad_steps(steps: int) -> None:
     with pytest.raises(InputError, match=rf"^steps: received {steps}; expected a number from 1 to 1000"):
-        Run(steps=steps)
+        RunConfig(steps=steps)
 
 
 @pytest.mark.parametrize("setting, name", [
@@ -176,16 +176,16 @@ def test_bad_settings(setting: dict[str, object], name: str) -> None:
         AlignSettings(**setting)
 
 
-def test_bad_guidance_scale(audioldm: AudioLDM, binder: ImageBind, film: Clip) -> None:
+def test_bad_guidance_scale(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
     with pytest.raises(InputError, match="^guidance scale: received nan; expected a number from 0 to 100"):
-        video_to_audio(audioldm, binder, film, VANILLA, guidance_scale=math.nan)
+        video_to_audio(audioldm, binder, video, VANILLA, guidance_scale=math.nan)
 
 
-def test_a_run_that_ends_in_nan_says_what_to_lower(audioldm: AudioLDM, binder: ImageBind, film: Clip) -> None:
-    task = AudioTask.from_prompt(audioldm, "", duration_s=0.5)
+def test_a_run_that_ends_in_nan_says_what_to_lower(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
+    task = ConditionedAudioLDM.from_prompt(audioldm, "", duration_s=0.5)
     ruined = audioldm.unet.conv_out.register_forward_hook(lambda module, args, output: output * torch.nan)
     try:
         with pytest.raises(InputError, match="^alignment: received .*NaN or infinite.*Lower the alignment strength"):
-            video_to_audio(audioldm, binder, film, VANILLA, duration_s=task.duration_s)
+            video_to_audio(audioldm, binder, video, VANILLA, duration_s=task.duration_s)
     finally:
         ruined.remove()

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ...seeing_core.captions.captioner import AUDIO_PROMPT, MOST_TOKENS
 from ...seeing_core.captions.cleanup import joined
 from . import captioner_loading as captioning
-from ..comfy.convert import sound_from
+from ..comfy.convert import waveform_from
 from ..loaders.downloads import download_if_missing
 from ..sockets import CATEGORY
 
@@ -54,7 +54,7 @@ class CaptionAudio(io.ComfyNode):
     ) -> io.NodeOutput:
         from ...seeing_core.captions.loading import load_audio_captioner
 
-        sound = sound_from(audio)
+        sound = waveform_from(audio)
         captioning.warn_if_silent("Caption Audio", sound)
         folder = captioning.folder_of(captioning.AUDIO, model, download_if_missing)
         captions = captioning.ask(

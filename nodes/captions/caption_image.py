@@ -10,7 +10,7 @@ from torch import Tensor
 from ...seeing_core.captions.captioner import IMAGE_PROMPT, MOST_TOKENS
 from ...seeing_core.captions.cleanup import joined
 from . import captioner_loading as captioning
-from ..comfy.convert import pictures_from
+from ..comfy.convert import images_from
 from ..loaders.downloads import download_if_missing
 from ..sockets import CATEGORY
 
@@ -66,14 +66,14 @@ class CaptionImage(io.ComfyNode):
     ) -> io.NodeOutput:
         from ...seeing_core.captions.loading import load_image_captioner
 
-        shown = pictures_from(images)
+        format_score = images_from(images)
         folder = captioning.folder_of(captioning.IMAGE, model, download_if_missing)
         if trust_remote_code:
             logging.warning("Caption Image: trust_remote_code is on; Python files in '%s' may run with all your rights.",
                             folder)
         captions = captioning.ask(
             lambda: load_image_captioner(folder, remote_code=trust_remote_code),
-            lambda captioner: captioner.caption(shown, prompt, together=pictures == TOGETHER, max_tokens=max_tokens,
+            lambda captioner: captioner.caption(format_score, prompt, together=pictures == TOGETHER, max_tokens=max_tokens,
                                                 on_token=captioning.TokenProgress()),
         )
         return io.NodeOutput(joined(captions))

@@ -18,10 +18,10 @@ from comfy.utils import ProgressBar
 from ...seeing_core.captions.captioner import Captioner
 from ...seeing_core.errors import InputError
 from ...seeing_core.media.types import Waveform
-from ...seeing_core.weights.catalog import GB, HUB, Known
+from ...seeing_core.weights.catalog import GB, HUB, RemoteModel
 from ..loaders.downloads import fetch_here
 from ..loaders.model_folders import DEPTH
-from ..comfy.memory import Managed, on_device
+from ..comfy.memory import ModelHandle, on_device
 
 ROOTS = ("LLM", "diffusers")
 CAPTION_BYTES = 2 * 2**30  # activations: a picture of a megapixel, or 30 s of sound, and the words
@@ -35,7 +35,7 @@ class Kind:
 
     name: str
     fits: Callable[[dict[str, Any]], bool]
-    known: tuple[Known, ...]
+    catalog: tuple[RemoteModel, ...]
 
     @property
     def known_names(self) -> list[str]:
@@ -48,8 +48,8 @@ def _sees(config: dict[str, Any]) -> bool:
     return own_code or ("vision_config" in config and writes)
 
 
-def _captioner(name: str, size_gb: float, facts: str) -> Known:
-    return Known(name.rpartition("/")[2], "LLM", name, int(size_gb * GB), facts, f"{HUB}/{name}")
+def _captioner(name: str, size_gb: float, facts: str) -> RemoteModel:
+    return RemoteModel(name.rpartition("/")[2], "LLM", name, int(size_gb * GB), facts, f"{HUB}/{name}")
 
 
 IMAGE = Kind("image captioner", _sees, (
@@ -84,13 +84,13 @@ def folder_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Pat
         return folder
     if wanted and download_if_missing:
         return fetch_here(wanted, Path(folder_paths.get_folder_paths(wanted.folder)[0]))
-    known = "; ".join(f"{one.source} ({one.facts})" for one in kind.known)
+    catalog = "; ".join(f"{one.source} ({one.facts})" for one in kind.known)
     roots = ", ".join([*_roots(), str(_hub_cache())])
     example = wanted or kind.known[0]
     raise InputError(
         kind.name, f"'{choice}', which is not on this machine", f"a model folder in {roots}",
         f"Switch on download_if_missing, or put all files of {example.page} into models/LLM/{example.name} and press R in the "
-        f"editor. Well-known ones: {known}."
+        f"editor. Well-known ones: {catalog}."
     )
 
 
@@ -104,7 +104,7 @@ def ask(load: Callable[[], Captioner], question: Callable[[Captioner], list[str]
 
 
 def _ask(load: Callable[[], Captioner], question: Callable[[Captioner], list[str]]) -> list[str]:
-    captioner = Managed.load(load)
+    captioner = ModelHandle.load(load)
     with on_device(captioner, activations_bytes=CAPTION_BYTES):
         return question(captioner.model)
 

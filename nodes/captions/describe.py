@@ -7,13 +7,13 @@ from typing import Any
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ...seeing_core.captions.describe import MOST_PHRASES, describe, read_phrases, shipped_phrases
-from ...seeing_core.media.types import Film, Waveform
-from ...seeing_core.guidance.targets import Stills
+from ...seeing_core.captions.describe import MAX_PHRASES, describe, read_phrases, shipped_phrases
+from ...seeing_core.media.types import Video, Waveform
+from ...seeing_core.guidance.targets import Images
 from ..tasks import inputs
-from ..comfy.convert import film_from, pictures_from, sound_from
+from ..comfy.convert import video_from, images_from, waveform_from
 from .captioner_loading import warn_if_silent
-from ..comfy.memory import Managed, on_device
+from ..comfy.memory import ModelHandle, on_device
 from ..sockets import CATEGORY
 
 INSTEAD, BESIDE = "instead of the built-in list", "beside the built-in list"
@@ -43,7 +43,7 @@ class DescribeWithImageBind(io.ComfyNode):
                     "500.",
                 ),
                 io.Int.Input(
-                    "count", default=3, min=1, max=MOST_PHRASES,
+                    "count", default=3, min=1, max=MAX_PHRASES,
                     tooltip="How many phrases come out, best first.",
                 ),
                 io.Combo.Input(
@@ -62,22 +62,22 @@ class DescribeWithImageBind(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, binder: Managed, media: Tensor | Input.Video | dict[str, Any], phrases: str, count: int, own_phrases: str
+        cls, binder: ModelHandle, media: Tensor | Input.Video | dict[str, Any], phrases: str, count: int, own_phrases: str
     ) -> io.NodeOutput:
         own = read_phrases(phrases)
         ranked = own if own and own_phrases == INSTEAD else list(dict.fromkeys([*own, *shipped_phrases()]))
-        shown = _core_media(media)
+        format_score = _core_media(media)
         with on_device(binder, activations_bytes=DESCRIBE_BYTES):
-            best = describe(binder.model, shown, ranked, count)
+            best = describe(binder.model, format_score, ranked, count)
         return io.NodeOutput(", ".join(match.phrase for match in best),
                              "\n".join(f"{match.score:+.3f}  {match.phrase}" for match in best))
 
 
-def _core_media(media: Tensor | Input.Video | dict[str, Any]) -> Stills | Film | Waveform:
+def _core_media(media: Tensor | Input.Video | dict[str, Any]) -> Images | Video | Waveform:
     if isinstance(media, dict):
-        sound = sound_from(media)
+        sound = waveform_from(media)
         warn_if_silent("Describe with ImageBind", sound)
         return sound
     if isinstance(media, Tensor):
-        return Stills(pictures_from(media))
-    return film_from(media, fps=1.0)
+        return Images(images_from(media))
+    return video_from(media, fps=1.0)

@@ -10,12 +10,12 @@ from comfy_api.latest import Input, InputImpl
 from torch import Tensor
 
 from ...seeing_core.errors import InputError
-from ...seeing_core.media.types import Clip, Waveform
+from ...seeing_core.media.types import VideoFrames, Waveform
 from ...seeing_core.guidance.trace import Trace
 from ...seeing_core.media.video_file import VideoFile
 
 
-def film_from(media: Input.Video | Tensor, fps: float) -> VideoFile | Clip:
+def video_from(media: Input.Video | Tensor, fps: float) -> VideoFile | VideoFrames:
     """A VIDEO or an IMAGE batch (B, H, W, 3 or 4) as a film; `fps` is used for images only.
 
     A video that is a file stays on disk. Raises InputError on NaN, on a wrong shape and on a bad fps.
@@ -28,19 +28,19 @@ def film_from(media: Input.Video | Tensor, fps: float) -> VideoFile | Clip:
     return _clip(components.images, float(components.frame_rate))
 
 
-def pictures_from(images: Tensor) -> Tensor:
+def images_from(images: Tensor) -> Tensor:
     """An IMAGE batch (B, H, W, 3 or 4) as (B, 3, H, W); alpha is left out. Raises InputError on NaN and a wrong shape."""
     return _clip(images, fps=1.0).pixels
 
 
-def _clip(images: Tensor, fps: float) -> Clip:
+def _clip(images: Tensor, fps: float) -> VideoFrames:
     if images.ndim != 4 or images.shape[-1] not in (3, 4):
         raise InputError("images", f"a tensor of shape {tuple(images.shape)}", "(batch, height, width, 3)")
     # A copy: ComfyUI's tensors were made in inference mode and cannot take part in autograd.
-    return Clip(images[..., :3].movedim(-1, 1).detach().clone(), fps)
+    return VideoFrames(images[..., :3].movedim(-1, 1).detach().clone(), fps)
 
 
-def sound_from(audio: dict[str, Any] | None) -> Waveform:
+def waveform_from(audio: dict[str, Any] | None) -> Waveform:
     """The first sound of an AUDIO. Raises InputError when there is none, or it is empty or not finite."""
     if audio is None:
         raise InputError("audio", "nothing", "a sound", "The video it was taken from may have no sound track.")
@@ -50,14 +50,14 @@ def sound_from(audio: dict[str, Any] | None) -> Waveform:
     return Waveform(waveform[0].detach().clone(), int(audio["sample_rate"]))
 
 
-def audio_from(sounds: tuple[Waveform, ...]) -> dict[str, Any]:
+def audio_output(waveforms: tuple[Waveform, ...]) -> dict[str, Any]:
     """Sounds of equal length as one AUDIO batch."""
-    return {"waveform": torch.stack([sound.samples for sound in sounds]), "sample_rate": sounds[0].rate_hz}
+    return {"waveform": torch.stack([sound.samples for sound in waveforms]), "sample_rate": waveforms[0].rate_hz}
 
 
-def images_from(films: tuple[Clip, ...]) -> Tensor:
+def image_output(videos: tuple[VideoFrames, ...]) -> Tensor:
     """Films one after another as one IMAGE batch (B, H, W, 3)."""
-    return torch.cat([film.pixels for film in films]).movedim(1, -1).contiguous()
+    return torch.cat([video.pixels for video in videos]).movedim(1, -1).contiguous()
 
 
 def log_notes(node: str, trace: Trace) -> None:

@@ -45,29 +45,29 @@ def weights_dtype(choice: str) -> torch.dtype:
 
 
 @dataclass(frozen=True)
-class Managed:
+class ModelHandle:
     """A model of the core, loaded to and freed from the device by ComfyUI like its own models."""
 
     model: nn.Module
     patchers: dict[str, ModelPatcher]
 
     @classmethod
-    def load(cls, loader: Callable[[], nn.Module]) -> Managed:
+    def load(cls, loader: Callable[[], nn.Module]) -> ModelHandle:
         """Runs `loader` where gradients can flow through what it makes."""
-        with gradients_allowed():
+        with enable_autograd():
             model = loader()
         return cls(model, {"": _patcher(model)})
 
 
 @dataclass(frozen=True)
-class ManagedBinder(Managed):
+class BinderHandle(ModelHandle):
     """ImageBind, each tower by itself: only those in use are on the device."""
 
     model: ImageBind
 
     @classmethod
-    def load(cls, loader: Callable[[], ImageBind]) -> ManagedBinder:
-        with gradients_allowed():
+    def load(cls, loader: Callable[[], ImageBind]) -> BinderHandle:
+        with enable_autograd():
             model = loader()
         return cls(model, {tower: _patcher(model.tower(tower)) for tower in TOWERS})
 
@@ -77,15 +77,15 @@ def _patcher(model: nn.Module) -> ModelPatcher:
 
 
 @contextmanager
-def on_device(*models: Managed, activations_bytes: int = 0, stays: Sequence[str] = TOWERS) -> Iterator[None]:
+def on_device(*models: ModelHandle, activations_bytes: int = 0, stays: Sequence[str] = TOWERS) -> Iterator[None]:
     """The models on the compute device, outside inference mode, for the time of one task.
 
     stays: the binder's towers that are used again and again. They come when first used; others leave again as soon as they
     have embedded something.
     """
-    binders = [model for model in models if isinstance(model, ManagedBinder)]
+    binders = [model for model in models if isinstance(model, BinderHandle)]
     whole = [patcher for model in models if model not in binders for patcher in model.patchers.values()]
-    with gradients_allowed():
+    with enable_autograd():
         _bring(whole, activations_bytes)
         for binder in binders:
             binder.model.visit = _visits(binder, whole, activations_bytes, stays)
@@ -97,7 +97,7 @@ def on_device(*models: Managed, activations_bytes: int = 0, stays: Sequence[str]
 
 
 def _visits(
-    binder: ManagedBinder, others: Sequence[ModelPatcher], activations_bytes: int, stays: Sequence[str]
+    binder: BinderHandle, others: Sequence[ModelPatcher], activations_bytes: int, stays: Sequence[str]
 ) -> Callable[[str], object]:
     here: dict[str, ModelPatcher] = {}
 
@@ -119,10 +119,10 @@ def _bring(patchers: Sequence[ModelPatcher], activations_bytes: int) -> None:
     for patcher in patchers:
         if patcher.loaded_size() < patcher.model_size():  # --novram leaves other layers than its own behind
             patcher.load(patcher.load_device, full_load=True)
-        _leave_inference(patcher.model)
+        _clone_inference_tensors(patcher.model)
 
 
-def sparingly(work: Callable[[], Made], lower: str) -> Made:
+def retry_on_oom(work: Callable[[], Made], lower: str) -> Made:
     """work(), and when memory runs out once more in smaller slices, all other models freed.
 
     lower: the inputs that make it smaller. Raises InputError naming them when that is not enough either.
@@ -154,13 +154,13 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def gradients_allowed() -> Iterator[None]:
+def enable_autograd() -> Iterator[None]:
     """ComfyUI runs nodes in inference mode, which forbids autograd even under enable_grad."""
     with torch.inference_mode(False):
         yield
 
 
-def _leave_inference(module: nn.Module) -> None:
+def _clone_inference_tensors(module: nn.Module) -> None:
     """Weights that were moved by ComfyUI in inference mode would break backward; their copies do not."""
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):

@@ -16,11 +16,11 @@ import folder_paths
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ...seeing_core.media.types import Film, Waveform
+from ...seeing_core.media.types import Video, Waveform
 from ...seeing_core.media.mux import mux
 
 
-def temporary_film() -> Path:
+def temporary_video() -> Path:
     """The path of a new mp4 file in ComfyUI's temporary folder."""
     folder = folder_paths.get_temp_directory()
     os.makedirs(folder, exist_ok=True)
@@ -32,14 +32,14 @@ def player(*paths: Path) -> dict[str, list[ui.SavedResult]]:
     return {"player": [ui.SavedResult(path.name, "", io.FolderType.temp) for path in paths]}
 
 
-def sound_player(audio: dict[str, Any]) -> dict[str, list[ui.SavedResult]]:
+def audio_player(audio: dict[str, Any]) -> dict[str, list[ui.SavedResult]]:
     """The sounds of an AUDIO."""
     return {"player": ui.PreviewAudio(audio).values}
 
 
-def film_player(films: Sequence[Film], sounds: Sequence[Waveform]) -> dict[str, list[ui.SavedResult]]:
+def video_player(videos: Sequence[Video], waveforms: Sequence[Waveform]) -> dict[str, list[ui.SavedResult]]:
     """Films, each with its sound."""
-    return player(*(mux(film, sound, temporary_film()) for film, sound in zip(films, sounds, strict=True)))
+    return player(*(mux(video, sound, temporary_video()) for video, sound in zip(videos, waveforms, strict=True)))
 
 
 def picture(image: Tensor) -> ui.PreviewImage:

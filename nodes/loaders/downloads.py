@@ -9,7 +9,7 @@ import folder_paths
 from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
-from ...seeing_core.weights.catalog import Known
+from ...seeing_core.weights.catalog import RemoteModel
 
 MB = 1_000_000
 
@@ -23,16 +23,16 @@ def download_if_missing() -> io.Input:
     )
 
 
-def fetch_here(known: Known, folder: Path) -> Path:
+def fetch_here(catalog: RemoteModel, folder: Path) -> Path:
     """The model below `folder`, fetched now. Raises InputError when that fails; Cancel keeps what has come."""
     from ...seeing_core.weights.download import fetch
 
-    bar = ProgressBar(max(1, known.size // MB))
+    bar = ProgressBar(max(1, catalog.size // MB))
 
-    def told(done: int, total: int) -> None:
+    def callback(done: int, total: int) -> None:
         management.throw_exception_if_processing_interrupted()
         bar.update_absolute(done // MB, max(1, total // MB))
 
-    path = fetch(known, folder, told)
+    path = fetch(catalog, folder, callback)
     folder_paths.filename_list_cache.clear()
     return path

@@ -9,10 +9,10 @@ from comfy.sd import CLIP, VAE
 from torch import Tensor
 
 from ...seeing_core.errors import InputError
-from ..comfy.memory import gradients_allowed
+from ..comfy.memory import enable_autograd
 
 
-def borrowed_base(model: ModelPatcher | None, clip: CLIP | None, vae: VAE | None) -> dict[str, Tensor] | None:
+def base_from_checkpoint(model: ModelPatcher | None, clip: CLIP | None, vae: VAE | None) -> dict[str, Tensor] | None:
     """Copies, under the names of the original single file, of what ComfyUI would save as a checkpoint; None without the three.
 
     What is no weight stays behind: samplers, CLIP skip, embeddings, hooks.
@@ -30,5 +30,5 @@ def borrowed_base(model: ModelPatcher | None, clip: CLIP | None, vae: VAE | None
     state = model.state_dict_for_saving(clip.state_dict_for_saving(), vae.get_sd())
     check_base("model, clip and vae", state)  # before anything is copied
     here = {name: value.to("cpu") for name, value in state.items()}  # this applies the patches
-    with gradients_allowed():
+    with enable_autograd():
         return {name: value.detach().clone() for name, value in here.items()}

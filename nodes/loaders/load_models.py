@@ -7,9 +7,9 @@ from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
 
 from . import model_folders as folders
-from .from_checkpoint import borrowed_base
+from .from_checkpoint import base_from_checkpoint
 from .downloads import download_if_missing
-from ..comfy.memory import Managed, ManagedBinder, precision, weights_dtype
+from ..comfy.memory import ModelHandle, BinderHandle, precision, weights_dtype
 from ..sockets import CATEGORY, AudioModel, Binder, VideoModel
 
 POCKET_TIP = (
@@ -47,7 +47,7 @@ class LoadAudioLDM(io.ComfyNode):
         path = folders.path_of(folders.AUDIOLDM, model, download_if_missing)
         tokenizer = folders.tokenizer_folder(path, download_if_missing)
         dtype = weights_dtype(precision)
-        return io.NodeOutput(Managed.load(lambda: load_audioldm(path, tokenizer=tokenizer, dtype=dtype)))
+        return io.NodeOutput(ModelHandle.load(lambda: load_audioldm(path, tokenizer=tokenizer, dtype=dtype)))
 
 
 class LoadAnimateDiff(io.ComfyNode):
@@ -94,10 +94,10 @@ class LoadAnimateDiff(io.ComfyNode):
                   (folders.lora_file("animatediff_motion_lora", motion_lora), motion_lora_strength)]
         loras = [Lora(path, strength) for path, strength in chosen if path is not None]
         motion_path = folders.path_of(folders.MOTION, motion, download_if_missing)
-        borrowed = borrowed_base(model, clip, vae)
+        borrowed = base_from_checkpoint(model, clip, vae)
         start = folders.path_of(folders.BASE, base, download_if_missing) if borrowed is None else borrowed
         dtype = weights_dtype(precision)
-        return io.NodeOutput(Managed.load(lambda: load_animatediff(start, motion_path, loras=loras, dtype=dtype)))
+        return io.NodeOutput(ModelHandle.load(lambda: load_animatediff(start, motion_path, loras=loras, dtype=dtype)))
 
 
 def _lora(name: str, folder: str, tooltip: str) -> list[io.Input]:
@@ -135,4 +135,4 @@ class LoadImageBind(io.ComfyNode):
 
         path = folders.path_of(folders.IMAGEBIND, model, download_if_missing)
         dtype = weights_dtype(precision)
-        return io.NodeOutput(ManagedBinder.load(lambda: load_imagebind(path, dtype=dtype)))
+        return io.NodeOutput(BinderHandle.load(lambda: load_imagebind(path, dtype=dtype)))

@@ -12,8 +12,8 @@ import folder_paths
 
 from ...seeing_core.errors import InputError
 from ...seeing_core.pocket import MODELS_DIR
-from ...seeing_core.weights import catalog as known
-from ...seeing_core.weights.catalog import Known
+from ...seeing_core.weights import catalog as catalog
+from ...seeing_core.weights.catalog import RemoteModel
 from .downloads import fetch_here
 
 POCKET = "pocket (built in)"
@@ -40,7 +40,7 @@ class Kind:
     folder_roots: tuple[str, ...] = ()
     index: str = ""
     class_name: str = ""
-    known: tuple[Known, ...] = ()
+    catalog: tuple[RemoteModel, ...] = ()
 
     @property
     def roots(self) -> list[str]:
@@ -50,13 +50,13 @@ class Kind:
 
 
 AUDIOLDM = Kind("AudioLDM model", MODELS_DIR / "audioldm", ("audioldm",), ("audioldm", "diffusers"), "model_index.json",
-                "AudioLDMPipeline", known.AUDIOLDM)
+                "AudioLDMPipeline", catalog.AUDIOLDM)
 BASE = Kind("base model", MODELS_DIR / "animatediff" / "sd", ("checkpoints",), ("diffusers",), "model_index.json",
-            "StableDiffusionPipeline", known.BASE)
+            "StableDiffusionPipeline", catalog.BASE)
 MOTION = Kind("motion module", MODELS_DIR / "animatediff" / "motion_adapter", ("animatediff_models",),
-              ("animatediff_models",), "config.json", "MotionAdapter", known.MOTION)
+              ("animatediff_models",), "config.json", "MotionAdapter", catalog.MOTION)
 IMAGEBIND = Kind("ImageBind model", MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", ("imagebind",),
-                 known=known.IMAGEBIND)
+                 catalog=catalog.IMAGEBIND)
 
 
 def register() -> None:
@@ -104,17 +104,17 @@ def tokenizer_folder(audioldm: Path, download_if_missing: bool) -> Path | None:
     if audioldm.is_dir():
         return None
     roots = [Path(root) for root in folder_paths.get_folder_paths("audioldm")]
-    places = [audioldm.with_suffix(""), audioldm.parent, *(root / known.TOKENIZER.name for root in roots),
+    places = [audioldm.with_suffix(""), audioldm.parent, *(root / catalog.TOKENIZER.name for root in roots),
               *_diffusers_folders(AUDIOLDM).values()]
     for place in places:
         if (place / "tokenizer" / "tokenizer_config.json").is_file():
             return _inside("AudioLDM tokenizer", place / "tokenizer")
     if download_if_missing:
-        return fetch_here(known.TOKENIZER, roots[0]) / "tokenizer"
+        return fetch_here(catalog.TOKENIZER, roots[0]) / "tokenizer"
     raise InputError(
         "AudioLDM tokenizer", f"none beside '{audioldm}'", f"the folder 'tokenizer' of any AudioLDM in {roots[0]}",
-        f"Switch on download_if_missing to fetch it (2 MB), or get it from {known.TOKENIZER.page} and put it into "
-        f"'{roots[0] / known.TOKENIZER.name / 'tokenizer'}'.")
+        f"Switch on download_if_missing to fetch it (2 MB), or get it from {catalog.TOKENIZER.page} and put it into "
+        f"'{roots[0] / catalog.TOKENIZER.name / 'tokenizer'}'.")
 
 
 def lora_choices(folder: str) -> list[str]:

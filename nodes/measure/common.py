@@ -12,12 +12,12 @@ from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ...seeing_core.errors import InputError
-from ...seeing_core.media.types import Clip, Waveform
+from ...seeing_core.media.types import VideoFrames, Waveform
 from ...seeing_core.metrics.motion import FLOW_SIDE
-from ...seeing_core.media.audio_file import sound_of
+from ...seeing_core.media.audio_file import audio_track
 from ...seeing_core.media.video_file import VideoFile
-from ..comfy.convert import sound_from
-from ..comfy.memory import Managed, gradients_allowed, on_device
+from ..comfy.convert import waveform_from
+from ..comfy.memory import ModelHandle, enable_autograd, on_device
 from ..sockets import Binder
 
 EMBED_BYTES = 2**30  # ImageBind over the clips of a film without gradients, rounded up
@@ -48,15 +48,15 @@ def flow_size_input() -> io.Input:
 
 def sounds_from(audio: dict[str, Any] | None) -> list[Waveform]:
     """Every sound of an AUDIO batch. Raises InputError when there is none."""
-    sound_from(audio)
-    return [sound_from({**audio, "waveform": audio["waveform"][i : i + 1]}) for i in range(len(audio["waveform"]))]
+    waveform_from(audio)
+    return [waveform_from({**audio, "waveform": audio["waveform"][i : i + 1]}) for i in range(len(audio["waveform"]))]
 
 
-def own_sound(media: Input.Video | Tensor, film: VideoFile | Clip) -> Waveform:
+def own_sound(media: Input.Video | Tensor, video: VideoFile | VideoFrames) -> Waveform:
     """The sound track of a VIDEO, from its first frame on. Raises InputError when it has none, and for images."""
     if isinstance(media, Tensor):
         raise InputError("audio", "nothing", "a sound", "Images carry no sound: connect one.")
-    sound = sound_of(film) if isinstance(film, VideoFile) else _of_components(media)
+    sound = audio_track(video) if isinstance(video, VideoFile) else _of_components(media)
     if sound is None:
         raise InputError("audio", "nothing, and the video has no sound track of its own", "a sound", "Connect one.")
     return sound
@@ -64,23 +64,23 @@ def own_sound(media: Input.Video | Tensor, film: VideoFile | Clip) -> Waveform:
 
 def _of_components(media: Input.Video) -> Waveform | None:
     audio = media.get_components().audio
-    return None if audio is None else sound_from(audio)
+    return None if audio is None else waveform_from(audio)
 
 
-def measuring(binder: Managed | None) -> AbstractContextManager[None]:
+def measuring(binder: ModelHandle | None) -> AbstractContextManager[None]:
     """The binder, if any, on the compute device while something is measured."""
-    return gradients_allowed() if binder is None else on_device(binder, activations_bytes=EMBED_BYTES)
+    return enable_autograd() if binder is None else on_device(binder, activations_bytes=EMBED_BYTES)
 
 
 class MotionProgress:
     """Moves the node's bar while the motion of `films` films is measured one after another; stops on cancel."""
 
-    def __init__(self, films: int = 1) -> None:
-        self.bar, self.films, self.finished = ProgressBar(1000), films, 0
+    def __init__(self, videos: int = 1) -> None:
+        self.bar, self.videos, self.finished = ProgressBar(1000), videos, 0
 
     def __call__(self, done: int, total: int) -> None:
         management.throw_exception_if_processing_interrupted()
-        self.bar.update_absolute(round(1000 * (self.finished + done / total) / self.films), 1000)
+        self.bar.update_absolute(round(1000 * (self.finished + done / total) / self.videos), 1000)
         self.finished += done == total
 
 

@@ -10,12 +10,12 @@ import torch
 from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
-from ...seeing_core.media.types import Film, Waveform
-from ..comfy.convert import film_from, sound_from
+from ...seeing_core.media.types import Video, Waveform
+from ..comfy.convert import video_from, waveform_from
 from ..tasks.inputs import fps_of_images
-from ..comfy.memory import Managed
+from ..comfy.memory import ModelHandle
 from .common import MotionProgress, binder_input, flow_size_input, measuring, own_sound, prompt_input, sounds_from
-from ..comfy.players import player, temporary_film
+from ..comfy.players import player, temporary_video
 from ..sockets import CATEGORY
 
 MEDIA = [io.Audio, io.Video, io.Image]
@@ -69,46 +69,46 @@ class Compare(io.ComfyNode):
     @classmethod
     def execute(
         cls, candidates: io.Autogrow.Type, labels: str, prompt: str, fps: float, flow_size: int,
-        video: Input.Video | Tensor | None = None, audio: dict[str, Any] | None = None, binder: Managed | None = None,
+        video: Input.Video | Tensor | None = None, audio: dict[str, Any] | None = None, binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
         from ...seeing_core.visuals.contact_sheet import Candidate, Reel, check_count, contact_sheet
         from ...seeing_core.media.mux import mux
 
-        film = None if video is None else film_from(video, fps)
-        pairs = [pair for one in candidates.values() for pair in _pairs(one, film, audio, fps)]
+        video = None if video is None else video_from(video, fps)
+        pairs = [pair for one in candidates.values() for pair in _pairs(one, video, audio, fps)]
         names = [line.strip() for line in labels.splitlines() if line.strip()]
         names = [*names, *ascii_uppercase[len(names) :]][: len(pairs)]
         check_count(len(pairs))
         words = _scores(pairs, prompt, flow_size, binder)
-        shown = [Candidate(name, sound, film, line)
-                 for name, (film, sound), line in zip(names, pairs, words, strict=True)]
-        reel = Reel(shown)
-        path = mux(reel, reel.sound, temporary_film())
-        sheet = torch.from_numpy(np.array(contact_sheet(shown))).float()[None] / 255
+        format_score = [Candidate(name, sound, video, line)
+                 for name, (video, sound), line in zip(names, pairs, words, strict=True)]
+        reel = Reel(format_score)
+        path = mux(reel, reel.sound, temporary_video())
+        sheet = torch.from_numpy(np.array(contact_sheet(format_score))).float()[None] / 255
         report = "\n".join(f"{name}: {line}" for name, line in zip(names, words, strict=True))
         return io.NodeOutput(sheet, InputImpl.VideoFromFile(str(path)), report, ui=player(path))
 
 
 def _pairs(
-    media: dict[str, Any] | Input.Video | Tensor, film: Film | None, audio: dict[str, Any] | None, fps: float
-) -> list[tuple[Film | None, Waveform]]:
+    media: dict[str, Any] | Input.Video | Tensor, video: Video | None, audio: dict[str, Any] | None, fps: float
+) -> list[tuple[Video | None, Waveform]]:
     """The film and the sound of what came in by one socket; several of a batch of sounds."""
     if isinstance(media, dict):
-        return [(film, sound) for sound in sounds_from(media)]
-    own = film_from(media, fps)
-    return [(own, own_sound(media, own) if audio is None else sound_from(audio))]
+        return [(video, sound) for sound in sounds_from(media)]
+    own = video_from(media, fps)
+    return [(own, own_sound(media, own) if audio is None else waveform_from(audio))]
 
 
 def _scores(
-    pairs: list[tuple[Film | None, Waveform]], prompt: str, flow_size: int, binder: Managed | None
+    pairs: list[tuple[Video | None, Waveform]], prompt: str, flow_size: int, binder: ModelHandle | None
 ) -> list[str]:
     """What is measured of each pair, in a line; nothing without a film."""
     from ...seeing_core.metrics.fit import measure_fits
     from ...seeing_core.metrics.ranking import in_a_line
 
-    scored = [(film, sound) for film, sound in pairs if film is not None]
-    films = len({id(film) for film, _ in scored})
+    scored = [(video, sound) for video, sound in pairs if video is not None]
+    videos = len({id(video) for video, _ in scored})
     with measuring(binder):
         lines = iter([in_a_line(fit) for fit in measure_fits(
-            scored, side=flow_size, binder=binder and binder.model, prompt=prompt, told=MotionProgress(films))])
-        return ["not scored: no video" if film is None else next(lines) for film, _ in pairs]
+            scored, side=flow_size, binder=binder and binder.model, prompt=prompt, callback=MotionProgress(videos))])
+        return ["not scored: no video" if video is None else next(lines) for video, _ in pairs]

@@ -7,15 +7,15 @@ from typing import Any
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ...seeing_core.media.types import Film, Waveform
+from ...seeing_core.media.types import Video, Waveform
 from ...seeing_core.metrics.ranking import DEFAULT, MEASURES
-from ..comfy.convert import audio_from, film_from, sound_from
+from ..comfy.convert import audio_output, video_from, waveform_from
 from ..tasks.inputs import fps_of_images
-from ..comfy.memory import Managed
+from ..comfy.memory import ModelHandle
 from .common import MotionProgress, as_image, binder_input, flow_size_input, measuring, prompt_input, sounds_from
 from ..sockets import CATEGORY
 
-MOST = 32
+MAX_CANDIDATES = 32
 
 
 def _measure_input() -> io.Input:
@@ -54,7 +54,7 @@ class PickBestSound(io.ComfyNode):
                 io.Autogrow.Input(
                     "candidates", tooltip="The sounds to choose from, up to 32; a new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.Audio.Input("audio", tooltip="A sound, or a batch of sounds."), prefix="audio", min=1, max=MOST),
+                        io.Audio.Input("audio", tooltip="A sound, or a batch of sounds."), prefix="audio", min=1, max=MAX_CANDIDATES),
                 ),
                 _measure_input(),
                 prompt_input(),
@@ -68,12 +68,12 @@ class PickBestSound(io.ComfyNode):
     @classmethod
     def execute(
         cls, video: Input.Video | Tensor, candidates: io.Autogrow.Type, measure: str, prompt: str, fps: float,
-        flow_size: int, binder: Managed | None = None,
+        flow_size: int, binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
-        film = film_from(video, fps)
-        sounds = [sound for audio in candidates.values() for sound in sounds_from(audio)]
-        number, words, plot = _best([(film, sound) for sound in sounds], measure, prompt, flow_size, binder)
-        return io.NodeOutput(audio_from((sounds[number - 1],)), words, number, plot)
+        video = video_from(video, fps)
+        waveforms = [sound for audio in candidates.values() for sound in sounds_from(audio)]
+        number, words, plot = _best([(video, sound) for sound in waveforms], measure, prompt, flow_size, binder)
+        return io.NodeOutput(audio_output((waveforms[number - 1],)), words, number, plot)
 
 
 class PickBestVideo(io.ComfyNode):
@@ -93,7 +93,7 @@ class PickBestVideo(io.ComfyNode):
                     tooltip="The videos or image batches to choose from, up to 32; a new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
                         io.MatchType.Input("film", kind, tooltip="A video, or the frames of one film."),
-                        prefix="film", min=1, max=MOST),
+                        prefix="film", min=1, max=MAX_CANDIDATES),
                 ),
                 _measure_input(),
                 prompt_input(),
@@ -108,16 +108,16 @@ class PickBestVideo(io.ComfyNode):
     @classmethod
     def execute(
         cls, audio: dict[str, Any], candidates: io.Autogrow.Type, measure: str, prompt: str, fps: float, flow_size: int,
-        binder: Managed | None = None,
+        binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
-        media, sound = list(candidates.values()), sound_from(audio)
-        pairs = [(film_from(one, fps), sound) for one in media]
+        media, sound = list(candidates.values()), waveform_from(audio)
+        pairs = [(video_from(one, fps), sound) for one in media]
         number, words, plot = _best(pairs, measure, prompt, flow_size, binder)
         return io.NodeOutput(media[number - 1], words, number, plot)
 
 
 def _best(
-    pairs: list[tuple[Film, Waveform]], measure: str, prompt: str, flow_size: int, binder: Managed | None
+    pairs: list[tuple[Video, Waveform]], measure: str, prompt: str, flow_size: int, binder: ModelHandle | None
 ) -> tuple[int, str, Tensor]:
     """The number of the best pair, counted from 1, the ranking in words, and its plot as an IMAGE."""
     from ...seeing_core.metrics.fit import measure_fits
@@ -125,10 +125,10 @@ def _best(
     from ...seeing_core.metrics.ranking import check_measure, rank
 
     check_measure(measure, binder=binder is not None, prompt=prompt)
-    films = len({id(film) for film, _ in pairs})
+    videos = len({id(video) for video, _ in pairs})
     with measuring(binder):
         fits = measure_fits(
-            pairs, side=flow_size, binder=binder and binder.model, prompt=prompt, told=MotionProgress(films)
+            pairs, side=flow_size, binder=binder and binder.model, prompt=prompt, callback=MotionProgress(videos)
         )
         ranking = rank(fits, measure)
         return ranking.best + 1, str(ranking), as_image(fit_plot(fits[ranking.best]))

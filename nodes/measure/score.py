@@ -7,9 +7,9 @@ from typing import Any
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ..comfy.convert import film_from, sound_from
+from ..comfy.convert import video_from, waveform_from
 from ..tasks.inputs import fps_of_images
-from ..comfy.memory import Managed
+from ..comfy.memory import ModelHandle
 from .common import MotionProgress, as_image, binder_input, flow_size_input, measuring, own_sound, prompt_input
 from ..comfy.players import picture
 from ..sockets import CATEGORY
@@ -78,17 +78,17 @@ class ScoreFit(io.ComfyNode):
     @classmethod
     def execute(
         cls, video: Input.Video | Tensor, prompt: str, fps: float, flow_size: int, audio: dict[str, Any] | None = None,
-        binder: Managed | None = None,
+        binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
         from ...seeing_core.metrics.fit import measure_fit
         from ...seeing_core.metrics.motion import measure_motion
         from ...seeing_core.visuals.plots import fit_plot
 
         with measuring(binder):
-            film = film_from(video, fps)
-            sound = own_sound(video, film) if audio is None else sound_from(audio)
-            motion = measure_motion(film, side=flow_size, told=MotionProgress())
-            fit = measure_fit(film, sound, motion, binder=binder and binder.model, prompt=prompt)
+            video = video_from(video, fps)
+            sound = own_sound(video, video) if audio is None else waveform_from(audio)
+            motion = measure_motion(video, side=flow_size, callback=MotionProgress())
+            fit = measure_fit(video, sound, motion, binder=binder and binder.model, prompt=prompt)
             plot = as_image(fit_plot(fit))
         lag_ms = None if fit.lag.lag_s is None else 1000 * fit.lag.lag_s
         similarity = None if fit.binder is None else fit.binder.av

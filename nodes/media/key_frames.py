@@ -7,7 +7,7 @@ from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ...seeing_core.media.key_frames import key_frames
-from ..comfy.convert import film_from
+from ..comfy.convert import video_from
 from ..sockets import CATEGORY
 
 
@@ -32,6 +32,6 @@ class KeyFrames(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Input.Video | Tensor, count: int) -> io.NodeOutput:
-        film = film_from(video, fps=1.0)
-        frames = torch.stack(list(film.frames(key_frames(film, count))))
+        video = video_from(video, fps=1.0)
+        frames = torch.stack(list(video.frames(key_frames(video, count))))
         return io.NodeOutput(frames.movedim(1, -1).contiguous())

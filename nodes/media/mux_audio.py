@@ -8,8 +8,8 @@ from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
 from ...seeing_core.media.mux import FITS, mux
-from ..comfy.convert import film_from, sound_from
-from ..comfy.players import temporary_film
+from ..comfy.convert import video_from, waveform_from
+from ..comfy.players import temporary_video
 from ..sockets import CATEGORY
 
 
@@ -44,5 +44,5 @@ class MuxAudioIntoVideo(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Input.Video | Tensor, audio: dict[str, Any], fit: str, fps: float) -> io.NodeOutput:
-        path = mux(film_from(video, fps), sound_from(audio), temporary_film(), fit=fit)
+        path = mux(video_from(video, fps), waveform_from(audio), temporary_video(), fit=fit)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))

@@ -8,12 +8,12 @@ from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ...seeing_core.errors import InputError
-from ...seeing_core.guidance.targets import ExtraTarget, Stills
-from ..comfy.convert import film_from, pictures_from, sound_from
+from ...seeing_core.guidance.targets import AlignTarget, Images
+from ..comfy.convert import video_from, images_from, waveform_from
 from ..sockets import CATEGORY, Targets
 
 
-class AlignTarget(io.ComfyNode):
+class AlignTargetNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -45,9 +45,9 @@ class AlignTarget(io.ComfyNode):
     @classmethod
     def execute(
         cls, text: str, weight: float, media: dict[str, Any] | Input.Video | Tensor | None = None,
-        targets: tuple[ExtraTarget, ...] = (),
+        targets: tuple[AlignTarget, ...] = (),
     ) -> io.NodeOutput:
-        return io.NodeOutput((*targets, ExtraTarget(_core_media(media, text), weight)))
+        return io.NodeOutput((*targets, AlignTarget(_core_media(media, text), weight)))
 
 
 def _core_media(media: dict[str, Any] | Input.Video | Tensor | None, text: str) -> Any:
@@ -56,7 +56,7 @@ def _core_media(media: dict[str, Any] | Input.Video | Tensor | None, text: str) 
             raise InputError("target", "neither media nor text", "a sound, pictures, a video, or some words")
         return text
     if isinstance(media, dict):
-        return sound_from(media)
+        return waveform_from(media)
     if isinstance(media, Tensor):
-        return Stills(pictures_from(media))
-    return film_from(media, fps=1.0)
+        return Images(images_from(media))
+    return video_from(media, fps=1.0)

@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...seeing_core.guidance.settings import PICTURE_PRESETS, AlignSettings
-from ...seeing_core.guidance.targets import ExtraTarget
+from ...seeing_core.guidance.settings import VIDEO_PRESETS, AlignSettings
+from ...seeing_core.guidance.targets import AlignTarget
 from . import inputs
-from ..comfy.convert import images_from, log_notes, sound_from
-from ..comfy.memory import PICTURE_BYTES, Managed, on_device, sparingly
-from ..comfy.players import film_player
+from ..comfy.convert import image_output, log_notes, waveform_from
+from ..comfy.memory import PICTURE_BYTES, ModelHandle, on_device, retry_on_oom
+from ..comfy.players import video_player
 from .progress import TaskProgress
 from ..sockets import CATEGORY, Trace
 
@@ -60,19 +60,19 @@ class AudioToVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video_model: Managed, binder: Managed, audio: dict[str, Any], prompt: str, negative_prompt: str, steps: int,
+        cls, video_model: ModelHandle, binder: ModelHandle, audio: dict[str, Any], prompt: str, negative_prompt: str, steps: int,
         strength: float, prompt_strength: float, fps: float, seed: int, duration: float, width: int, height: int,
-        guidance_scale: float, settings: AlignSettings | None = None, targets: tuple[ExtraTarget, ...] = (),
+        guidance_scale: float, settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (),
         preset: str = "balanced", words: bool = True, event_times: str = "", candidates: int = 1,
     ) -> io.NodeOutput:
-        from ...seeing_core.candidates import best_first
-        from ...seeing_core.tasks import Result, Run, audio_to_video
+        from ...seeing_core.candidates import rank_candidates
+        from ...seeing_core.tasks import TaskResult, RunConfig, audio_to_video
 
-        settings = settings or PICTURE_PRESETS[preset].scaled(strength, prompt_strength, words=words)
-        sound = sound_from(audio)
-        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
+        settings = settings or VIDEO_PRESETS[preset].scaled(strength, prompt_strength, words=words)
+        sound = waveform_from(audio)
+        run = RunConfig(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
 
-        def work() -> Result:
+        def work() -> TaskResult:
             with on_device(video_model, binder, activations_bytes=PICTURE_BYTES, stays=("vision",)):
                 return audio_to_video(
                     video_model.model, binder.model, sound, run, prompt=prompt, negative_prompt=negative_prompt,
@@ -80,7 +80,7 @@ class AudioToVideo(io.ComfyNode):
                     guidance_scale=guidance_scale,
                 )
 
-        result = best_first(sparingly(work, "width, height, duration or candidates"), sound=sound)
+        result = rank_candidates(retry_on_oom(work, "width, height, duration or candidates"), sound=sound)
         log_notes("Audio to Video", result.trace)
-        player = film_player(result.films, [sound] * len(result.films))
-        return io.NodeOutput(images_from(result.films), fps, result.trace, ui=player)
+        player = video_player(result.videos, [sound] * len(result.videos))
+        return io.NodeOutput(image_output(result.videos), fps, result.trace, ui=player)

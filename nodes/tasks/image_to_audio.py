@@ -5,12 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...seeing_core.guidance.settings import SOUND_PRESETS, AlignSettings
-from ...seeing_core.guidance.targets import ExtraTarget
+from ...seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
+from ...seeing_core.guidance.targets import AlignTarget
 from . import inputs
-from ..comfy.convert import audio_from, log_notes, pictures_from
-from ..comfy.memory import SOUND_BYTES, Managed, on_device, sparingly
-from ..comfy.players import sound_player
+from ..comfy.convert import audio_output, log_notes, images_from
+from ..comfy.memory import SOUND_BYTES, ModelHandle, on_device, retry_on_oom
+from ..comfy.players import audio_player
 from .progress import TaskProgress
 from ..sockets import CATEGORY, Trace
 
@@ -54,25 +54,25 @@ class ImageToAudio(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, audio_model: Managed, binder: Managed, image: Tensor, prompt: str, negative_prompt: str, duration: float,
+        cls, audio_model: ModelHandle, binder: ModelHandle, image: Tensor, prompt: str, negative_prompt: str, duration: float,
         steps: int, strength: float, seed: int, guidance_scale: float, preset: str,
         settings: AlignSettings | None = None,
-        targets: tuple[ExtraTarget, ...] = (), words: bool = True, event_times: str = "", candidates: int = 1,
+        targets: tuple[AlignTarget, ...] = (), words: bool = True, event_times: str = "", candidates: int = 1,
     ) -> io.NodeOutput:
-        from ...seeing_core.candidates import best_first
-        from ...seeing_core.tasks import Result, Run, image_to_audio
+        from ...seeing_core.candidates import rank_candidates
+        from ...seeing_core.tasks import TaskResult, RunConfig, image_to_audio
 
-        settings = settings or SOUND_PRESETS[preset].scaled(strength, words=words)
-        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
+        settings = settings or AUDIO_PRESETS[preset].scaled(strength, words=words)
+        run = RunConfig(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
 
-        def work() -> Result:
+        def work() -> TaskResult:
             with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):
                 return image_to_audio(
-                    audio_model.model, binder.model, pictures_from(image), run, prompt=prompt,
+                    audio_model.model, binder.model, images_from(image), run, prompt=prompt,
                     negative_prompt=negative_prompt, duration_s=duration, guidance_scale=guidance_scale,
                 )
 
-        result = best_first(sparingly(work, "duration or candidates"))
+        result = rank_candidates(retry_on_oom(work, "duration or candidates"))
         log_notes("Image to Audio", result.trace)
-        audio = audio_from(result.sounds)
-        return io.NodeOutput(audio, result.trace, ui=sound_player(audio))
+        audio = audio_output(result.waveforms)
+        return io.NodeOutput(audio, result.trace, ui=audio_player(audio))

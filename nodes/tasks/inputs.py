@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...seeing_core.guidance.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from ...seeing_core.guidance.settings import JOINT_PRESETS, VIDEO_PRESETS, AUDIO_PRESETS, AlignSettings
 from ..sockets import AudioModel, Binder, Settings, Targets, VideoModel
 
 
@@ -112,7 +112,7 @@ def targets() -> io.Input:
 
 def preset() -> io.Input:
     return io.Combo.Input(
-        "preset", options=list(SOUND_PRESETS), default="balanced", advanced=True,
+        "preset", options=list(AUDIO_PRESETS), default="balanced", advanced=True,
         tooltip="How the sound is aligned. 'balanced': the prompt in ImageBind's words and early nudges that place the "
         "sounds in time, best in our tests. 'quality': nudges for longer, best in time, a little further from real sounds. "
         "'fast': words and timing alone. 'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in "
@@ -122,7 +122,7 @@ def preset() -> io.Input:
 
 def picture_preset() -> io.Input:
     return _film_preset(
-        PICTURE_PRESETS, "How the film is aligned. 'balanced': the prompt in ImageBind's words and nudges that make things move "
+        VIDEO_PRESETS, "How the film is aligned. 'balanced': the prompt in ImageBind's words and nudges that make things move "
         "when they sound, best in our tests. 'quality': more of them.",
     )
 

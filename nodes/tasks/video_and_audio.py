@@ -5,11 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...seeing_core.guidance.settings import JOINT_PRESETS, AlignSettings
-from ...seeing_core.guidance.targets import ExtraTarget
+from ...seeing_core.guidance.targets import AlignTarget
 from . import inputs
-from ..comfy.convert import audio_from, images_from, log_notes
-from ..comfy.memory import PICTURE_BYTES, SOUND_BYTES, Managed, on_device, sparingly
-from ..comfy.players import film_player
+from ..comfy.convert import audio_output, image_output, log_notes
+from ..comfy.memory import PICTURE_BYTES, SOUND_BYTES, ModelHandle, on_device, retry_on_oom
+from ..comfy.players import video_player
 from .progress import TaskProgress
 from ..sockets import CATEGORY, Trace
 
@@ -62,18 +62,18 @@ class VideoAndAudio(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video_model: Managed, audio_model: Managed, binder: Managed, prompt: str, negative_prompt: str,
+        cls, video_model: ModelHandle, audio_model: ModelHandle, binder: ModelHandle, prompt: str, negative_prompt: str,
         duration: float, steps: int, strength: float, prompt_strength: float, seed: int, fps: float, width: int,
         height: int, video_guidance_scale: float, audio_guidance_scale: float, settings: AlignSettings | None = None,
-        targets: tuple[ExtraTarget, ...] = (), preset: str = "balanced", words: bool = True, candidates: int = 1,
+        targets: tuple[AlignTarget, ...] = (), preset: str = "balanced", words: bool = True, candidates: int = 1,
     ) -> io.NodeOutput:
-        from ...seeing_core.candidates import best_first
-        from ...seeing_core.tasks import Result, Run, video_and_audio
+        from ...seeing_core.candidates import rank_candidates
+        from ...seeing_core.tasks import TaskResult, RunConfig, video_and_audio
 
         settings = settings or JOINT_PRESETS[preset].scaled(strength, prompt_strength, words=words)
-        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, listener=TaskProgress(steps))
+        run = RunConfig(inputs.seeds(seed, candidates), steps, settings, targets, listener=TaskProgress(steps))
 
-        def work() -> Result:
+        def work() -> TaskResult:
             with on_device(video_model, audio_model, binder, activations_bytes=PICTURE_BYTES + SOUND_BYTES,
                            stays=("vision", "audio")):
                 return video_and_audio(
@@ -82,7 +82,7 @@ class VideoAndAudio(io.ComfyNode):
                     audio_guidance_scale=audio_guidance_scale,
                 )
 
-        result = best_first(sparingly(work, "width, height, duration or candidates"))
+        result = rank_candidates(retry_on_oom(work, "width, height, duration or candidates"))
         log_notes("Video and Audio Together", result.trace)
-        player = film_player(result.films, result.sounds)
-        return io.NodeOutput(images_from(result.films), audio_from(result.sounds), fps, result.trace, ui=player)
+        player = video_player(result.videos, result.waveforms)
+        return io.NodeOutput(image_output(result.videos), audio_output(result.waveforms), fps, result.trace, ui=player)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ...seeing_core.guidance.settings import SOUND_PRESETS, AlignSettings
-from ...seeing_core.guidance.targets import ExtraTarget
+from ...seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
+from ...seeing_core.guidance.targets import AlignTarget
 from . import inputs
-from ..comfy.convert import audio_from, film_from, log_notes
-from ..comfy.memory import SOUND_BYTES, Managed, on_device, sparingly
-from ..comfy.players import sound_player
+from ..comfy.convert import audio_output, video_from, log_notes
+from ..comfy.memory import SOUND_BYTES, ModelHandle, on_device, retry_on_oom
+from ..comfy.players import audio_player
 from .progress import TaskProgress
 from ..sockets import CATEGORY, Trace
 
@@ -61,28 +61,28 @@ class VideoToAudio(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, audio_model: Managed, binder: Managed, video: Input.Video | Tensor, prompt: str, negative_prompt: str,
+        cls, audio_model: ModelHandle, binder: ModelHandle, video: Input.Video | Tensor, prompt: str, negative_prompt: str,
         steps: int, strength: float, seed: int, fps: float, duration: float, guidance_scale: float, preset: str,
         vision_weight: float, text_weight: float, settings: AlignSettings | None = None,
-        targets: tuple[ExtraTarget, ...] = (), words: bool = True, event_times: str = "", candidates: int = 1,
+        targets: tuple[AlignTarget, ...] = (), words: bool = True, event_times: str = "", candidates: int = 1,
     ) -> io.NodeOutput:
-        from ...seeing_core.candidates import best_first
-        from ...seeing_core.tasks import Result, Run, video_to_audio
+        from ...seeing_core.candidates import rank_candidates
+        from ...seeing_core.tasks import TaskResult, RunConfig, video_to_audio
 
-        settings = settings or SOUND_PRESETS[preset].scaled(strength, words=words).weighted(
+        settings = settings or AUDIO_PRESETS[preset].scaled(strength, words=words).weighted(
             vision=vision_weight, text=text_weight)
-        run = Run(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
-        film = film_from(video, fps)
+        run = RunConfig(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
+        video = video_from(video, fps)
 
-        def work() -> Result:
+        def work() -> TaskResult:
             with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):
                 return video_to_audio(
-                    audio_model.model, binder.model, film, run, prompt=prompt,
+                    audio_model.model, binder.model, video, run, prompt=prompt,
                     negative_prompt=negative_prompt, duration_s=duration if duration != 0 else None,
                     guidance_scale=guidance_scale,
                 )
 
-        result = best_first(sparingly(work, "duration or candidates"), film=film)
+        result = rank_candidates(retry_on_oom(work, "duration or candidates"), video=video)
         log_notes("Video to Audio", result.trace)
-        audio = audio_from(result.sounds)
-        return io.NodeOutput(audio, result.trace, ui=sound_player(audio))
+        audio = audio_output(result.waveforms)
+        return io.NodeOutput(audio, result.trace, ui=audio_player(audio))

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..media.types import Film
+from ..media.types import Video
 
-Span = tuple[float, float]
+Segment = tuple[float, float]
 """A clip of a film or a sound: its start and end in seconds."""
 
 
@@ -20,23 +20,23 @@ class Binder(Protocol):
     vocabulary: Sequence[str]
     """Phrases to put into words with what it sees or hears."""
 
-    def clip_spans(self, duration_s: float) -> list[Span]:
+    def clip_segments(self, duration_s: float) -> list[Segment]:
         """The clips in which the binder looks at something of this length."""
 
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
         """(len(prompts), D)."""
 
-    def embed_film(self, film: Film, spans: Sequence[Span]) -> Tensor:
+    def embed_video(self, video: Video, segments: Sequence[Segment]) -> Tensor:
         """(len(spans), D)."""
 
-    def frames_of(self, times_s: Tensor, spans: Sequence[Span]) -> tuple[list[int], Tensor]:
+    def sample_frame_indices(self, times_s: Tensor, segments: Sequence[Segment]) -> tuple[list[int], Tensor]:
         """The frames it looks at of a film with these frame times, rising, and each span's own places in that list."""
 
-    def squares(self, frames: Tensor) -> Tensor:
+    def preprocess_frames(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W), 0..1 -> (N, ...), each frame as the vision tower sees it; differentiable."""
 
-    def embed_squares(self, squares: Tensor, places: Tensor) -> Tensor:
+    def embed_frames(self, preprocess_frames: Tensor, places: Tensor) -> Tensor:
         """squares (B, n, ...), places (S, k) in n -> (B, S, D), differentiable."""
 
-    def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
+    def embed_audio(self, samples: Tensor, segments: Sequence[Segment]) -> Tensor:
         """samples (B, n) at `rate_hz` -> (B, len(spans), D), differentiable."""

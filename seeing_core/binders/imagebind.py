@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..media.types import Film
-from ..precision import at_least_single
+from ..media.types import Video
+from ..precision import to_fp32
 from ..generators.prompts import cut_warning
-from .base import Span
-from .imagebind_inputs import RATE_HZ, audio_input, clip_spans, clips_of, frames_of, to_square, vision_input
+from .base import Segment
+from .imagebind_inputs import RATE_HZ, audio_input, clip_segments, clips_of, sample_frame_indices, to_square, vision_input
 from .imagebind_package import imagebind_module, tokenizer
 
 TOWERS = ("vision", "audio", "text")
@@ -53,8 +53,8 @@ class ImageBind(nn.Module):
         """All that belongs to one modality, to be moved as a whole."""
         return nn.ModuleList(getattr(self.towers, f"modality_{part}")[modality] for part in PARTS)
 
-    def clip_spans(self, duration_s: float) -> list[Span]:
-        return clip_spans(duration_s)
+    def clip_segments(self, duration_s: float) -> list[Segment]:
+        return clip_segments(duration_s)
 
     @torch.no_grad()
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
@@ -63,26 +63,26 @@ class ImageBind(nn.Module):
         return torch.cat([self._remember("text", batch) for batch in tokens.split(TEXT_BATCH)])
 
     @torch.no_grad()
-    def embed_film(self, film: Film, spans: Sequence[Span]) -> Tensor:
+    def embed_video(self, video: Video, segments: Sequence[Segment]) -> Tensor:
         """(len(spans), D), all clips in one batch."""
-        return self._remember("vision", vision_input(film, spans))
+        return self._remember("vision", vision_input(video, segments))
 
-    def frames_of(self, times_s: Tensor, spans: Sequence[Span]) -> tuple[list[int], Tensor]:
-        return frames_of(times_s, spans)
+    def sample_frame_indices(self, times_s: Tensor, segments: Sequence[Segment]) -> tuple[list[int], Tensor]:
+        return sample_frame_indices(times_s, segments)
 
-    def squares(self, frames: Tensor) -> Tensor:
+    def preprocess_frames(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W), 0..1 -> (N, 3, 224, 224), what the vision tower sees of each frame; differentiable."""
         return to_square(frames)
 
-    def embed_squares(self, squares: Tensor, places: Tensor) -> Tensor:
+    def embed_frames(self, preprocess_frames: Tensor, places: Tensor) -> Tensor:
         """squares (B, n, 3, 224, 224), places (S, 2) in n -> (B, S, D), all clips in one batch; differentiable."""
-        clips = clips_of(squares, places)
+        clips = clips_of(preprocess_frames, places)
         return self._forward("vision", clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
 
-    def embed_sound(self, samples: Tensor, spans: Sequence[Span]) -> Tensor:
+    def embed_audio(self, samples: Tensor, segments: Sequence[Segment]) -> Tensor:
         """samples (B, n) at 16 kHz -> (B, len(spans), D), all clips of all samples in one batch; differentiable."""
         # Half precision is too little for the powers in a spectrum.
-        mels = audio_input(samples.to(self.precision), spans)  # (B, S, 1, 128, 204)
+        mels = audio_input(samples.to(self.precision), segments)  # (B, S, 1, 128, 204)
         embeddings = self._forward("audio", mels.flatten(0, 1))
         return embeddings.unflatten(0, mels.shape[:2])
 
@@ -92,7 +92,7 @@ class ImageBind(nn.Module):
         with self.visit(modality):
             weights = next(self.towers.modality_trunks[modality].parameters())
             inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else None)
-            return at_least_single(self.towers({modality: inputs})[modality])
+            return to_fp32(self.towers({modality: inputs})[modality])
 
     def _remember(self, modality: str, inputs: Tensor) -> Tensor:
         key = modality + hashlib.sha256(inputs.cpu().contiguous().numpy().tobytes()).hexdigest()

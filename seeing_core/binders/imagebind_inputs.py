@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from ..media.types import Film
-from .base import Span
+from ..media.types import Video
+from .base import Segment
 from .fbank import fbank
 
 RATE_HZ = 16000
@@ -28,48 +28,48 @@ RGB_MEAN = (0.48145466, 0.4578275, 0.40821073)
 RGB_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def clip_spans(duration_s: float) -> list[Span]:
+def clip_segments(duration_s: float) -> list[Segment]:
     """ceil(duration) clips of one second, where pytorchvideo 0.1.5 puts them: (duration - 1) / count apart."""
     count = max(1, math.ceil(duration_s - 1e-6))
     stride = max(duration_s - CLIP_S, 0.0) / count
     return [(i * stride, i * stride + CLIP_S) for i in range(count)]
 
 
-def frame_indices(times_s: Tensor, span: Span, count: int = FRAMES_PER_CLIP) -> list[int]:
+def frame_indices(times_s: Tensor, segment: Segment, count: int = FRAMES_PER_CLIP) -> list[int]:
     """`count` frames spread evenly over those that appear within the span, first and last included.
 
     A span in which no frame appears (a film slower than one frame a second) takes the frame then on screen.
     """
-    first, stop = (int(torch.searchsorted(times_s, edge - 1e-6)) for edge in span)
+    first, stop = (int(torch.searchsorted(times_s, edge - 1e-6)) for edge in segment)
     if first >= stop:
         return [max(first - 1, 0)] * count
     steps = torch.linspace(0, stop - first - 1, count)
     return [first + int(step) for step in steps]
 
 
-def vision_input(film: Film, spans: Sequence[Span] | float) -> Tensor:
+def vision_input(video: Video, segments: Sequence[Segment] | float) -> Tensor:
     """(S, 3, 2, 224, 224): two frames of each span; short side to 224, then squashed to a square; CLIP's mean and std.
 
     `spans` may be a duration in seconds: then the usual one-second clips of it.
     """
-    if isinstance(spans, (int, float)):
-        spans = clip_spans(spans)
-    wanted, places = frames_of(film.times_s, spans)
-    squares = torch.cat([to_square(frame[None]) for frame in film.frames(wanted)])
-    return clips_of(squares[None], places)[0]
+    if isinstance(segments, (int, float)):
+        segments = clip_segments(segments)
+    wanted, places = sample_frame_indices(video.times_s, segments)
+    preprocess_frames = torch.cat([to_square(frame[None]) for frame in video.frames(wanted)])
+    return clips_of(preprocess_frames[None], places)[0]
 
 
-def frames_of(times_s: Tensor, spans: Sequence[Span]) -> tuple[list[int], Tensor]:
+def sample_frame_indices(times_s: Tensor, segments: Sequence[Segment]) -> tuple[list[int], Tensor]:
     """The frames that some span looks at, rising, and for each span the places of its own two in that list, (S, 2)."""
-    picks = [frame_indices(times_s, span) for span in spans]
+    picks = [frame_indices(times_s, segment) for segment in segments]
     wanted = sorted({index for pick in picks for index in pick})
     place = {index: i for i, index in enumerate(wanted)}
     return wanted, torch.tensor([[place[index] for index in pick] for pick in picks])
 
 
-def clips_of(squares: Tensor, places: Tensor) -> Tensor:
+def clips_of(preprocess_frames: Tensor, places: Tensor) -> Tensor:
     """squares (B, n, 3, 224, 224), 0..1, and places (S, 2) in n -> (B, S, 3, 2, 224, 224), normalised."""
-    clips = squares[:, places].transpose(2, 3)
+    clips = preprocess_frames[:, places].transpose(2, 3)
     mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (RGB_MEAN, RGB_STD))
     return (clips - mean) / std
 
@@ -88,14 +88,14 @@ def to_square(frames: Tensor) -> Tensor:
     return interpolate(scaled, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
 
 
-def audio_input(samples: Tensor, spans: Sequence[Span] | float) -> Tensor:
+def audio_input(samples: Tensor, segments: Sequence[Segment] | float) -> Tensor:
     """(B, n) at 16 kHz -> (B, S, 1, 128, 204), differentiable: log-mel of each span, zero-padded, normalised.
 
     `spans` may be a duration in seconds: then the usual one-second clips of it.
     """
-    if isinstance(spans, (int, float)):
-        spans = clip_spans(spans)
-    clips = [samples[:, int(start * RATE_HZ) : int(stop * RATE_HZ)] for start, stop in spans]
+    if isinstance(segments, (int, float)):
+        segments = clip_segments(segments)
+    clips = [samples[:, int(start * RATE_HZ) : int(stop * RATE_HZ)] for start, stop in segments]
     if len({clip.shape[-1] for clip in clips}) == 1:
         mels = _mel(torch.stack(clips, 1))  # (B, S, frames, 128)
         mels = _to_length(mels)

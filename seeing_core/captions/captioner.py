@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..media.types import Waveform, check_number, mono
-from .cleanup import plain
+from .cleanup import strip_markup
 
 IMAGE_PROMPT = "describe this image in detail, in less than 35 words"  # the paper's
 AUDIO_PROMPT = "describe what is heard in this recording, in less than 35 words"
 MOST_TOKENS = 1024
-MOST_PICTURES = 16
+MAX_IMAGES = 16
 MOST_PIXELS = 1280 * 28 * 28  # about a megapixel, 1280 tokens of Qwen2-VL; larger pictures are made smaller
 MOST_OBLONG = 100  # long side : short side
 HEARD_AT_ONCE_S = 30.0
@@ -42,7 +42,7 @@ class Captioner(nn.Module):
 
     def question(self, kind: str, count: int, prompt: str) -> str:
         """One user turn: `count` pictures or sounds, then the prompt, from which special tokens are taken out."""
-        content = [{"type": kind}] * count + [{"type": "text", "text": plain(prompt, self._special)}]
+        content = [{"type": kind}] * count + [{"type": "text", "text": strip_markup(prompt, self._special)}]
         return self.processor.apply_chat_template(
             [{"role": "user", "content": content}], chat_template=self.chat_form, add_generation_prompt=True,
             tokenize=False,
@@ -63,7 +63,7 @@ class Captioner(nn.Module):
             **moved, max_new_tokens=max_tokens, do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None,
             stopping_criteria=[after_token],
         )
-        return plain(self.processor.tokenizer.decode(made[0, given:]), self._special)
+        return strip_markup(self.processor.tokenizer.decode(made[0, given:]), self._special)
 
     @property
     def _special(self) -> list[str]:
@@ -87,8 +87,8 @@ class ImageCaptioner(Captioner):
         if together and self.chat_form is None:
             raise InputError("pictures", "'together' with a model that takes one picture and no question",
                              "'each', or a model such as Qwen2-VL")
-        shown = [_small_image(picture) for picture in pictures]
-        groups = [shown] if together else [[image] for image in shown]
+        format_score = [_small_image(picture) for picture in pictures]
+        groups = [format_score] if together else [[image] for image in format_score]
         count = _counter(on_token, len(groups) * max_tokens)
         return [self._describe(group, prompt.strip() or IMAGE_PROMPT, max_tokens, count) for group in groups]
 
@@ -132,8 +132,8 @@ def _counter(on_token: OnToken, most: int) -> Callable[[], None]:
 
 
 def _check_pictures(pictures: Tensor) -> None:
-    if len(pictures) > MOST_PICTURES:
-        raise InputError("pictures", f"{len(pictures)} of them", f"at most {MOST_PICTURES}",
+    if len(pictures) > MAX_IMAGES:
+        raise InputError("pictures", f"{len(pictures)} of them", f"at most {MAX_IMAGES}",
                          "Key Frames picks the few that best stand for a film.")
     height, width = pictures.shape[-2:]
     if max(height, width) > MOST_OBLONG * min(height, width):

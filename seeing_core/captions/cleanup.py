@@ -11,7 +11,7 @@ PLACES = re.compile(r"<(box|quad)>.*?(</\1>|$)|<\|(box|quad)_start\|>.*?(<\|\3_e
 MARKS = re.compile(r"</?(ref|img|box|quad)>|<\|[^<>|]*\|>")
 
 
-def plain(text: str, special: Sequence[str] = ()) -> str:
+def strip_markup(text: str, special: Sequence[str] = ()) -> str:
     """`text` in one line without markup: named things keep their name, `<box>` goes with its numbers.
 
     special: the tokenizer's own special tokens, removed too.

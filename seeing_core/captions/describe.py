@@ -11,12 +11,12 @@ from torch.nn.functional import cosine_similarity
 
 from ..binders.base import Binder
 from ..errors import InputError
-from ..media.types import Film, Waveform, check_number
-from ..guidance.targets import Stills, embed_media
+from ..media.types import Video, Waveform, check_number
+from ..guidance.targets import Images, embed_media
 
 PHRASES_FILE = Path(__file__).parent.parent / "data" / "phrases.txt"
-MOST_PHRASES = 5000
-MOST_PICTURES = 64
+MAX_PHRASES = 5000
+MAX_IMAGES = 64
 SOUND_RANGE_S = (0.3, 3600.0)
 
 
@@ -40,17 +40,17 @@ def shipped_phrases() -> list[str]:
 
 
 @torch.no_grad()
-def describe(binder: Binder, media: Stills | Film | Waveform, phrases: Sequence[str], count: int = 5) -> list[Match]:
+def describe(binder: Binder, media: Images | Video | Waveform, phrases: Sequence[str], count: int = 5) -> list[Match]:
     """The `count` best phrases, best first; all of them when there are fewer. Equal scores keep the list's order.
 
     Raises InputError without phrases, with more than 5000, on more than 64 pictures, on a sound outside 0.3 s to
     1 h, and when the binder's weights give NaN.
     """
-    check_number("count", count, 1, MOST_PHRASES)
-    if not 1 <= len(phrases) <= MOST_PHRASES:
-        raise InputError("phrases", f"{len(phrases)} of them", f"1 to {MOST_PHRASES}, one a line")
-    if isinstance(media, Stills) and len(media.pictures) > MOST_PICTURES:
-        raise InputError("pictures", f"{len(media.pictures)} of them", f"at most {MOST_PICTURES}",
+    check_number("count", count, 1, MAX_PHRASES)
+    if not 1 <= len(phrases) <= MAX_PHRASES:
+        raise InputError("phrases", f"{len(phrases)} of them", f"1 to {MAX_PHRASES}, one a line")
+    if isinstance(media, Images) and len(media.pictures) > MAX_IMAGES:
+        raise InputError("pictures", f"{len(media.pictures)} of them", f"at most {MAX_IMAGES}",
                          "Key Frames picks the few that best stand for a film.")
     if isinstance(media, Waveform):
         check_number("duration of the sound", media.duration_s, *SOUND_RANGE_S, unit="seconds")

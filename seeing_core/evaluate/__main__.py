@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bar = tqdm(total=len(jobs), unit="file", file=sys.stderr)
     failed = 0
 
-    def told(record: Record) -> None:
+    def callback(record: Record) -> None:
         nonlocal failed
         failed += record.error is not None
         bar.set_postfix(failed=failed)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with bar:
-            records = measure_all(jobs, options, store, workers=workers, told=told)
+            records = measure_all(jobs, options, store, workers=workers, callback=callback)
     except KeyboardInterrupt:
         kept = sum(store.load(job, options) is not None for job in jobs)
         print(f"Interrupted: {kept} of {len(jobs)} files are measured and kept. The same command goes on from there.",

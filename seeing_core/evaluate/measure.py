@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..binders.base import Binder
 from ..errors import InputError
-from ..media.types import Film, Waveform
+from ..media.types import Video, Waveform
 from ..metrics.features import Features, FilmExtractor, SoundExtractor, film_extractor, sound_extractor
 from ..metrics.fit import AVFit, measure_fit
 from ..metrics.motion import FLOW_SIDE, Motion, measure_motion
-from ..media.audio_file import read_sound, sound_of
+from ..media.audio_file import read_sound, audio_track
 from ..media.video_file import VideoFile
 
 MEASURES = ("av_align_one_to_one", "av_align_paper", "lag_ms", "lag_abs_ms", "lag_correlation", "binder_av", "binder_vt",
@@ -95,17 +95,17 @@ def measure_file(job: Job, tools: Tools) -> tuple[Record, AVFit | None]:
     """The record of a file, and its fit for a plot when it has both picture and sound. Raises InputError if unreadable."""
     started = time.perf_counter()
     record = Record(job.group, job.name)
-    film, sound = _read(job, record)
-    if film is not None:
-        motion = measure_motion(film, side=tools.options.flow_side)
-        record.duration_s, record.fps, record.frames = film.duration_s, motion.fps, len(film.times_s)
+    video, sound = _read(job, record)
+    if video is not None:
+        motion = measure_motion(video, side=tools.options.flow_side)
+        record.duration_s, record.fps, record.frames = video.duration_s, motion.fps, len(video.times_s)
         if tools.picture_features and record.picture == "own":
-            record.picture_rows = _rows(tools.picture_features(film))[0]
+            record.picture_rows = _rows(tools.picture_features(video))[0]
     if sound is not None:
         record.duration_s = record.duration_s or sound.duration_s
         if tools.sound_features and record.sound == "own":
             record.sound_rows, record.sound_logits = _rows(tools.sound_features(sound))
-    fit = _fit(film, sound, motion, job.prompt, tools, record) if film is not None and sound is not None else None
+    fit = _fit(video, sound, motion, job.prompt, tools, record) if video is not None and sound is not None else None
     record.seconds = time.perf_counter() - started
     return record, fit
 
@@ -116,21 +116,21 @@ def _read(job: Job, record: Record) -> tuple[VideoFile | None, Waveform | None]:
     if not (has_picture or has_sound):
         raise InputError(f"file '{job.name}'", "a file without picture and sound", "a sound or video file")
     other_picture, other_sound = streams(job.partner) if job.partner else (False, False)
-    film, sound = None, None
+    video, sound = None, None
     if has_picture or other_picture:
         record.picture = "own" if has_picture else "reference"
-        film = VideoFile(job.path if has_picture else job.partner)
-        _check_whole(film, job.name)
+        video = VideoFile(job.path if has_picture else job.partner)
+        _check_whole(video, job.name)
     if has_sound and has_picture:
-        sound = sound_of(film)
+        sound = audio_track(video)
     elif has_sound:
         sound = read_sound(job.path)
     elif other_sound:
         partner = VideoFile(job.partner) if other_picture else None
-        sound = sound_of(partner) if partner else read_sound(job.partner)
+        sound = audio_track(partner) if partner else read_sound(job.partner)
     if sound is not None:
         record.sound = "own" if has_sound else "reference"
-    return film, sound
+    return video, sound
 
 
 def streams(path: str) -> tuple[bool, bool]:
@@ -145,17 +145,17 @@ def streams(path: str) -> tuple[bool, bool]:
                          ) from error
 
 
-def _check_whole(film: VideoFile, name: str) -> None:
+def _check_whole(video: VideoFile, name: str) -> None:
     """Raises InputError when the file holds fewer frames than its header says: it was cut off."""
-    with film.open() as container:
+    with video.open() as container:
         declared = container.streams.video[0].frames
-    if len(film.times_s) < declared:
-        raise InputError(f"file '{name}'", f"a file that breaks off ({len(film.times_s)} of {declared} frames)",
+    if len(video.times_s) < declared:
+        raise InputError(f"file '{name}'", f"a file that breaks off ({len(video.times_s)} of {declared} frames)",
                          "a whole file")
 
 
-def _fit(film: Film, sound: Waveform, motion: Motion, prompt: str, tools: Tools, record: Record) -> AVFit:
-    fit = measure_fit(film, sound, motion, binder=tools.binder, prompt=prompt)
+def _fit(video: Video, sound: Waveform, motion: Motion, prompt: str, tools: Tools, record: Record) -> AVFit:
+    fit = measure_fit(video, sound, motion, binder=tools.binder, prompt=prompt)
     record.onsets, record.motions = len(fit.one_to_one.onsets_s), len(fit.one_to_one.motions_s)
     binder = fit.binder
     lag_ms = None if fit.lag.lag_s is None else 1000 * fit.lag.lag_s

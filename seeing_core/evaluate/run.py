@@ -19,7 +19,7 @@ _tools: Tools | None = None  # of this worker process
 
 
 def measure_all(
-    jobs: Sequence[Job], options: Options, store: Store, *, workers: int, told: Callable[[Record], None]
+    jobs: Sequence[Job], options: Options, store: Store, *, workers: int, callback: Callable[[Record], None]
 ) -> list[Record]:
     """A record for every job; what the store has is not measured again. `told` is called as each becomes known.
 
@@ -30,7 +30,7 @@ def measure_all(
 
     def keep(record: Record) -> None:
         records.append(record)
-        told(record)
+        callback(record)
 
     def finish(part: Sequence[Job], many: int) -> list[Job]:
         """Measures these jobs; returns those that a process which ended left open, in their order."""
@@ -41,11 +41,11 @@ def measure_all(
                 keep(record)
         return [job for job in part if job not in done]
 
-    known = [(job, store.load(job, options)) for job in jobs]
-    for _, record in known:
+    catalog = [(job, store.load(job, options)) for job in jobs]
+    for _, record in catalog:
         if record is not None:
             keep(record)
-    left = finish([job for job, record in known if record is None], workers)
+    left = finish([job for job, record in catalog if record is None], workers)
     while left:  # a process ended: in one process, which takes them in order, the first left open is the one that ends it
         left = finish(left, 1)
         if left:

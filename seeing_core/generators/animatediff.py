@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .base import fresh_scheduler, guided_noise, in_windows, seeded_noise
 from ..media.types import check_number
-from ..precision import at_least_single
+from ..precision import to_fp32
 from ..guidance.settings import Solver
 from .prompts import tokens
 from .windows import Window, slice_size, sparing, split
@@ -48,12 +48,12 @@ class AnimateDiff(nn.Module):
     def embed_prompt(self, prompts: Sequence[str]) -> Tensor:
         """(len(prompts), 77, D) CLIP text states. Warns when a prompt is longer than CLIP reads."""
         batch = tokens(self.tokenizer, prompts, "AnimateDiff").to(self.placed_on)
-        return at_least_single(self.text_encoder(batch.input_ids).last_hidden_state)
+        return to_fp32(self.text_encoder(batch.input_ids).last_hidden_state)
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""
         frames = z.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # (B F, C, h, w)
-        decoded = at_least_single(self.vae.decode(frames.to(self.vae.dtype)).sample)
+        decoded = to_fp32(self.vae.decode(frames.to(self.vae.dtype)).sample)
         return (decoded / 2 + 0.5).unflatten(0, (len(z), -1))
 
 
@@ -73,7 +73,7 @@ def _checkpoint_parts(model: nn.Module, *, several: bool = True) -> None:
 
 
 @dataclass(frozen=True)
-class VideoTask:
+class ConditionedAnimateDiff:
     """AnimateDiff with a prompt and a size set: the `Denoiser` of one run.
 
     positive, negative: (1 or B, 77, D) and (1, 77, D) prompt embeddings; the first is only where the tuned prompt of a run
@@ -95,7 +95,7 @@ class VideoTask:
     def from_prompt(
         cls, model: AnimateDiff, prompt: str | Sequence[str], negative_prompt: str = "", *, duration_s: float, fps: float = 8.0,
         width: int = 0, height: int = 0, guidance_scale: float = 7.5,
-    ) -> VideoTask:
+    ) -> ConditionedAnimateDiff:
         """prompt: one for all samples of a run, or one for each.  width, height: pixels, rounded down to multiples of 8; 0 is
         the model's own side.
         """
@@ -140,7 +140,7 @@ class VideoTask:
         def unet(latents: Tensor, states: Tensor) -> Tensor:
             # The spatial blocks see frames as a batch: each needs its own copy of the text.
             states = states.repeat_interleave(latents.shape[2], 0).to(model.dtype)
-            return at_least_single(model(latents.to(model.dtype), t, states).sample)
+            return to_fp32(model(latents.to(model.dtype), t, states).sample)
 
         return guided_noise(unet, z, prompt, self.negative, scale)
 

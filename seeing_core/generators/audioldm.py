@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from .base import fresh_scheduler, guided_noise, in_windows, seeded_noise
 from ..media.types import check_duration, fit_length
-from ..precision import at_least_single
+from ..precision import to_fp32
 from ..guidance.settings import Solver
 from .prompts import tokens
 from .windows import Window, blend, sparing, split
@@ -52,12 +52,12 @@ class AudioLDM(nn.Module):
         """(len(prompts), D) CLAP text embeddings of length 1. Warns when a prompt is longer than CLAP reads."""
         batch = tokens(self.tokenizer, prompts, "AudioLDM").to(self.placed_on)
         output = self.text_encoder(batch.input_ids, attention_mask=batch.attention_mask)
-        return normalize(at_least_single(output.text_embeds), dim=-1)
+        return normalize(to_fp32(output.text_embeds), dim=-1)
 
     def decode_mel(self, z: Tensor) -> Tensor:
         """z (B, C, L, F) -> log-mel (B, 4 L, 64) at 100 frames a second; differentiable."""
         scaled = (z / self.vae.config.scaling_factor).to(self.vae.dtype)
-        return at_least_single(self.vae.decode(scaled).sample.squeeze(1))
+        return to_fp32(self.vae.decode(scaled).sample.squeeze(1))
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, L, F) -> waveform (B, L * samples_per_latent) at `rate_hz`; differentiable."""
@@ -65,12 +65,12 @@ class AudioLDM(nn.Module):
 
     def vocode(self, log_mel: Tensor) -> Tensor:
         """log-mel (B, T, 64) -> waveform (B, T * hop) at `rate_hz`; differentiable."""
-        waveform = at_least_single(sparing(self.vocoder, log_mel.to(self.vocoder.dtype), several=False))
+        waveform = to_fp32(sparing(self.vocoder, log_mel.to(self.vocoder.dtype), several=False))
         return fit_length(waveform.view(len(log_mel), -1), log_mel.shape[1] * self.hop)
 
 
 @dataclass(frozen=True)
-class AudioTask:
+class ConditionedAudioLDM:
     """AudioLDM with a prompt and a length set: the `Denoiser` of one run.
 
     positive, negative: (1 or B, D) and (1, D) prompt embeddings; the first is only where the tuned prompt of a run starts
@@ -88,7 +88,7 @@ class AudioTask:
     def from_prompt(
         cls, model: AudioLDM, prompt: str | Sequence[str], negative_prompt: str = "", *, duration_s: float,
         guidance_scale: float = 2.5,
-    ) -> AudioTask:
+    ) -> ConditionedAudioLDM:
         """prompt: one for all samples of a run, or one for each."""
         prompts = [prompt] if isinstance(prompt, str) else prompt
         *positive, negative = model.embed_prompt([*prompts, negative_prompt]).split(1)
@@ -131,7 +131,7 @@ class AudioTask:
 
         def unet(latents: Tensor, labels: Tensor) -> Tensor:
             eps = model(latents.to(model.dtype), t, encoder_hidden_states=None, class_labels=labels.to(model.dtype))
-            return at_least_single(eps.sample)
+            return to_fp32(eps.sample)
 
         return guided_noise(unet, z, prompt, self.negative, scale)
 

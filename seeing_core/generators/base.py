@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..precision import at_least_single
+from ..precision import to_fp32
 from ..guidance.settings import Solver
 from .windows import Window, blend, sparing
 
@@ -38,7 +38,7 @@ def seeded_noise(shape: Sequence[int], seeds: Sequence[int], like: Tensor) -> Te
     In single precision even for half models: steps and nudges are too small for less.
     """
     noise = [torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
-    return at_least_single(torch.stack(noise).to(like))
+    return to_fp32(torch.stack(noise).to(like))
 
 
 def fresh_scheduler(scheduler: Any, steps: int, solver: Solver) -> Any:

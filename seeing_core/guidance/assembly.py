@@ -9,13 +9,13 @@ from functools import partial
 from torch import Tensor
 
 from .loop import Objective
-from ..generators.audioldm import AudioTask
-from ..binders.base import Binder, Span
+from ..generators.audioldm import ConditionedAudioLDM
+from ..binders.base import Binder, Segment
 from .old_losses import Target
 from .losses import Also, Decoded, FitEachOther, FitTargets, Nothing
 from .settings import AlignSettings
 from .sync import AtTimes, FrameChange, OnsetStrength, Together
-from ..generators.animatediff import VideoTask
+from ..generators.animatediff import ConditionedAnimateDiff
 from .clips import ClipDraw, PictureView, SoundView, View
 
 EVENTS = "events"  # the name of the event term in a trace
@@ -23,7 +23,7 @@ Times = Sequence[Sequence[float]]
 Decode = Callable[[Tensor], Tensor]
 
 
-def sound_view(task: AudioTask, binder: Binder, settings: AlignSettings) -> SoundView:
+def sound_view(task: ConditionedAudioLDM, binder: Binder, settings: AlignSettings) -> SoundView:
     return SoundView.of(task, binder, augment=settings.augment)
 
 
@@ -32,8 +32,8 @@ def sound_objective(view: SoundView, targets: Sequence[Sequence[Target]], settin
     return _fit_in_time(view, view.task.decode_mels, AtTimes(OnsetStrength(view.task), 0, times_s), targets, settings)
 
 
-def film_objective(
-    task: VideoTask, binder: Binder, groups: Sequence[Sequence[Span]], targets: Sequence[Sequence[Target]],
+def video_objective(
+    task: ConditionedAnimateDiff, binder: Binder, groups: Sequence[Sequence[Segment]], targets: Sequence[Sequence[Target]],
     settings: AlignSettings, times_s: Times,
 ) -> Objective:
     """A2V (eq. 15).  groups: the clips of each group, in seconds.  times_s: when something should move."""
@@ -44,13 +44,13 @@ def film_objective(
 
 
 def joint_objective(
-    film: VideoTask, sound: AudioTask, binder: Binder, prompt: Tensor, settings: AlignSettings, *, text_weight: float,
+    video: ConditionedAnimateDiff, sound: ConditionedAudioLDM, binder: Binder, prompt: Tensor, settings: AlignSettings, *, text_weight: float,
     extra: Sequence[Target] = (),
 ) -> Objective:
     """Joint-VA (eq. 16).  prompt: its embedding (D,), or one for each sample (B, D)."""
-    timed = settings.event_weight > 0 and film.frames > 1  # one picture never changes
+    timed = settings.event_weight > 0 and video.frames > 1  # one picture never changes
     hearing = replace(sound_view(sound, binder, settings), decoded=timed)
-    seeing = PictureView.of(film, binder, [hearing.times_s(piece) for piece in hearing.pieces],
+    seeing = PictureView.of(video, binder, [hearing.times_s(piece) for piece in hearing.pieces],
                             slice_frames=settings.slice_frames, augment=settings.augment)
     seeing = replace(seeing, decoded=timed)
     vision, audio = settings.fit_weight * settings.vision_weight, settings.audio_weight
@@ -61,8 +61,8 @@ def joint_objective(
         objective = FitEachOther(seeing, hearing, prompt, weights, extra, ClipDraw(settings.clips), settings.clip_weight)
     if not timed:
         return objective
-    term = Together(FrameChange(film), OnsetStrength(sound))
-    return Decoded([_frames_of(film, settings), sound.decode_mels], _also(objective, term, settings))
+    term = Together(FrameChange(video), OnsetStrength(sound))
+    return Decoded([_frames_of(video, settings), sound.decode_mels], _also(objective, term, settings))
 
 
 def _fit_in_time(
@@ -84,5 +84,5 @@ def _also(objective: Objective, term: AtTimes | Together, settings: AlignSetting
     return Also(objective, EVENTS, term, settings.event_weight, tuned=settings.prompt_strength > 0)
 
 
-def _frames_of(task: VideoTask, settings: AlignSettings) -> Decode:
+def _frames_of(task: ConditionedAnimateDiff, settings: AlignSettings) -> Decode:
     return partial(task.decode_frames, slice_frames=settings.slice_frames)

@@ -16,10 +16,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..generators.audioldm import AudioTask
+from ..generators.audioldm import ConditionedAudioLDM
 from ..augment import Augment
-from ..binders.base import Binder, Span
-from ..generators.animatediff import VideoTask
+from ..binders.base import Binder, Segment
+from ..generators.animatediff import ConditionedAnimateDiff
 from ..generators.windows import sparing
 
 MARGIN = 8  # latent frames (0.32 s) decoded on both sides of clips that are decoded alone
@@ -43,7 +43,7 @@ class SoundPiece:
     start: int
     stop: int
     length: int
-    spans: tuple[Span, ...]
+    segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True)
@@ -53,30 +53,30 @@ class SoundView:
     decoded: what is given are the windows' log-mels, (B, windows, T, 64).
     """
 
-    task: AudioTask
+    task: ConditionedAudioLDM
     binder: Binder
     pieces: tuple[SoundPiece, ...]
     augment: Augment = field(default_factory=Augment)
     decoded: bool = False
 
     @classmethod
-    def of(cls, task: AudioTask, binder: Binder, *, augment: float = 0.0) -> SoundView:
+    def of(cls, task: ConditionedAudioLDM, binder: Binder, *, augment: float = 0.0) -> SoundView:
         pieces = []
         for window in task.windows:
             samples = window.scaled(task.model.samples_per_latent)
             length = min(samples.stop, task.length) - samples.start
             pieces.append(SoundPiece(window.start, window.stop, length,
-                                     tuple(binder.clip_spans(length / task.model.rate_hz))))
+                                     tuple(binder.clip_segments(length / task.model.rate_hz))))
         return cls(task, binder, tuple(pieces), Augment(augment))
 
-    def times_s(self, piece: SoundPiece) -> list[Span]:
+    def times_s(self, piece: SoundPiece) -> list[Segment]:
         """The piece's clips in seconds from the start of the whole sound."""
         start = piece.start * self.task.model.samples_per_latent / self.task.model.rate_hz
-        return [(start + a, start + b) for a, b in piece.spans]
+        return [(start + a, start + b) for a, b in piece.segments]
 
     @property
     def sizes(self) -> list[int]:
-        return [len(piece.spans) for piece in self.pieces]
+        return [len(piece.segments) for piece in self.pieces]
 
     def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
         """All clips are cut from one decoded window. Of fewer, each run is decoded alone, with a margin: nearly the same."""
@@ -84,13 +84,13 @@ class SoundView:
         per_s = model.rate_hz / model.samples_per_latent
         heard, embeddings = [], []
         for run in runs(clips):
-            first = max(0, math.floor(piece.spans[run[0]][0] * per_s) - MARGIN)
-            last = math.ceil(piece.spans[run[-1]][1] * per_s) + MARGIN
-            if len(run) == len(piece.spans):
+            first = max(0, math.floor(piece.segments[run[0]][0] * per_s) - MARGIN)
+            last = math.ceil(piece.segments[run[-1]][1] * per_s) + MARGIN
+            if len(run) == len(piece.segments):
                 first, last = 0, piece.stop - piece.start
             samples = self._samples(x0, group, first, last)[:, : piece.length - first * model.samples_per_latent]
-            spans = [(start - first / per_s, stop - first / per_s) for start, stop in (piece.spans[i] for i in run)]
-            embeddings.append(self.binder.embed_sound(self.augment.sound(samples, model.rate_hz), spans))
+            segments = [(start - first / per_s, stop - first / per_s) for start, stop in (piece.segments[i] for i in run)]
+            embeddings.append(self.binder.embed_audio(self.augment.sound(samples, model.rate_hz), segments))
             heard.append(samples.detach())
         return torch.cat(embeddings, 1), torch.cat(heard, 1)
 
@@ -111,7 +111,7 @@ class PictureView:
     are all frames, (B, T, 3, H, W).
     """
 
-    task: VideoTask
+    task: ConditionedAnimateDiff
     binder: Binder
     groups: tuple[Tensor, ...]
     slice_frames: int = 0
@@ -120,11 +120,11 @@ class PictureView:
 
     @classmethod
     def of(
-        cls, task: VideoTask, binder: Binder, groups: Sequence[Sequence[Span]], *, slice_frames: int = 0,
+        cls, task: ConditionedAnimateDiff, binder: Binder, groups: Sequence[Sequence[Segment]], *, slice_frames: int = 0,
         augment: float = 0.0,
     ) -> PictureView:
         """groups: the clips of each group, in seconds from the film's start."""
-        looks = [binder.frames_of(task.times_s, spans) for spans in groups]
+        looks = [binder.sample_frame_indices(task.times_s, segments) for segments in groups]
         frames = tuple(torch.tensor(wanted)[places] for wanted, places in looks)
         return cls(task, binder, frames, slice_frames, Augment(augment))
 
@@ -136,26 +136,26 @@ class PictureView:
         wanted, places = self.groups[group][list(clips)].unique(return_inverse=True)
         if self.decoded:
             frames = x0[:, wanted.tolist()]
-            squares = self._squares(frames)
+            preprocess_frames = self._squares(frames)
         else:
-            squares, frames = self._decoded_squares(x0[:, :, wanted.tolist()])
-        return self.binder.embed_squares(self.augment.squares(squares), places), frames.detach()
+            preprocess_frames, frames = self._decoded_squares(x0[:, :, wanted.tolist()])
+        return self.binder.embed_frames(self.augment.preprocess_frames(preprocess_frames), places), frames.detach()
 
     def _squares(self, frames: Tensor) -> Tensor:
-        return self.binder.squares(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return self.binder.preprocess_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
     def _decoded_squares(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, n, h, w) -> the binder's squares of these frames, and the frames, detached: no graph keeps them whole."""
         slices = self.task.slices(latents, self.slice_frames)
         seen: list[Tensor] = []
 
-        def squares(part: Tensor) -> Tensor:
+        def preprocess_frames(part: Tensor) -> Tensor:
             frames = self.task.model.decode(part)
             if len(seen) < len(slices):  # checkpointing decodes each slice a second time
                 seen.append(frames.detach())
             return self._squares(frames)
 
-        whole = torch.cat([sparing(squares, part, several=len(slices) > 1) for part in slices], 1)
+        whole = torch.cat([sparing(preprocess_frames, part, several=len(slices) > 1) for part in slices], 1)
         return whole, torch.cat(seen, 1)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .settings import AlignSettings
-from .state import Denoiser, Track
+from .state import Denoiser, SamplerState
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def sample(
 
     One model: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). Returns each model's clean latents, (B, ...).
     """
-    tracks = [Track(model, seeds, steps, settings) for model in models]
+    tracks = [SamplerState(model, seeds, steps, settings) for model in models]
     for step in range(steps):
         guided = settings.guides(step, steps)
         for again in range(1 + settings.recurrence * guided):
@@ -73,7 +73,7 @@ def sample(
 
 
 def align(
-    tracks: Sequence[Track], objective: Objective, settings: AlignSettings, told: Callable[[int, Evaluation], None]
+    tracks: Sequence[SamplerState], objective: Objective, settings: AlignSettings, callback: Callable[[int, Evaluation], None]
 ) -> None:
     """Nudges the tracks' latents, and their prompts where that is asked for, so that what they decode to fits better."""
     for inner in range(settings.inner_steps):
@@ -82,7 +82,7 @@ def align(
                 track.denoise_again()
         x0s = [track.predict_x0() for track in tracks]
         evaluation = objective([x0.detach() for x0 in x0s])
-        told(inner, evaluation)
+        callback(inner, evaluation)
         of_prompts = evaluation.prompt_gradients or evaluation.gradients
         for track, x0, gradient, of_prompt in zip(tracks, x0s, evaluation.gradients, of_prompts, strict=True):
             track.nudge(x0, gradient, of_prompt)

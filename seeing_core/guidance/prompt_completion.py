@@ -16,7 +16,7 @@ from torch.nn.functional import cosine_similarity
 from ..binders.base import Binder
 
 
-def completed(binder: Binder, prompt: str, target: Tensor) -> str:
+def complete_prompt(binder: Binder, prompt: str, target: Tensor) -> str:
     """The prompt with the phrase of the binder's vocabulary that is nearest to the target (D,).
 
     As it is when it fits the target better than any phrase does.
@@ -29,7 +29,7 @@ def completed(binder: Binder, prompt: str, target: Tensor) -> str:
     return joined(binder.vocabulary[int(fits.argmax())], prompt)
 
 
-def decided(binder: Binder, prompt: str, seed: int) -> str:
+def draw_phrase(binder: Binder, prompt: str, seed: int) -> str:
     """The prompt with a phrase drawn from those that are near to it: a vague prompt makes up its mind, by the seed.
 
     For two models that have to agree with nothing but the prompt to go by. The less the nearest phrase fits, the more freely

@@ -158,7 +158,7 @@ class AlignSettings:
 # noisiest steps, so those are nudged (of a film every other one), and the others left to the denoiser, which makes it sound and
 # look real.
 _OURS = AlignSettings("x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, words=True, event_weight=1.0)
-SOUND_PRESETS: dict[str, AlignSettings] = {
+AUDIO_PRESETS: dict[str, AlignSettings] = {
     "balanced": replace(_OURS, strength=2.0, inner_steps=2),
     "paper": AlignSettings("paper"),
     "gradient": AlignSettings("gradient"),
@@ -166,13 +166,13 @@ SOUND_PRESETS: dict[str, AlignSettings] = {
     "quality": replace(_OURS, strength=1.5, inner_steps=2, end_fraction=0.4),
     "fast": replace(_OURS, strength=2.0, fit_weight=0.0),
 }
-PICTURE_PRESETS: dict[str, AlignSettings] = {
+VIDEO_PRESETS: dict[str, AlignSettings] = {
     "balanced": replace(_OURS, mode="unet", strength=3.0, end_fraction=0.6, every=2),
     "paper": AlignSettings("paper", prompt_strength=1.0),
     "quality": replace(_OURS, mode="unet", strength=2.0, end_fraction=1.0),
     "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),
 }
 # Both together: the sound follows the film more easily than the film the sound, and through the UNet a sound becomes another.
-JOINT_PRESETS: dict[str, AlignSettings] = PICTURE_PRESETS | {
-    "balanced": SOUND_PRESETS["balanced"], "quality": replace(SOUND_PRESETS["quality"], strength=2.0),
+JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
+    "balanced": AUDIO_PRESETS["balanced"], "quality": replace(AUDIO_PRESETS["quality"], strength=2.0),
 }

@@ -32,7 +32,7 @@ class Denoiser(Protocol):
         """eps like z, with classifier-free guidance if `cfg`; differentiable in z and in the prompt."""
 
 
-class Track:
+class SamplerState:
     """The state of one model within a run.
 
     z: the latent after the last step; noisier: before it; eps: the step's noise estimate, with a graph back to `noisier`

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv1d, interpolate, pad
 
-from ..generators.audioldm import AudioTask
+from ..generators.audioldm import ConditionedAudioLDM
 from ..errors import InputError
 from ..metrics.motion import Motion
-from ..generators.animatediff import VideoTask
+from ..generators.animatediff import ConditionedAnimateDiff
 from ..generators.windows import blend
 
 # Widths that both curves are smoothed to: the narrow one places exactly, the wide one tolerates a lag and so pulls an event
@@ -47,7 +47,7 @@ class Curve(Protocol):
 class OnsetStrength:
     """Of the sound that a task makes: how much louder the bands get from one mel frame to the next."""
 
-    task: AudioTask
+    task: ConditionedAudioLDM
 
     @property
     def step_s(self) -> float:
@@ -69,7 +69,7 @@ class OnsetStrength:
 class FrameChange:
     """Of the film that a task makes: how much its shapes change from one frame to the next."""
 
-    task: VideoTask
+    task: ConditionedAnimateDiff
 
     @property
     def step_s(self) -> float:

@@ -36,10 +36,10 @@ def read_sound(source: str | io.BytesIO, *, start_s: float = 0.0, length_s: floa
         raise InputError(name, f"sound that cannot be read ({error})", "a whole sound or video file") from error
 
 
-def sound_of(film: VideoFile) -> Waveform | None:
+def audio_track(video: VideoFile) -> Waveform | None:
     """A film's own sound track, mono, from the time of its first frame to its end; None when it has none."""
-    sound = read_sound(film.source, start_s=film.clock_start_s, length_s=film.duration_s)
-    return sound and Waveform(fit_length(sound.samples, round(film.duration_s * sound.rate_hz)), sound.rate_hz)
+    sound = read_sound(video.source, start_s=video.clock_start_s, length_s=video.duration_s)
+    return sound and Waveform(fit_length(sound.samples, round(video.duration_s * sound.rate_hz)), sound.rate_hz)
 
 
 def _mono_pieces(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[tuple[float, Tensor]]:

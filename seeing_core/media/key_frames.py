@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
 
 from ..errors import InputError
-from .types import Film
+from .types import Video
 
 CANDIDATES = 96
 THUMBNAIL = 32
 LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 
 
-def key_frames(film: Film, count: int) -> list[int]:
+def key_frames(video: Video, count: int) -> list[int]:
     """Indices of `count` frames, in order of time: the most typical sharp one first found, then the most different.
 
     Candidates are spread evenly over the film. Each further one maximises its difference from those already chosen
@@ -23,9 +23,9 @@ def key_frames(film: Film, count: int) -> list[int]:
     """
     if count < 1:
         raise InputError("key frames", count, "a number of at least 1")
-    total = len(film.times_s)
+    total = len(video.times_s)
     candidates = sorted({round(i) for i in torch.linspace(0, total - 1, min(total, max(CANDIDATES, count))).tolist()})
-    looks, sharpness = zip(*(_look(frame) for frame in film.frames(candidates)), strict=True)
+    looks, sharpness = zip(*(_look(frame) for frame in video.frames(candidates)), strict=True)
     apart = torch.cdist(torch.stack(looks), torch.stack(looks))  # (n, n)
     crispness = torch.stack(sharpness)
     crispness = crispness / crispness.max().clamp_min(1e-6)

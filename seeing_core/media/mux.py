@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..errors import InputError
-from .types import Film, Waveform, fit_length, resample
+from .types import Video, Waveform, fit_length, resample
 from .video_file import VideoFile
 
 Fit = Literal["fit to picture", "trim to shorter"]
@@ -25,7 +25,7 @@ SOUND_CHUNK = 1024
 CRF = "16"  # visually lossless; used only where the stream cannot be copied
 
 
-def mux(film: Film, sound: Waveform, path: Path | str, *, fit: Fit = "fit to picture") -> Path:
+def mux(video: Video, sound: Waveform, path: Path | str, *, fit: Fit = "fit to picture") -> Path:
     """Writes `film` with `sound` as its only sound track to an mp4 file; the file appears whole or not at all.
 
     fit: "fit to picture" pads the sound with silence or cuts it to the picture's length; "trim to shorter" cuts
@@ -36,16 +36,16 @@ def mux(film: Film, sound: Waveform, path: Path | str, *, fit: Fit = "fit to pic
         raise InputError("fit", f"'{fit}'", "one of " + ", ".join(FITS))
     path = Path(path)
     partial = path.with_name(path.stem + ".part.mp4")
-    length_s = film.duration_s if fit == "fit to picture" else min(film.duration_s, sound.duration_s)
+    length_s = video.duration_s if fit == "fit to picture" else min(video.duration_s, sound.duration_s)
     sound = _encodable(sound)
     samples = fit_length(sound.samples, round(length_s * sound.rate_hz))
-    cut = length_s < film.duration_s - 1e-3
+    cut = length_s < video.duration_s - 1e-3
     try:
         with av.open(str(partial), "w", options={"movflags": "faststart"}) as output:
-            if isinstance(film, VideoFile) and not cut and _copies(film):
-                _copy_picture(film, output, samples, sound.rate_hz)
+            if isinstance(video, VideoFile) and not cut and _copies(video):
+                _copy_picture(video, output, samples, sound.rate_hz)
             else:
-                _encode_picture(film, length_s, output, samples, sound.rate_hz)
+                _encode_picture(video, length_s, output, samples, sound.rate_hz)
         os.replace(partial, path)
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"output file '{path}'", f"a failure while writing ({error})",
@@ -56,17 +56,17 @@ def mux(film: Film, sound: Waveform, path: Path | str, *, fit: Fit = "fit to pic
     return path
 
 
-def _copies(film: VideoFile) -> bool:
-    if film.start_s or film.length_s:
+def _copies(video: VideoFile) -> bool:
+    if video.start_s or video.length_s:
         return False
-    with film.open() as container:
+    with video.open() as container:
         return container.streams.video[0].codec_context.name in COPIED_CODECS
 
 
 def _copy_picture(
-    film: VideoFile, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
+    video: VideoFile, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
 ) -> None:
-    with film.open() as source:
+    with video.open() as source:
         template = source.streams.video[0]
         picture = output.add_stream_from_template(template, opaque=True)
         track = _sound_track(output, samples, rate_hz)
@@ -88,16 +88,16 @@ def _copy_picture(
 
 
 def _encode_picture(
-    film: Film, length_s: float, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
+    video: Video, length_s: float, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
 ) -> None:
-    times = film.times_s
-    shown = [index for index, time in enumerate(times.tolist()) if time < length_s - 1e-6]
+    times = video.times_s
+    format_score = [index for index, time in enumerate(times.tolist()) if time < length_s - 1e-6]
     clock = Fraction(1, 90000)
     picture: av.VideoStream | None = None
-    for index, frame in zip(shown, film.frames(shown), strict=True):
+    for index, frame in zip(format_score, video.frames(format_score), strict=True):
         even = pad(frame[None], (0, frame.shape[2] % 2, 0, frame.shape[1] % 2), mode="replicate")[0]  # 4:2:0 needs it
         if picture is None:
-            rate = Fraction(len(times) / film.duration_s).limit_denominator(1001)
+            rate = Fraction(len(times) / video.duration_s).limit_denominator(1001)
             picture = output.add_stream("libx264", rate=rate, options={"crf": CRF})
             picture.height, picture.width, picture.pix_fmt = *even.shape[1:], "yuv420p"
             picture.codec_context.time_base = clock

@@ -16,7 +16,7 @@ DURATION_RANGE_S = (0.3, 3600.0)
 FPS_RANGE = (0.01, 1000.0)
 
 
-class Film(Protocol):
+class Video(Protocol):
     """A moving picture whose frames can be fetched one by one, in memory (`Clip`) or on disk (`VideoFile`)."""
 
     @property
@@ -32,7 +32,7 @@ class Film(Protocol):
 
 
 @dataclass(frozen=True)
-class Clip:
+class VideoFrames:
     """Frames in memory.
 
     pixels: (N, 3, H, W) float, 0..1.  fps: frames per second.

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from ..binders.base import Binder, Span
-from ..media.types import Film, Waveform, fit_length, mono
+from ..binders.base import Binder, Segment
+from ..media.types import Video, Waveform, fit_length, mono
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,27 @@ class BinderScores:
     av_each: Tensor
     vt_each: Tensor | None
     at_each: Tensor | None
-    spans: tuple[Span, ...]
+    segments: tuple[Segment, ...]
 
 
 @torch.no_grad()
-def binder_scores(binder: Binder, film: Film, sound: Waveform, prompt: str = "") -> BinderScores:
+def binder_scores(binder: Binder, video: Video, sound: Waveform, prompt: str = "") -> BinderScores:
     """Similarities over the length of the film; a shorter sound is followed by silence, a longer one is cut.
 
     With ImageBind these are the paper's AV, VT and AT scores (Girdhar et al., CVPR 2023).
     """
-    spans = binder.clip_spans(film.duration_s)
+    segments = binder.clip_segments(video.duration_s)
     samples = mono(sound, binder.rate_hz)
-    length = max(round(film.duration_s * binder.rate_hz), 1)
-    vision = binder.embed_film(film, spans).float().cpu()  # (S, D)
-    audio = binder.embed_sound(fit_length(samples, length)[None], spans)[0].float().cpu()  # (S, D)
+    length = max(round(video.duration_s * binder.rate_hz), 1)
+    vision = binder.embed_video(video, segments).float().cpu()  # (S, D)
+    audio = binder.embed_audio(fit_length(samples, length)[None], segments)[0].float().cpu()  # (S, D)
     av, av_each = _cosines(audio, vision)
     if not prompt.strip():
-        return BinderScores(av, None, None, av_each, None, None, tuple(spans))
+        return BinderScores(av, None, None, av_each, None, None, tuple(segments))
     text = binder.embed_text([prompt]).float().cpu()  # (1, D)
     vt, vt_each = _cosines(vision, text)
     at, at_each = _cosines(audio, text)
-    return BinderScores(av, vt, at, av_each, vt_each, at_each, tuple(spans))
+    return BinderScores(av, vt, at, av_each, vt_each, at_each, tuple(segments))
 
 
 def _cosines(a: Tensor, b: Tensor) -> tuple[float, Tensor]:

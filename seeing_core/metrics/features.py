@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from ..binders.fbank import FRAME, fbank
 from ..errors import InputError
-from ..media.types import Film, Waveform, fit_length, mono
+from ..media.types import Video, Waveform, fit_length, mono
 
 MEL_BANDS = 32
 GRID = 4
@@ -27,7 +27,7 @@ class Features:
 
 
 SoundExtractor = Callable[[Waveform], Features]
-FilmExtractor = Callable[[Film], Features]
+FilmExtractor = Callable[[Video], Features]
 
 
 def mel_profile(sound: Waveform) -> Features:
@@ -37,11 +37,11 @@ def mel_profile(sound: Waveform) -> Features:
     return Features(torch.cat([bands.mean(0), bands.std(0)])[None])
 
 
-def look_profile(film: Film) -> Features:
+def look_profile(video: Video) -> Features:
     """(1, 96): mean colour and mean frame-to-frame change of a 4 x 4 grid, -1..1. Needs no weights; not published."""
     total = change = torch.zeros(3, GRID, GRID)
-    previous, count = None, len(film.times_s)
-    for frame in film.frames(range(count)):
+    previous, count = None, len(video.times_s)
+    for frame in video.frames(range(count)):
         small = interpolate(frame[None], size=(GRID, GRID), mode="area")[0]
         total = total + small
         if previous is not None:

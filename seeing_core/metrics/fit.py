@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..binders.base import Binder
-from ..media.types import Film, Waveform
+from ..media.types import Video, Waveform
 from .av_align import AVAlign, av_align
 from .binder_scores import BinderScores, binder_scores
 from .lag import Lag, measure_lag
-from .motion import FLOW_SIDE, Motion, Told, measure_motion
+from .motion import FLOW_SIDE, Motion, Callback, measure_motion
 from .onsets import Onsets, find_onsets
 
 WEAK_CORRELATION = 0.3  # unrelated sound and picture reach it in half of the cases
@@ -35,29 +35,29 @@ class AVFit:
 
 
 def measure_fit(
-    film: Film, sound: Waveform, motion: Motion, *, binder: Binder | None = None, prompt: str = ""
+    video: Video, sound: Waveform, motion: Motion, *, binder: Binder | None = None, prompt: str = ""
 ) -> AVFit:
     """How well `sound` fits `film`.  motion: the film's, from `measure_motion`, so that many sounds can share it."""
     onsets = find_onsets(sound)
     return AVFit(
-        sound, film.duration_s, onsets, motion, av_align(onsets, motion, "one_to_one"), av_align(onsets, motion, "paper"),
-        measure_lag(onsets, motion), binder_scores(binder, film, sound, prompt) if binder is not None else None,
+        sound, video.duration_s, onsets, motion, av_align(onsets, motion, "one_to_one"), av_align(onsets, motion, "paper"),
+        measure_lag(onsets, motion), binder_scores(binder, video, sound, prompt) if binder is not None else None,
     )
 
 
 def measure_fits(
-    pairs: Sequence[tuple[Film, Waveform]], *, side: int = FLOW_SIDE, binder: Binder | None = None, prompt: str = "",
-    told: Told = lambda done, total: None,
+    pairs: Sequence[tuple[Video, Waveform]], *, side: int = FLOW_SIDE, binder: Binder | None = None, prompt: str = "",
+    callback: Callback = lambda done, total: None,
 ) -> list[AVFit]:
     """The fit of every pair; the motion of a film that occurs several times is measured once."""
     motions: dict[int, Motion] = {}
-    for film, _ in pairs:
-        if id(film) not in motions:
-            motions[id(film)] = measure_motion(film, side=side, told=told)
-    return [measure_fit(film, sound, motions[id(film)], binder=binder, prompt=prompt) for film, sound in pairs]
+    for video, _ in pairs:
+        if id(video) not in motions:
+            motions[id(video)] = measure_motion(video, side=side, callback=callback)
+    return [measure_fit(video, sound, motions[id(video)], binder=binder, prompt=prompt) for video, sound in pairs]
 
 
-def shown(value: float | None, digits: int = 3) -> str:
+def format_score(value: float | None, digits: int = 3) -> str:
     return "undefined" if value is None else f"{value:.{digits}f}"
 
 
@@ -66,9 +66,9 @@ def _align_words(fit: AVFit) -> list[str]:
     if counted.score is None:
         return ["AV-Align: undefined; nothing in the sound starts and nothing in the picture moves."]
     return [
-        f"AV-Align, one to one: {shown(counted.score)} ({len(counted.hits)} matches of {len(counted.onsets_s)} onsets and "
+        f"AV-Align, one to one: {format_score(counted.score)} ({len(counted.hits)} matches of {len(counted.onsets_s)} onsets and "
         f"{len(counted.motions_s)} motions, within {1000 * counted.tolerance_s:.0f} ms at {fit.motion.fps:g} fps)",
-        f"AV-Align, paper form: {shown(fit.paper.score)} ({len(fit.paper.hits)} matches of {len(fit.paper.onsets_s)} "
+        f"AV-Align, paper form: {format_score(fit.paper.score)} ({len(fit.paper.hits)} matches of {len(fit.paper.onsets_s)} "
         f"onsets and {len(fit.paper.motions_s)} motions)",
     ]
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..media.types import Film
+from ..media.types import Video
 
 FARNEBACK = {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.2, "flags": 0}
 FLOW_SIDE = 128  # pixels
-Told = Callable[[int, int], None]
+Callback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Motion:
         return self.times_s[1:-1][(here > before) & (here > after) & (here >= floor)]
 
 
-def measure_motion(film: Film, *, side: int = FLOW_SIDE, told: Told = lambda done, total: None) -> Motion:
+def measure_motion(video: Video, *, side: int = FLOW_SIDE, callback: Callback = lambda done, total: None) -> Motion:
     """Farneback's optical flow (2003) with the settings of AV-Align's released code (Yariv et al., AAAI 2024).
 
     side: frames whose short side is longer are first reduced to it. That is much faster, makes the flow of one film in
@@ -48,18 +48,18 @@ def measure_motion(film: Film, *, side: int = FLOW_SIDE, told: Told = lambda don
     """
     import cv2
 
-    count = len(film.times_s)
+    count = len(video.times_s)
     if count < 2:
         raise InputError("video", f"{count} frame", "at least two frames", "Motion needs a frame before and after.")
     flow, previous = [], None
-    for done, frame in enumerate(film.frames(range(count)), start=1):
+    for done, frame in enumerate(video.frames(range(count)), start=1):
         grey = _grey(frame, side)
         if previous is not None:
             field = cv2.calcOpticalFlowFarneback(previous, grey, None, **FARNEBACK)  # (H, W, 2)
             flow.append(float(cv2.magnitude(field[..., 0], field[..., 1]).mean()))
         previous = grey
-        told(done, count)
-    times = film.times_s
+        callback(done, count)
+    times = video.times_s
     fps = round((count - 1) / float(times[-1] - times[0]), 6)
     return Motion(torch.tensor([flow[0], *flow], dtype=torch.float64), times, fps, grey.shape)
 

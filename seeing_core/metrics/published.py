@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..media.types import Film, Waveform, fit_length, mono
+from ..media.types import Video, Waveform, fit_length, mono
 from .features import Features, FilmExtractor, SoundExtractor
 
 RATE_HZ = 16000
@@ -78,10 +78,10 @@ def i3d(path: Path | str) -> FilmExtractor:
     model = _filled(lambda: network.InceptionI3d(400, in_channels=3), path, lambda file: file)
 
     @torch.no_grad()
-    def extract(film: Film) -> Features:
-        count = len(film.times_s)
+    def extract(video: Video) -> Features:
+        count = len(video.times_s)
         frames, rows = [], []
-        for frame in film.frames(range(count)):
+        for frame in video.frames(range(count)):
             frames.append((frame.clamp(0, 1) * 255).round().byte().movedim(0, -1))
             if len(frames) == I3D_FRAMES or (count < I3D_FRAMES and len(frames) == count):
                 frames += [frames[-1]] * (I3D_FRAMES - len(frames))

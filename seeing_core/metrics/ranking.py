@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
-from .fit import AVFit, shown
+from .fit import AVFit, format_score
 
 Score = Callable[[AVFit], float | None]
 
@@ -56,7 +56,7 @@ class Ranking:
 
     def __str__(self) -> str:
         columns = [name for name in COLUMNS if any(COLUMNS[name][0](fit) is not None for fit in self.fits)]
-        score = shown(MEASURES[self.measure](self.fits[self.best]))
+        score = format_score(MEASURES[self.measure](self.fits[self.best]))
         head = f"Best: candidate {self.best + 1} of {len(self.fits)}, by {self.measure}: {score}"
         rows = ["  ".join(["rank", "candidate", *columns])]
         for place, index in enumerate(self.order, start=1):

@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..errors import InputError
-from ..media.types import Film, Waveform, fit_length, mono, resample
+from ..media.types import Video, Waveform, fit_length, mono, resample
 from .preview import frame_strip, sound_picture
 
-MOST = 6
+MAX_CANDIDATES = 6
 COLUMNS = 3
 CELL_WIDTH, SOUND_HEIGHT, BAND, GAP = 384, 192, 30, 8
 MOST_PICTURE_HEIGHT = 384
@@ -32,25 +32,25 @@ class Candidate:
 
     label: str
     sound: Waveform
-    film: Film | None = None
+    video: Video | None = None
     words: str = ""
 
     @property
     def duration_s(self) -> float:
-        return self.sound.duration_s if self.film is None else self.film.duration_s
+        return self.sound.duration_s if self.video is None else self.video.duration_s
 
     @property
     def times_s(self) -> Tensor:
         """(N,) when each frame of its part of the reel appears, from its own start."""
-        if self.film is not None:
-            return self.film.times_s
+        if self.video is not None:
+            return self.video.times_s
         return torch.arange(max(1, round(self.duration_s * SOUND_ONLY_FPS)), dtype=torch.float64) / SOUND_ONLY_FPS
 
 
 def check_count(candidates: int) -> None:
     """Raises InputError unless there are one to `MOST`."""
-    if not 1 <= candidates <= MOST:
-        raise InputError("candidates", f"{candidates} candidates", f"1 to {MOST}",
+    if not 1 <= candidates <= MAX_CANDIDATES:
+        raise InputError("candidates", f"{candidates} candidates", f"1 to {MAX_CANDIDATES}",
                          "A batch of sounds counts as many." if candidates else "Connect a sound or a video.")
 
 
@@ -91,7 +91,7 @@ class Reel:
         for number, (candidate, cell) in enumerate(zip(self.candidates, self.cells, strict=True)):
             times = candidate.times_s.tolist()
             own = [index for index in range(len(times)) if first + index in wanted]
-            pictures = candidate.film.frames(own) if candidate.film is not None else iter([None] * len(own))
+            pictures = candidate.video.frames(own) if candidate.video is not None else iter([None] * len(own))
             for index, picture in zip(own, pictures, strict=True):
                 playing = cell.drawn(picture, times[index] / candidate.duration_s)
                 yield _pixels(_arranged([*resting[:number], playing, *resting[number + 1 :]]))
@@ -109,11 +109,11 @@ class _Cell:
     @classmethod
     def of(cls, candidate: Candidate, frames: int) -> _Cell:
         heard = sound_picture(mono(candidate.sound, SHOWN_RATE_HZ)).resize((CELL_WIDTH, SOUND_HEIGHT))
-        if candidate.film is None:
+        if candidate.video is None:
             return cls(candidate, None, heard)
-        count = len(candidate.film.times_s)
-        shown = sorted({round(i * (count - 1) / max(frames - 1, 1)) for i in range(frames)})
-        strip = frame_strip(torch.stack(list(candidate.film.frames(shown))))
+        count = len(candidate.video.times_s)
+        format_score = sorted({round(i * (count - 1) / max(frames - 1, 1)) for i in range(frames)})
+        strip = frame_strip(torch.stack(list(candidate.video.frames(format_score))))
         return cls(candidate, _fitted(strip), heard)
 
     def drawn(self, playing: Tensor | None = None, part: float | None = None) -> Image.Image:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..guidance.trace import Trace
-from ..metrics.fit import AVFit, shown
+from ..metrics.fit import AVFit, format_score
 
 SIZE_PX = (1200, 720)
 DPI = 120
@@ -37,7 +37,7 @@ def fit_plot(fit: AVFit) -> Tensor:
     for onset, motion in fit.one_to_one.hits:
         _join(figure, axes[0], onset, axes[1], motion)
     lag = "undefined" if fit.lag.lag_s is None else f"{1000 * fit.lag.lag_s:+.0f} ms, correlation {fit.lag.correlation:.2f}"
-    axes[0].set_title(f"AV-Align one to one {shown(fit.one_to_one.score, 2)}     paper form {shown(fit.paper.score, 2)}"
+    axes[0].set_title(f"AV-Align one to one {format_score(fit.one_to_one.score, 2)}     paper form {format_score(fit.paper.score, 2)}"
                       f"     lag {lag}", loc="left", color=TEXT, fontsize=10, pad=8)
     return _pixels(figure)
 

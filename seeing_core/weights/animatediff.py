@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..binders.imagebind_package import tokenizer as clip_tokens
 from ..errors import InputError
 from ..generators.animatediff import AnimateDiff
-from .checking import filled, looks_like
+from .checking import load_strict, looks_like
 from .files import read_tensors
 from .latent_diffusion import UNET, VAE, count, under, unet_config, unet_state, vae_config, vae_state
 from .libraries import check_folder, converted_diffusers, converted_transformers, load_part, read
@@ -59,7 +59,7 @@ def load_animatediff(
                               clip_sample=False)
     with torch.device("meta"):  # its own way copies every weight
         moving = UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
-    moving = filled("AnimateDiff", moving, unet.state_dict() | adapter.state_dict(), dtype)
+    moving = load_strict("AnimateDiff", moving, unet.state_dict() | adapter.state_dict(), dtype)
     add_loras(moving, text_encoder, loras)
     return AnimateDiff(moving, vae, text_encoder, tokenizer, scheduler)
 

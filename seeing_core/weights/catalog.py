@@ -23,7 +23,7 @@ class Checksum:
 
 
 @dataclass(frozen=True)
-class Known:
+class RemoteModel:
     """A model as loaders list it.
 
     name: of its file or folder.  folder: ComfyUI's model folder.  source: a repository on the Hub ("owner/name"), or
@@ -47,13 +47,13 @@ class Known:
         return f"{self.size / GB:.1f} GB, {self.licence}"
 
 
-def _audioldm(name: str, size: int, checksums: Mapping[str, Checksum] | None = None) -> Known:
-    return Known(name, "audioldm", f"cvssp/{name}", size, NON_COMMERCIAL, f"{HUB}/cvssp/{name}",
+def _audioldm(name: str, size: int, checksums: Mapping[str, Checksum] | None = None) -> RemoteModel:
+    return RemoteModel(name, "audioldm", f"cvssp/{name}", size, NON_COMMERCIAL, f"{HUB}/cvssp/{name}",
                  parts=("unet", "vae", "vocoder", "text_encoder", "tokenizer", "scheduler"), checksums=checksums or {})
 
 
-def _motion(name: str, size: int, checksum: Checksum | None = None) -> Known:
-    return Known(name, "animatediff_models", "guoyww/animatediff", size, "Apache 2.0", f"{HUB}/guoyww/animatediff", file=name,
+def _motion(name: str, size: int, checksum: Checksum | None = None) -> RemoteModel:
+    return RemoteModel(name, "animatediff_models", "guoyww/animatediff", size, "Apache 2.0", f"{HUB}/guoyww/animatediff", file=name,
                  checksums={name: checksum} if checksum else {})
 
 
@@ -70,15 +70,15 @@ AUDIOLDM = (
     }),
     _audioldm("audioldm-m-full", 2_600_000_000), _audioldm("audioldm-l-full", 3_900_000_000),
 )
-TOKENIZER = Known("audioldm-tokenizer", "audioldm", "cvssp/audioldm-s-full-v2", 2_000_000, NON_COMMERCIAL,
+TOKENIZER = RemoteModel("audioldm-tokenizer", "audioldm", "cvssp/audioldm-s-full-v2", 2_000_000, NON_COMMERCIAL,
                   f"{HUB}/cvssp/audioldm-s-full-v2", parts=("tokenizer",))
 IMAGEBIND = (
-    Known("imagebind_huge.pth", "imagebind", "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth", 4_803_584_173,
+    RemoteModel("imagebind_huge.pth", "imagebind", "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth", 4_803_584_173,
           NON_COMMERCIAL, "https://github.com/facebookresearch/ImageBind", checksums={"imagebind_huge.pth": Checksum(
               4_803_584_173, "d6f6c22bedcc90708448d5d2fbb7b2db9c73f505dc89bd0b2e09b23af1b62157")}),
 )
 BASE = (
-    Known("v1-5-pruned-emaonly.safetensors", "checkpoints", "stable-diffusion-v1-5/stable-diffusion-v1-5", 4_265_146_304,
+    RemoteModel("v1-5-pruned-emaonly.safetensors", "checkpoints", "stable-diffusion-v1-5/stable-diffusion-v1-5", 4_265_146_304,
           "CreativeML OpenRAIL-M", f"{HUB}/stable-diffusion-v1-5/stable-diffusion-v1-5", file="v1-5-pruned-emaonly.safetensors",
           checksums={"v1-5-pruned-emaonly.safetensors": Checksum(
               4_265_146_304, "6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa")}),
@@ -87,6 +87,6 @@ MOTION = (
     _motion("mm_sd_v15_v2.ckpt", 1_817_888_431, Checksum(
         1_817_888_431, "69ed0f5fef82b110aca51bcab73b21104242bc65d6ab4b8b2a2a94d31cad1bf0")),
     _motion("v3_sd15_mm.ckpt", 1_700_000_000),
-    Known("animatediff-motion-adapter-v1-5-2", "animatediff_models", "guoyww/animatediff-motion-adapter-v1-5-2",
+    RemoteModel("animatediff-motion-adapter-v1-5-2", "animatediff_models", "guoyww/animatediff-motion-adapter-v1-5-2",
           1_800_000_000, "Apache 2.0", f"{HUB}/guoyww/animatediff-motion-adapter-v1-5-2"),
 )

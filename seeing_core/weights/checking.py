@@ -16,7 +16,7 @@ OLD_BUFFERS = ("position_ids", "token_type_ids", "num_batches_tracked")  # writt
 SDXL_WIDTH = 2048
 
 
-def filled(where: str, model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
+def load_strict(where: str, model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
     """`model`, made without memory (torch.device("meta")), now holding `state` itself where it already is of `dtype`.
 
     Raises InputError on missing, unexpected and misshapen weights, and on NaN.
@@ -35,10 +35,10 @@ def compare(where: str, expected: Mapping[str, Tensor], found: Mapping[str, Tens
     wrong = [(key, found[key].shape, own.shape) for key, own in expected.items()
              if key in found and found[key].shape != own.shape]
     optional = {key for key in expected if key.endswith(OLD_BUFFERS)}
-    refuse(where, expected.keys() - found.keys() - optional, found.keys() - expected.keys(), wrong, looks_like(found))
+    raise_mismatch(where, expected.keys() - found.keys() - optional, found.keys() - expected.keys(), wrong, looks_like(found))
 
 
-def refuse(
+def raise_mismatch(
     where: str, missing: Iterable[str], unexpected: Iterable[str], wrong: Sequence[tuple[Any, ...]], seems: str = ""
 ) -> None:
     """Raises InputError with a short report unless all three are empty.  seems: what the file looks like instead."""

@@ -14,51 +14,51 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 from ..errors import InputError
-from .catalog import GB, Known
+from .catalog import GB, RemoteModel
 from .remote import RemoteFile, files_of, named_failures
 
-Told = Callable[[int, int], None]
+Callback = Callable[[int, int], None]
 """Told how many bytes of how many are there; an exception it raises cancels, and what has come is kept."""
 MARGIN = 200_000_000  # bytes left free on the disk
 BLOCK = 8 * 2**20
 WAIT_S = 0.5
 
 
-def fetch(known: Known, folder: Path, told: Told = lambda done, total: None) -> Path:
+def fetch(wanted: RemoteModel, folder: Path, callback: Callback = lambda done, total: None) -> Path:
     """The model below `folder`, fetched unless it is there. Two that ask at once get one download.
 
     Raises InputError when offline, refused, not found, out of space, or when size or checksum are wrong.
     """
     from huggingface_hub import constants
 
-    target = folder / known.name
+    target = folder / wanted.name
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(target, told, known.size):
+    with _alone(target, callback, wanted.size):
         if target.is_file():
             return target
         if constants.HF_HUB_OFFLINE:
-            raise InputError(f"download of {known.name}", "HF_HUB_OFFLINE, which forbids downloads", "a connection",
-                             f"Or get it from {known.page} by hand, into {target}.")
-        files = files_of(known)
-        single = len(files) == 1 and files[0].name == (known.file or known.name)
+            raise InputError(f"download of {wanted.name}", "HF_HUB_OFFLINE, which forbids downloads", "a connection",
+                             f"Or get it from {wanted.page} by hand, into {target}.")
+        files = files_of(wanted)
+        single = len(files) == 1 and files[0].name == (wanted.file or wanted.name)
         places = [(file, target if single else target / file.name) for file in files]
-        logging.info("Fetching %s (%s) from %s", known.name, known.facts, known.page)
-        _fetch_all(known, folder, [(file, place) for file, place in places if not place.exists()], told)
+        logging.info("Fetching %s (%s) from %s", wanted.name, wanted.facts, wanted.page)
+        _fetch_all(wanted, folder, [(file, place) for file, place in places if not place.exists()], callback)
     return target
 
 
-def _fetch_all(known: Known, folder: Path, places: Sequence[tuple[RemoteFile, Path]], told: Told) -> None:
+def _fetch_all(wanted: RemoteModel, folder: Path, places: Sequence[tuple[RemoteFile, Path]], callback: Callback) -> None:
     total = sum(file.size or 0 for file, _ in places)
     parts = [_part(file, place) for file, place in places]
-    _check_space(known, folder, total - sum(part.stat().st_size for part in parts if part.exists()))
+    _check_space(wanted, folder, total - sum(part.stat().st_size for part in parts if part.exists()))
     done = 0
     for file, place in places:
-        with named_failures(known, place):
-            _fetch_one(known, file, place, lambda size, before=done: told(before + size, total or known.size))
+        with named_failures(wanted, place):
+            _fetch_one(wanted, file, place, lambda size, before=done: callback(before + size, total or wanted.size))
         done += file.size or place.stat().st_size
 
 
-def _fetch_one(known: Known, file: RemoteFile, place: Path, told: Callable[[int], None]) -> None:
+def _fetch_one(wanted: RemoteModel, file: RemoteFile, place: Path, callback: Callable[[int], None]) -> None:
     """Bytes into a `.part`, checked, then renamed in one step."""
     from huggingface_hub.file_download import http_get
 
@@ -69,17 +69,17 @@ def _fetch_one(known: Known, file: RemoteFile, place: Path, told: Callable[[int]
         have = opened.seek(0, 2)
         if file.size is not None and have > file.size:
             have = opened.truncate(opened.seek(0))
-        told(have)
-        http_get(file.url, _Watched(opened, told), resume_size=have, headers=dict(file.headers), expected_size=file.size)
-    _check(known, file, part, told)
+        callback(have)
+        http_get(file.url, _Watched(opened, callback), resume_size=have, headers=dict(file.headers), expected_size=file.size)
+    _check(wanted, file, part, callback)
     part.replace(place)
 
 
 class _Watched:
     """A file that reports how far it has been written."""
 
-    def __init__(self, file: BinaryIO, told: Callable[[int], None]) -> None:
-        self._file, self._told = file, told
+    def __init__(self, file: BinaryIO, callback: Callable[[int], None]) -> None:
+        self._file, self._told = file, callback
         self.tell, self.seek, self.truncate = file.tell, file.seek, file.truncate
 
     def write(self, chunk: bytes) -> int:
@@ -94,21 +94,21 @@ def _part(file: RemoteFile, place: Path) -> Path:
     return place.with_name(f"{place.name}.{file.digest[:12] or 'download'}.part")
 
 
-def _check(known: Known, file: RemoteFile, part: Path, told: Callable[[int], None]) -> None:
+def _check(wanted: RemoteModel, file: RemoteFile, part: Path, callback: Callable[[int], None]) -> None:
     """Raises InputError, and removes the part, when the size or the checksum is not what it should be."""
     size = part.stat().st_size
-    found = _digest(part, len(file.digest), lambda: told(size))
+    found = _digest(part, len(file.digest), lambda: callback(size))
     if file.size not in (None, size) or found != (file.digest if found else ""):
         part.unlink()
         received = f"{size:,} bytes" if file.size not in (None, size) else f"checksum {found[:16]}..."
         expected = f"{file.size:,} bytes" if file.size not in (None, size) else f"{file.digest[:16]}..."
-        raise InputError(f"download of {known.name}, file '{file.name}'", received, expected,
+        raise InputError(f"download of {wanted.name}, file '{file.name}'", received, expected,
                          "It was thrown away. Run it again; if it stays so, the file at the source has changed.")
     if not found:
         logging.warning("%s: the server names no checksum; only its size was checked", file.name)
 
 
-def _digest(path: Path, digits: int, told: Callable[[], None]) -> str:
+def _digest(path: Path, digits: int, callback: Callable[[], None]) -> str:
     """sha256 for 64 digits, git's blob sha1 for 40, nothing otherwise."""
     if digits == 64:
         digest = hashlib.sha256()
@@ -119,20 +119,20 @@ def _digest(path: Path, digits: int, told: Callable[[], None]) -> str:
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
-            told()
+            callback()
     return digest.hexdigest()
 
 
-def _check_space(known: Known, folder: Path, needed: int) -> None:
+def _check_space(wanted: RemoteModel, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + MARGIN:
-        raise InputError(f"download of {known.name}", f"{free / GB:.1f} GB free in '{folder}'",
+        raise InputError(f"download of {wanted.name}", f"{free / GB:.1f} GB free in '{folder}'",
                          f"{(needed + MARGIN) / GB:.1f} GB", "Make room, or name a folder on another disk in "
                          "extra_model_paths.yaml.")
 
 
 @contextmanager
-def _alone(target: Path, told: Told, total: int) -> Iterator[None]:
+def _alone(target: Path, callback: Callback, total: int) -> Iterator[None]:
     """One at a time for each target, over processes too; who waits can still cancel."""
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir(), f"seeing_hearing_{name}.lock"))
@@ -141,7 +141,7 @@ def _alone(target: Path, told: Told, total: int) -> Iterator[None]:
             lock.acquire(timeout=WAIT_S)
             break
         except Timeout:
-            told(0, total)
+            callback(0, total)
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..binders.imagebind import TOWERS, ImageBind, blank_towers
 from ..captions.describe import read_phrases, shipped_phrases
 from ..errors import InputError
-from .checking import filled, looks_like
+from .checking import load_strict, looks_like
 from .files import WeightFile, read_tensors
 
 UNUSED = ("depth", "thermal", "imu")
@@ -39,7 +39,7 @@ def load_imagebind(path: Path | str, *, dtype: torch.dtype = torch.float32) -> I
                          "an ImageBind checkpoint with its vision, audio and text towers") from error
     phrases = Path(path).with_suffix(".txt")
     vocabulary = read_phrases(phrases.read_text(encoding="utf-8")) if phrases.is_file() else shipped_phrases()
-    return ImageBind(filled(where, towers, state, dtype), vocabulary)
+    return ImageBind(load_strict(where, towers, state, dtype), vocabulary)
 
 
 def convert_imagebind(source: Path | str, target: Path | str, *, dtype: torch.dtype = HALF) -> Path:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .checking import OLD_BUFFERS, check_finite, check_size, filled, refuse
+from .checking import OLD_BUFFERS, check_finite, check_size, load_strict, raise_mismatch
 from .files import PICKLES, UNREADABLE, check_folder_files, first_line
 
 WEIGHTS = (".safetensors", *PICKLES)
@@ -55,7 +55,7 @@ def load_part(cls: type, folder: Path, what: str, dtype: torch.dtype) -> nn.Modu
         raise InputError(where, f"a file that cannot be read ({first_line(error)})", "an undamaged checkpoint",
                          "Download it again.") from error
     unexpected = [key for key in report["unexpected_keys"] if not key.endswith(OLD_BUFFERS)]
-    refuse(where, report["missing_keys"], unexpected, report["mismatched_keys"])
+    raise_mismatch(where, report["missing_keys"], unexpected, report["mismatched_keys"])
     check_finite(where, model.state_dict())
     return nn.Module.to(model, dtype)  # the libraries' own warns of exceptions that these classes do not have
 
@@ -77,7 +77,7 @@ def converted_diffusers(
     where: str, cls: type, config: dict[str, Any], state: Mapping[str, Tensor], dtype: torch.dtype
 ) -> nn.Module:
     """A diffusers model from weights already under diffusers' names. Raises InputError when they do not fit."""
-    return filled(where, blank(cls, config), state, dtype)
+    return load_strict(where, blank(cls, config), state, dtype)
 
 
 def converted_transformers(where: str, cls: type, config: Any, state: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
@@ -87,5 +87,5 @@ def converted_transformers(where: str, cls: type, config: Any, state: Mapping[st
                                         ignore_mismatched_sizes=True)
     unexpected = [key for key in report["unexpected_keys"] if not key.endswith(OLD_BUFFERS)]
     missing = [key for key in report["missing_keys"] if not key.endswith(OLD_BUFFERS)]
-    refuse(where, missing, unexpected, report["mismatched_keys"])
+    raise_mismatch(where, missing, unexpected, report["mismatched_keys"])
     return nn.Module.to(model, dtype)  # the libraries' own warns of exceptions that these classes do not have

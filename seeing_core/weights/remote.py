@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from .files import first_line
-from .catalog import Known
+from .catalog import RemoteModel
 
 INDICES = ("model_index.json", "config.json")  # what makes a folder a model: fetched last
 SMALL = (".json", ".txt", ".model", ".jinja")
@@ -32,77 +32,77 @@ class RemoteFile:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def files_of(known: Known) -> list[RemoteFile]:
+def files_of(wanted: RemoteModel) -> list[RemoteFile]:
     """The files of a model, its index last. Raises InputError when the server refuses, cannot be reached, or is not asked."""
-    with named_failures(known):
-        if known.source.startswith(("http://", "https://")):
-            return [_at_url(known)]
-        if known.file:
-            return [_in_repository(known, known.file)]
-        return _whole_repository(known)
+    with named_failures(wanted):
+        if wanted.source.startswith(("http://", "https://")):
+            return [_at_url(wanted)]
+        if wanted.file:
+            return [_in_repository(wanted, wanted.file)]
+        return _whole_repository(wanted)
 
 
-def _at_url(known: Known) -> RemoteFile:
-    checksum = known.checksums.get(known.name)
-    return RemoteFile(known.name, known.source, checksum.size if checksum else None, checksum.sha256 if checksum else "")
+def _at_url(wanted: RemoteModel) -> RemoteFile:
+    checksum = wanted.checksums.get(wanted.name)
+    return RemoteFile(wanted.name, wanted.source, checksum.size if checksum else None, checksum.sha256 if checksum else "")
 
 
-def _in_repository(known: Known, name: str, revision: str | None = None) -> RemoteFile:
+def _in_repository(wanted: RemoteModel, name: str, revision: str | None = None) -> RemoteFile:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.utils import build_hf_headers
 
-    url = hf_hub_url(known.source, name, revision=revision)
+    url = hf_hub_url(wanted.source, name, revision=revision)
     metadata = get_hf_file_metadata(url)
-    checksum = known.checksums.get(name)
+    checksum = wanted.checksums.get(name)
     if checksum:
         return RemoteFile(name, url, checksum.size, checksum.sha256, build_hf_headers())
     return RemoteFile(name, url, metadata.size, metadata.etag or "", build_hf_headers())
 
 
-def _whole_repository(known: Known) -> list[RemoteFile]:
+def _whole_repository(wanted: RemoteModel) -> list[RemoteFile]:
     from huggingface_hub import HfApi
 
-    info = HfApi().model_info(known.source)
-    names = _wanted(known, [sibling.rfilename for sibling in info.siblings or []])
+    info = HfApi().model_info(wanted.source)
+    names = _wanted(wanted, [sibling.rfilename for sibling in info.siblings or []])
     if not names:
-        raise InputError(known.name, f"a repository without weights, {known.page}", "the model's files")
-    return [_in_repository(known, name, info.sha) for name in names]
+        raise InputError(wanted.name, f"a repository without weights, {wanted.page}", "the model's files")
+    return [_in_repository(wanted, name, info.sha) for name in names]
 
 
-def _wanted(known: Known, names: Iterable[str]) -> list[str]:
+def _wanted(wanted: RemoteModel, names: Iterable[str]) -> list[str]:
     """One form of each weight, safetensors before pickles, and the small files beside them; the index last."""
-    paths = [_safe(known, name) for name in names]
-    kept = [path for path in paths if _belongs(known, path) and not any(form in path.name for form in OTHER_FORMS)]
+    paths = [_safe(wanted, name) for name in names]
+    kept = [path for path in paths if _belongs(wanted, path) and not any(form in path.name for form in OTHER_FORMS)]
     safe = {path.parent for path in kept if path.suffix == ".safetensors"}
     chosen = [path for path in kept if path.suffix in (*SMALL, ".safetensors")
               or path.suffix == ".bin" and path.parent not in safe]
     return [str(path) for path in sorted(chosen, key=lambda path: (path.name in INDICES and len(path.parts) == 1, str(path)))]
 
 
-def _belongs(known: Known, path: PurePosixPath) -> bool:
+def _belongs(wanted: RemoteModel, path: PurePosixPath) -> bool:
     if path.name.startswith("."):
         return False
     if len(path.parts) == 1:
-        return not known.parts or path.name in INDICES
-    return path.parts[0] in known.parts
+        return not wanted.parts or path.name in INDICES
+    return path.parts[0] in wanted.parts
 
 
-def _safe(known: Known, name: str) -> PurePosixPath:
+def _safe(wanted: RemoteModel, name: str) -> PurePosixPath:
     """The name of a file below the model's own folder. Raises InputError for any that would lie elsewhere."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or any(sign in name for sign in "\\\0:") or not path.parts:
-        raise InputError(known.name, f"a file named {name!r} in {known.page}", "names inside the model's folder",
+        raise InputError(wanted.name, f"a file named {name!r} in {wanted.page}", "names inside the model's folder",
                          "Do not use this source.")
     return path
 
 
 @contextmanager
-def named_failures(known: Known, target: Path | None = None) -> Iterator[None]:
+def named_failures(wanted: RemoteModel, target: Path | None = None) -> Iterator[None]:
     """Whatever the network does, as an InputError with what to do about it."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    by_hand = f"Or get it from {known.page} by hand" + (f", into {target}." if target else ".")
-    where = f"download of {known.name}"
+    by_hand = f"Or get it from {wanted.page} by hand" + (f", into {target}." if target else ".")
+    where = f"download of {wanted.name}"
     # The Hub's error is also its HTTP library's, whichever of three that is in this release: its bases cover all others.
     network: tuple[Any, ...] = (HfHubHTTPError, *HfHubHTTPError.__bases__, OSError)
     try:
@@ -117,7 +117,7 @@ def named_failures(known: Known, target: Path | None = None) -> Iterator[None]:
             raise InputError(where, f"a refusal ({status})", "access", "Accept the licence on the page, then log in with: "
                              f"hf auth login. {by_hand}") from error
         if status == 404:
-            raise InputError(where, "the answer that there is no such file (404)", f"it on {known.page}", by_hand) from error
+            raise InputError(where, "the answer that there is no such file (404)", f"it on {wanted.page}", by_hand) from error
         raise InputError(where, f"a failure ({first_line(error)})", "a connection and a disk with room",
                          f"Run it again: what has come is kept. {by_hand}") from error
 

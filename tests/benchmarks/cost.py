@@ -120,15 +120,15 @@ def same_work(
 ) -> tuple[Callable[[], list[torch.Tensor]], Callable[[], list[torch.Tensor]]]:
     """Our loop and the released one on the same film, words, noise and weights: each gives the losses of its guided steps."""
     weights = next(models.binder.parameters())
-    film = torch.rand(round(duration_s), 3, 2, 224, 224, generator=torch.Generator().manual_seed(1)).to(weights)
+    video = torch.rand(round(duration_s), 3, 2, 224, 224, generator=torch.Generator().manual_seed(1)).to(weights)
     words = torch.randint(1, 49000, (1, 77), generator=torch.Generator().manual_seed(1)).to(weights.device)
     start = -1.0 if steps == 1 else 0.2
     one = scene("v2a", models, PAPER, duration_s=duration_s)
     [task] = one.tasks
     with torch.no_grad():
-        seen, read = (models.binder.towers({kind: given})[kind][0] for kind, given in (("vision", film[None]), ("text", words)))
+        seen, read = (models.binder.towers({kind: given})[kind][0] for kind, given in (("vision", video[None]), ("text", words)))
     objective = FitTargets(one.heard, [[Target("vision", seen), Target("text", read)]])
-    released = ReleasedLoop(task, models.binder, film, words)
+    released = ReleasedLoop(task, models.binder, video, words)
     settings = AlignSettings("paper", start_fraction=max(start, 0.0))
 
     def ours() -> list[torch.Tensor]:

@@ -69,8 +69,8 @@ def bytes_of(place: Path) -> int:
 def write_media(folder: Path) -> None:
     """What the workflows take: a film of 5.3 s with its sound, and one picture of it."""
     shutil.copy(film_path(FILM), folder / FILM)
-    with av.open(str(film_path(FILM))) as film:
-        next(film.decode(video=0)).to_image().save(folder / "picture.png")
+    with av.open(str(film_path(FILM))) as video:
+        next(video.decode(video=0)).to_image().save(folder / "picture.png")
 
 
 def task_inputs(api: dict[str, Any]) -> dict[str, Any]:

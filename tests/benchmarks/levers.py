@@ -46,14 +46,14 @@ def main() -> None:
     chosen = options.parse_args()
     real, models = real_features(chosen.task, 64, SEEDS), pocket()
     rows: list[Row] = []
-    plain = run_flops(chosen.task, models, PRESETS[chosen.task]["balanced"], STEPS[chosen.task])
+    strip_markup = run_flops(chosen.task, models, PRESETS[chosen.task]["balanced"], STEPS[chosen.task])
     print("| lever | right | 95 % | distance | work | seconds |\n|---|---|---|---|---|---|", flush=True)
     for lever in chosen.lever:
         changes, share = LEVERS[lever]
         settings, steps = replace(PRESETS[chosen.task]["balanced"], **changes), round(STEPS[chosen.task] * share)
         own = run(chosen.task, {lever: settings}, clips=chosen.clips, first_seed=SEEDS, steps=steps, workers=chosen.workers)
         flops = run_flops(chosen.task, models, settings, steps)
-        print(line(lever, own, real, flops / plain), flush=True)
+        print(line(lever, own, real, flops / strip_markup), flush=True)
         rows += own
     if chosen.out:
         chosen.out.write_text(json.dumps([asdict(row) for row in rows]))

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from seeing_core.generators.audioldm import AudioTask
+from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.guidance.state import signal_levels
-from tests import plain
+from tests import strip_markup
 
 
 @dataclass(frozen=True)
 class ReleasedLoop:
     """film: (S, 3, 2, 224, 224), what the vision tower takes.  words: (1, 77) tokens.  rate: Adam's."""
 
-    task: AudioTask
+    task: ConditionedAudioLDM
     binder: ImageBind
-    film: Tensor
+    video: Tensor
     words: Tensor
     rate: float = 0.1
 
@@ -58,6 +58,6 @@ class ReleasedLoop:
 
     def _loss(self, x0: Tensor) -> Tensor:
         samples = self.task.model.decode(x0)[0, : self.task.length]
-        inputs = {"vision": self.film[None], "text": self.words, "audio": plain.audio_input(samples)[None]}
+        inputs = {"vision": self.video[None], "text": self.words, "audio": strip_markup.audio_input(samples)[None]}
         seen = self.binder.towers(inputs)
         return (1 - cosine_similarity(seen["audio"], seen["vision"])) + (1 - cosine_similarity(seen["audio"], seen["text"]))

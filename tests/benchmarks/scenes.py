@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from seeing_core.guidance.loop import Objective, sample
-from seeing_core.guidance.assembly import film_objective, joint_objective, sound_objective, sound_view
-from seeing_core.generators.audioldm import AudioTask
+from seeing_core.guidance.assembly import video_objective, joint_objective, sound_objective, sound_view
+from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.old_losses import Target
-from seeing_core.guidance.settings import JOINT_PRESETS, PICTURE_PRESETS, SOUND_PRESETS, AlignSettings
+from seeing_core.guidance.settings import JOINT_PRESETS, VIDEO_PRESETS, AUDIO_PRESETS, AlignSettings
 from seeing_core.tasks import span_groups
-from seeing_core.generators.animatediff import VideoTask
+from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.guidance.clips import PictureView, SoundView
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.sizes import Models
@@ -26,7 +26,7 @@ from tests.benchmarks.sizes import Models
 STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 TUNED = AlignSettings("paper", prompt_strength=1.0)
 PRESETS: dict[str, dict[str, AlignSettings]] = {
-    "v2a": SOUND_PRESETS, "i2a": SOUND_PRESETS, "a2v": PICTURE_PRESETS, "joint": JOINT_PRESETS,
+    "v2a": AUDIO_PRESETS, "i2a": AUDIO_PRESETS, "a2v": VIDEO_PRESETS, "joint": JOINT_PRESETS,
 }
 
 
@@ -35,7 +35,7 @@ class Scene:
     """One task on given models. `heard`, `seen`: the views that the objective decodes and embeds, where it has them."""
 
     models: Models
-    tasks: Sequence[AudioTask | VideoTask]
+    tasks: Sequence[ConditionedAudioLDM | ConditionedAnimateDiff]
     objective: Objective
     heard: SoundView | None = None
     seen: PictureView | None = None
@@ -69,22 +69,22 @@ def scene(
     task: str, models: Models, settings: AlignSettings, *, duration_s: float = 10.0, frames: int = 16, side: int = 512
 ) -> Scene:
     """task: "v2a", "i2a" (one and the same work), "a2v", "joint".  duration_s: of a sound alone; a film sets its own."""
-    film = _film(models, frames, side)
-    sound = _sound(models, film.duration_s if task == "joint" else duration_s)
+    video = _film(models, frames, side)
+    sound = _sound(models, video.duration_s if task == "joint" else duration_s)
     target, binder, events = _embedding(models), models.binder, [[0.5]]
     hearing = sound_view(sound, binder, settings)
-    groups = span_groups(binder, film.duration_s)
-    seeing = PictureView.of(film, binder, groups)
+    groups = span_groups(binder, video.duration_s)
+    seeing = PictureView.of(video, binder, groups)
     if task in ("v2a", "i2a"):
         targets = [Target("vision", target), Target("text", target, settings.text_weight)]
         objective = sound_objective(hearing, [targets] * len(hearing.sizes), settings, events)
         return Scene(models, [sound], objective, heard=hearing)
     if task == "a2v":
         targets = [Target("audio", target), Target("text", target)]
-        objective = film_objective(film, binder, groups, [targets] * len(groups), settings, events)
-        return Scene(models, [film], objective, seen=seeing)
-    objective = joint_objective(film, sound, binder, target, settings, text_weight=1.0)
-    return Scene(models, [film, sound], objective, hearing, seeing)
+        objective = video_objective(video, binder, groups, [targets] * len(groups), settings, events)
+        return Scene(models, [video], objective, seen=seeing)
+    objective = joint_objective(video, sound, binder, target, settings, text_weight=1.0)
+    return Scene(models, [video, sound], objective, hearing, seeing)
 
 
 def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
@@ -108,7 +108,7 @@ def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
     return unets + judged * settings.inner_steps
 
 
-def _unet(task: AudioTask | VideoTask, settings: AlignSettings) -> None:
+def _unet(task: ConditionedAudioLDM | ConditionedAnimateDiff, settings: AlignSettings) -> None:
     whole, prompt = task.initial_noise([0]), task.initial_prompt(1)
     through_latent = settings.mode == "unet" and settings.strength > 0
     for window in task.windows:
@@ -139,7 +139,7 @@ def _hear(view: SoundView, group: int, settings: AlignSettings) -> None:
     if not settings.fit_weight:
         return
     samples = _back_and_forth(lambda m: model.vocoder(m.to(model.vocoder.dtype)), mel)
-    _back_and_forth(lambda s: view.binder.embed_sound(s, piece.spans), samples.view(1, -1)[:, : piece.length].float())
+    _back_and_forth(lambda s: view.binder.embed_audio(s, piece.segments), samples.view(1, -1)[:, : piece.length].float())
 
 
 def _see(view: PictureView, group: int, settings: AlignSettings) -> None:
@@ -150,8 +150,8 @@ def _see(view: PictureView, group: int, settings: AlignSettings) -> None:
         frames = z.new_zeros(1, len(wanted), 3, step * z.shape[-2], step * z.shape[-1])
     else:
         frames = _back_and_forth(view.task.model.decode, z)
-    squares = view.binder.squares(frames.flatten(0, 1))[None]
-    _back_and_forth(lambda s: view.binder.embed_squares(s, places), squares)
+    preprocess_frames = view.binder.preprocess_frames(frames.flatten(0, 1))[None]
+    _back_and_forth(lambda s: view.binder.embed_frames(s, places), preprocess_frames)
 
 
 def _back_and_forth(function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
@@ -162,15 +162,15 @@ def _back_and_forth(function: Callable[[Tensor], Tensor], value: Tensor) -> Tens
     return out.detach()
 
 
-def _sound(models: Models, duration_s: float) -> AudioTask:
+def _sound(models: Models, duration_s: float) -> ConditionedAudioLDM:
     size = models.audio.unet.config.projection_class_embeddings_input_dim
     prompt = _random(models.audio.unet, 1, size)
-    return AudioTask(models.audio, prompt, prompt, duration_s)
+    return ConditionedAudioLDM(models.audio, prompt, prompt, duration_s)
 
 
-def _film(models: Models, frames: int, side: int) -> VideoTask:
+def _film(models: Models, frames: int, side: int) -> ConditionedAnimateDiff:
     prompt = _random(models.video.unet, 1, 77, models.video.unet.config.cross_attention_dim)
-    return VideoTask(models.video, prompt, prompt, frames, 8.0, side, side)
+    return ConditionedAnimateDiff(models.video, prompt, prompt, frames, 8.0, side, side)
 
 
 def _embedding(models: Models) -> Tensor:

@@ -31,11 +31,11 @@ import torch
 from torch import Tensor
 
 from seeing_core.guidance.loop import Objective, sample
-from seeing_core.guidance.assembly import film_objective, joint_objective, sound_objective, sound_view
-from seeing_core.generators.audioldm import AudioTask
-from seeing_core.guidance.prompt_completion import completed, decided
+from seeing_core.guidance.assembly import video_objective, joint_objective, sound_objective, sound_view
+from seeing_core.generators.audioldm import ConditionedAudioLDM
+from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase
 from seeing_core.guidance.old_losses import Target
-from seeing_core.media.types import Clip, Waveform
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.metrics.fit import WEAK_CORRELATION, measure_fit
 from seeing_core.metrics.interval import mean_interval
 from seeing_core.metrics.motion import measure_motion
@@ -43,14 +43,14 @@ from seeing_core.metrics.onsets import find_onsets
 from seeing_core.pocket import MODELS_DIR
 from tests.pocket.judge_picture import picture_features
 from tests.pocket.judges import (
-    frechet_distance, judge_picture_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features,
+    frechet_distance, judge_video_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features,
 )
 from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip
 from seeing_core.guidance.settings import AlignSettings
-from seeing_core.guidance.targets import Stills, embed_media
+from seeing_core.guidance.targets import Images, embed_media
 from seeing_core.tasks import span_groups
 from seeing_core.guidance.sync import motion_peaks
-from seeing_core.generators.animatediff import VideoTask
+from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 from tests.benchmarks.scenes import PRESETS, STEPS
 
@@ -101,20 +101,20 @@ def measure(job: tuple[str, str, str, AlignSettings, int, Sequence[int]]) -> lis
     latents = sample(tasks, objective, settings, seeds=seeds, steps=steps, report=lambda progress: None)
     outputs = {task.medium: task.decode(z) for task, z in zip(tasks, latents, strict=True)}
     seconds = (time.process_time() - started) / len(clips)
-    films = outputs.get("picture", [clip.frames for clip in clips])
-    sounds = outputs.get("sound", [clip.samples for clip in clips])
-    return [judged(task_name, way, clip, film, sound, seconds)
-            for clip, film, sound in zip(clips, films, sounds, strict=True)]
+    videos = outputs.get("picture", [clip.frames for clip in clips])
+    waveforms = outputs.get("sound", [clip.samples for clip in clips])
+    return [judged(task_name, way, clip, video, sound, seconds)
+            for clip, video, sound in zip(clips, videos, waveforms, strict=True)]
 
 
 def judged(task: str, way: str, clip: WorldClip, frames: Tensor, samples: Tensor, seconds: float) -> Row:
     """frames (T, 3, H, W), samples (n,): what the task made or was given."""
-    film_kind, sound_kind = judge_picture_kind(frames)[0], judge_sound_kind(samples)[0]
+    film_kind, sound_kind = judge_video_kind(frames)[0], judge_sound_kind(samples)[0]
     kind, made_kind = {"a2v": (clip.kind, film_kind), "joint": (film_kind, sound_kind)}.get(task, (clip.kind, sound_kind))
     seen_s = list(clip.event_times_s) if task in ("v2a", "i2a") else picture_event_times(frames, FPS)
     heard_s = list(clip.event_times_s) if task == "a2v" else sound_event_times(samples)
-    film = Clip(frames, FPS)
-    fit = measure_fit(film, Waveform(samples[None], RATE_HZ), measure_motion(film), binder=_models("binder"))
+    video = VideoFrames(frames, FPS)
+    fit = measure_fit(video, Waveform(samples[None], RATE_HZ), measure_motion(video), binder=_models("binder"))
     lag = fit.lag
     believable = lag.lag_s is not None and (lag.correlation or 0) > WEAK_CORRELATION
     given_s, made_s = (heard_s, seen_s) if task == "a2v" else (seen_s, heard_s)
@@ -136,61 +136,61 @@ def features(task: str, frames: Tensor, samples: Tensor) -> list[float]:
 
 def to_audio(
     clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings, *, still: bool = False
-) -> tuple[list[AudioTask], Objective]:
+) -> tuple[list[ConditionedAudioLDM], Objective]:
     """V2A and I2A as in seeing_core.tasks, for several clips at once: embeddings are (B, D)."""
     binder = _models("binder")
-    spans = binder.clip_spans(DURATION_S)
-    seen = torch.stack([embed_media(binder, Stills(clip.frames[len(clip.frames) // 2][None])).expand(len(spans), -1) if still
-                        else binder.embed_film(Clip(clip.frames, clip.fps), spans) for clip in clips])  # (B, S, D)
+    segments = binder.clip_segments(DURATION_S)
+    seen = torch.stack([embed_media(binder, Images(clip.frames[len(clip.frames) // 2][None])).expand(len(segments), -1) if still
+                        else binder.embed_video(VideoFrames(clip.frames, clip.fps), segments) for clip in clips])  # (B, S, D)
     if settings.words:
-        prompts = [completed(binder, prompt, own) for prompt, own in zip(prompts, seen.mean(1), strict=True)]
+        prompts = [complete_prompt(binder, prompt, own) for prompt, own in zip(prompts, seen.mean(1), strict=True)]
     task = _audio_task(prompts)
     targets = [Target("vision", seen.mean(1), settings.vision_weight, seen),
                Target("text", binder.embed_text(prompts), settings.text_weight)]
-    times_s = [[] if still else motion_peaks(measure_motion(Clip(clip.frames, clip.fps))) for clip in clips]
+    times_s = [[] if still else motion_peaks(measure_motion(VideoFrames(clip.frames, clip.fps))) for clip in clips]
     return [task], sound_objective(sound_view(task, binder, settings), [targets], settings, times_s)
 
 
 def to_video(
     clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings
-) -> tuple[list[VideoTask], Objective]:
+) -> tuple[list[ConditionedAnimateDiff], Objective]:
     """A2V likewise."""
     binder = _models("binder")
-    [spans] = span_groups(binder, DURATION_S)
-    heard = binder.embed_sound(torch.stack([clip.samples for clip in clips]), spans).detach()  # (B, S, D)
+    [segments] = span_groups(binder, DURATION_S)
+    heard = binder.embed_audio(torch.stack([clip.samples for clip in clips]), segments).detach()  # (B, S, D)
     if settings.words:
-        prompts = [completed(binder, prompt, own) for prompt, own in zip(prompts, heard.mean(1), strict=True)]
+        prompts = [complete_prompt(binder, prompt, own) for prompt, own in zip(prompts, heard.mean(1), strict=True)]
     task = _video_task(prompts)
     targets = [Target("audio", heard.mean(1), settings.audio_weight, heard),
                Target("text", binder.embed_text(prompts), settings.text_weight)]
     times_s = [find_onsets(Waveform(clip.samples[None], RATE_HZ)).peaks_s.tolist() for clip in clips]
-    return [task], film_objective(task, binder, [spans], [targets], settings, times_s)
+    return [task], video_objective(task, binder, [segments], [targets], settings, times_s)
 
 
 def to_both(
     clips: Sequence[WorldClip], prompts: Sequence[str], settings: AlignSettings
-) -> tuple[list[VideoTask | AudioTask], Objective]:
+) -> tuple[list[ConditionedAnimateDiff | ConditionedAudioLDM], Objective]:
     """Joint-VA likewise; of the clips only the captions are used."""
     binder = _models("binder")
     if settings.words:
-        prompts = [decided(binder, prompt, clip.seed) for prompt, clip in zip(prompts, clips, strict=True)]
-    film, sound = _video_task(prompts), _audio_task(prompts)
-    return [film, sound], joint_objective(film, sound, binder, binder.embed_text(prompts), settings,
+        prompts = [draw_phrase(binder, prompt, clip.seed) for prompt, clip in zip(prompts, clips, strict=True)]
+    video, sound = _video_task(prompts), _audio_task(prompts)
+    return [video, sound], joint_objective(video, sound, binder, binder.embed_text(prompts), settings,
                                           text_weight=settings.text_weight)
 
 
 PREPARE = {"v2a": to_audio, "i2a": partial(to_audio, still=True), "a2v": to_video, "joint": to_both}
 
 
-def _audio_task(prompts: Sequence[str]) -> AudioTask:
+def _audio_task(prompts: Sequence[str]) -> ConditionedAudioLDM:
     model = _models("audioldm")
-    return AudioTask(model, model.embed_prompt(prompts), model.embed_prompt([""]), DURATION_S)
+    return ConditionedAudioLDM(model, model.embed_prompt(prompts), model.embed_prompt([""]), DURATION_S)
 
 
-def _video_task(prompts: Sequence[str]) -> VideoTask:
+def _video_task(prompts: Sequence[str]) -> ConditionedAnimateDiff:
     model = _models("animatediff")
     side = model.native_side
-    return VideoTask(model, model.embed_prompt(prompts), model.embed_prompt([""]), round(DURATION_S * FPS), FPS, side, side)
+    return ConditionedAnimateDiff(model, model.embed_prompt(prompts), model.embed_prompt([""]), round(DURATION_S * FPS), FPS, side, side)
 
 
 @cache

@@ -39,8 +39,8 @@ def stand_in() -> Models:
 
 
 def pocket() -> Models:
-    film = MODELS_DIR / "animatediff"
-    return Models(load_audioldm(MODELS_DIR / "audioldm"), load_animatediff(film / "sd", film / "motion_adapter"),
+    video = MODELS_DIR / "animatediff"
+    return Models(load_audioldm(MODELS_DIR / "audioldm"), load_animatediff(video / "sd", video / "motion_adapter"),
                   load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors"))
 
 

@@ -72,7 +72,7 @@ def outline_templates() -> Templates:
     return fit_templates(torch.stack(features), floor=0.05)
 
 
-def judge_picture_kind(frames: Tensor) -> tuple[str, Tensor]:
+def judge_video_kind(frames: Tensor) -> tuple[str, Tensor]:
     """The kind that frames (T, 3, H, W) show, and the score of each kind in KIND_NAMES order (K,)."""
     hue_deg, outline = picture_features(frames)
     hues = torch.tensor([kind.hue_deg for kind in KINDS])
@@ -142,7 +142,7 @@ def picture_event_times(frames: Tensor, fps: float, kind: str | None = None) -> 
     `kind` is judged unless given. A struck kind is exact to about one frame.
     """
     frames = frames.detach().float().cpu().clamp(0, 1)
-    name = kind or judge_picture_kind(frames)[0]
+    name = kind or judge_video_kind(frames)[0]
     motion = KINDS[kind_index(name)].motion
     hue_deg, mask = _hue_and_colourfulness(frames)
     away = ((hue_deg - KINDS[kind_index(name)].hue_deg + 180) % 360 - 180).abs()

@@ -1,6 +1,6 @@
 """The judges of the pocket world: signal processing only, never a network that guidance could fool."""
 
-from tests.pocket.judge_picture import judge_picture_kind, picture_event_times, picture_features
+from tests.pocket.judge_picture import judge_video_kind, picture_event_times, picture_features
 from tests.pocket.judge_sound import FEATURES, judge_sound_kind, sound_event_times, sound_features
 from tests.pocket.judge_scores import event_match, frechet_distance, typicality
 

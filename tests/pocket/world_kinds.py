@@ -14,7 +14,7 @@ class Kind:
     motion: str  # "bounce", "kick_x", "kick_y", "stretch", "flash", "roll" or "spin"
     continuous: bool  # sounds for as long as it runs, not once per event
     doing: str  # "bouncing"
-    sounds: tuple[str, ...]  # how a listener would name the sound
+    waveforms: tuple[str, ...]  # how a listener would name the sound
 
 
 KINDS: tuple[Kind, ...] = (
@@ -80,9 +80,9 @@ def partial_captions(kind: Kind) -> tuple[str, ...]:
         article(kind.name),
         f"{article(kind.colour)} thing",
         f"something {kind.doing}",
-        kind.sounds[0],
-        kind.sounds[1],
-        kind.sounds[2],
+        kind.waveforms[0],
+        kind.waveforms[1],
+        kind.waveforms[2],
         f"the {kind.name}",
         f"something {kind.colour}",
     )

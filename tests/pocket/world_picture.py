@@ -88,8 +88,8 @@ def _bounce_height(times_s: Array, starts_s: tuple[float, ...], duration_s: floa
 
 def _running_time(times_s: Array, starts_s: tuple[float, ...], ends_s: tuple[float, ...]) -> Array:
     """Seconds for which a continuous kind has run up to each time: (T,)."""
-    spans = [np.clip(times_s, start, end) - start for start, end in zip(starts_s, ends_s)]
-    return np.sum(spans, 0).astype(np.float32)
+    segments = [np.clip(times_s, start, end) - start for start, end in zip(starts_s, ends_s)]
+    return np.sum(segments, 0).astype(np.float32)
 
 
 def object_pose(motion: str, times_s: Array, starts_s: tuple[float, ...], ends_s: tuple[float, ...],

@@ -33,7 +33,7 @@ async def main() -> None:
     extension = await pack.comfy_entrypoint()
     await extension.on_load()
     nodes = {node.__name__: node for node in await extension.get_node_list()}
-    from pack.nodes.managed import sparingly
+    from pack.nodes.managed import retry_on_oom
     from pack.seeing_core.errors import InputError
     from pack.seeing_core.windows import slice_size
 
@@ -68,14 +68,14 @@ async def main() -> None:
                 torch.empty(TOO_MUCH, dtype=torch.uint8)
             return "made"
 
-        report["second attempt"] = [sparingly(too_large_at_first, "duration"), sizes, slice_size(8)]
+        report["second attempt"] = [retry_on_oom(too_large_at_first, "duration"), sizes, slice_size(8)]
         report["models after the first"] = len(management.current_loaded_models)
         try:
-            sparingly(lambda: torch.empty(TOO_MUCH, dtype=torch.uint8), "width, height or duration")
+            retry_on_oom(lambda: torch.empty(TOO_MUCH, dtype=torch.uint8), "width, height or duration")
         except InputError as error:
             report["too large"] = str(error)
         try:
-            sparingly(lambda: torch.zeros(2) @ torch.zeros(3), "duration")
+            retry_on_oom(lambda: torch.zeros(2) @ torch.zeros(3), "duration")
         except RuntimeError as error:
             report["another error"] = type(error).__name__
     print("REPORT " + json.dumps(report))

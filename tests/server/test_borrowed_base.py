@@ -35,7 +35,7 @@ def server(tmp_path_factory):
         yield running
 
 
-def film(*borrowed: str, lora: str = "none") -> dict:
+def video(*borrowed: str, lora: str = "none") -> dict:
     """Two frames of a sound. The base and the LoRA by name, or these outputs of ComfyUI's own loaders of them."""
     loader = {"motion": MOTION, "precision": "fp32", "base": BASE, "lora": lora}
     if borrowed:
@@ -58,7 +58,7 @@ def film(*borrowed: str, lora: str = "none") -> dict:
 
 
 def frames(server, *borrowed: str, lora: str = "none") -> np.ndarray:
-    entry = run(server, film(*borrowed, lora=lora))
+    entry = run(server, video(*borrowed, lora=lora))
     assert not error_of(entry)
     return np.stack([np.asarray(Image.open(path), np.int16) for path in output_files(entry, server)])
 
@@ -74,5 +74,5 @@ def test_a_checkpoint_that_comfyui_has_loaded_makes_the_same_film(server):
 
 
 def test_all_three_or_none(server):
-    message = error_of(run(server, film("model", "vae")))
+    message = error_of(run(server, video("model", "vae")))
     assert "model, clip and vae: received no clip; expected all three or none" in message

@@ -35,8 +35,8 @@ def compare(uploaded: str, candidates: dict, **inputs) -> dict:
 
 
 def seconds(path) -> dict[str, float]:
-    with av.open(str(path)) as film:
-        return {stream.type: float(stream.duration * stream.time_base) for stream in film.streams}
+    with av.open(str(path)) as video:
+        return {stream.type: float(stream.duration * stream.time_base) for stream in video.streams}
 
 
 def test_sounds_are_heard_one_after_another_with_their_film(server, uploaded):

@@ -47,11 +47,11 @@ def all_four(seed: int) -> dict:
     return merged
 
 
-def test_memory_does_not_grow(own_server, write_film):
+def test_memory_does_not_grow(own_server, write_video):
     folder, random = own_server.base / "input", np.random.default_rng(1)
     Image.fromarray(random.integers(0, 255, (50, 71, 3), np.uint8)).save(folder / "picture.png")
     write_sound(folder / "sound.wav", random.normal(0, 3000, (22050, 1)))
-    write_film(folder / "silent_clip.mp4", [frame / 8 for frame in range(8)], [0, 0, 200, 200, 0, 0, 200, 200])
+    write_video(folder / "silent_clip.mp4", [frame / 8 for frame in range(8)], [0, 0, 200, 200, 0, 0, 200, 200])
     sizes = []
     for seed in range(RUNS):
         entry = run(own_server, all_four(1000 + seed))

@@ -76,8 +76,8 @@ def film_and_sound(**inputs) -> dict:
             "prompt": "a bell", "negative_prompt": "", "steps": 2, "strength": 1.0, "prompt_strength": 0.0, "duration": 0.5,
             "fps": 4.0, "seed": 1, "width": 64, "height": 64, "video_guidance_scale": 2.0, "audio_guidance_scale": 2.0,
             "vision_weight": 1.0, "text_weight": 1.0, "audio_weight": 1.0}
-    known = json.loads((ROOT / "workflows" / "api" / "video_and_audio_together.json").read_text(encoding="utf-8"))
-    own = next(node["inputs"] for node in known.values() if node["class_type"] == "SeeingHearing_VideoAndAudio")
+    catalog = json.loads((ROOT / "workflows" / "api" / "video_and_audio_together.json").read_text(encoding="utf-8"))
+    own = next(node["inputs"] for node in catalog.values() if node["class_type"] == "SeeingHearing_VideoAndAudio")
     return nodes | {
         "task": {"class_type": "SeeingHearing_VideoAndAudio",
                  "inputs": {key: task.get(key, value) for key, value in own.items()}},

@@ -90,7 +90,7 @@ def test_trimmed_film_is_measured_in_its_part(server, horn):
     assert float(texts(entry)[0]) > 0.3 and "the sound is" not in texts(entry)[5]
 
 
-def sounds(api):
+def waveforms(api):
     """Adds the horn film's own sound as '10', and bells and silence as '11' and '12', to a workflow."""
     for i, kind in enumerate(("horn", "bell")):
         api[f"film{i}"] = {"class_type": "LoadVideo", "inputs": {"file": f"{kind}.mp4"}}
@@ -122,7 +122,7 @@ def bell(server, tmp_path_factory):
 @pytest.mark.parametrize("order, best", [((12, 11, 10), 3), ((10, 12, 11), 1)])
 def test_the_sound_that_fits_is_picked(server, horn, bell, order, best):
     api = pick([[str(node), 0 if node == 12 else 1] for node in order])
-    sounds(api)
+    waveforms(api)
     entry = run(server, api)
     assert entry["outputs"]["number"]["text"] == [str(best)]
     (table,) = entry["outputs"]["ranking"]["text"]
@@ -132,7 +132,7 @@ def test_the_sound_that_fits_is_picked(server, horn, bell, order, best):
 
 def test_a_measure_that_lacks_its_binder_is_refused(server, horn, bell):
     api = pick([["10", 1]], measure="binder: sound and picture")
-    sounds(api)
+    waveforms(api)
     assert "binder: received nothing; expected a binder" in error_of(run(server, api))
 
 
@@ -145,7 +145,7 @@ def test_the_film_that_fits_is_picked(server, horn, bell):
         "save": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0], "filename_prefix": "best", "format": "auto",
                                                        "codec": "auto"}},
     }
-    sounds(api)
+    waveforms(api)
     entry = run(server, api)
     assert entry["outputs"]["number"]["text"] == ["2"]
     assert len(output_files(entry, server)) == 1

@@ -44,8 +44,8 @@ def task(workflow):
 
 
 def tracks(path):
-    with av.open(str(path)) as film:
-        return {stream.type: float(stream.duration * stream.time_base) for stream in film.streams}
+    with av.open(str(path)) as video:
+        return {stream.type: float(stream.duration * stream.time_base) for stream in video.streams}
 
 
 def test_image_to_audio(server):
@@ -61,8 +61,8 @@ def test_audio_to_video(server):
     entry = run(server, api("audio_to_video"), event=lambda kind, data: pictures.append(kind) if kind == "preview" else None)
     (path,) = output_files(entry, server)
     assert tracks(path) == {"video": pytest.approx(2.0, abs=1 / 8), "audio": pytest.approx(2.0, abs=1 / 8)}
-    with av.open(str(path)) as film:
-        assert sum(1 for _ in film.decode(video=0)) == 16
+    with av.open(str(path)) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 16
     assert pictures
 
 

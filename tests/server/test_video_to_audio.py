@@ -13,13 +13,13 @@ from tests.server.conftest import film_path, free, run, workflow
 
 
 def packets(path, kind):
-    with av.open(str(path)) as film:
-        return [bytes(packet) for packet in film.demux(film.streams.get(**{kind: 0})[0]) if packet.size]
+    with av.open(str(path)) as video:
+        return [bytes(packet) for packet in video.demux(video.streams.get(**{kind: 0})[0]) if packet.size]
 
 
 def lengths(path):
-    with av.open(str(path)) as film:
-        return {stream.type: float(stream.duration * stream.time_base) for stream in film.streams}
+    with av.open(str(path)) as video:
+        return {stream.type: float(stream.duration * stream.time_base) for stream in video.streams}
 
 
 def run_noting_nodes(server, api):
@@ -46,10 +46,10 @@ def test_real_film_keeps_its_picture_and_gets_sound(server, name, seconds, frame
     assert set(tracks) == {"video", "audio"}
     assert tracks["video"] == pytest.approx(seconds, abs=frame_s)
     assert tracks["audio"] == pytest.approx(tracks["video"], abs=frame_s)
-    with av.open(str(path)) as film:
-        sound = film.streams.audio[0]
+    with av.open(str(path)) as video:
+        sound = video.streams.audio[0]
         assert (sound.codec_context.name, sound.rate, sound.channels) == ("aac", 16000, 1)
-        assert max(abs(frame.to_ndarray()).max() for frame in film.decode(sound)) > 0.01
+        assert max(abs(frame.to_ndarray()).max() for frame in video.decode(sound)) > 0.01
     assert any(b"\xff\xd8\xff" in picture for picture in pictures)  # a JPEG of the sound came while it was made
     (text,) = entry["outputs"]["7"]["text"]
     assert text.startswith("paper mode, strength 1, 4 steps") and len(text.splitlines()) > 3

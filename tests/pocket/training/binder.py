@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from seeing_core.binders.imagebind import build
 from seeing_core.binders.imagebind_inputs import (
-    RATE_HZ, RGB_MEAN, RGB_STD, audio_input, clip_spans, frame_indices, to_square,
+    RATE_HZ, RGB_MEAN, RGB_STD, audio_input, clip_segments, frame_indices, to_square,
 )
 from seeing_core.binders.imagebind_package import tokenizer
-from seeing_core.media.types import Clip
+from seeing_core.media.types import VideoFrames
 from seeing_core.guidance.state import unit_rms
 from tests.pocket.training.contrast import agreement_loss, kind_targets
 from tests.pocket.training.mel import LogMel
@@ -80,7 +80,7 @@ def make_pool(folders: Folders) -> Pool:
     pictures = []
     for scene in scenes:
         frames = scene_frames(scene)
-        picks = [frame_indices(Clip(frames, FPS).times_s, span) for span in clip_spans(DURATION_S)]
+        picks = [frame_indices(VideoFrames(frames, FPS).times_s, segment) for segment in clip_segments(DURATION_S)]
         pictures.append((torch.stack([frames[pick] for pick in picks]) * 255).byte())
     samples = torch.stack([scene_samples(scene) for scene in scenes])
     kinds = torch.tensor([kind_index(scene.kind) for scene in scenes])
@@ -90,9 +90,9 @@ def make_pool(folders: Folders) -> Pool:
 
 def picture_input(frames: Tensor) -> Tensor:
     """The binder's `vision_input` for a batch: (B, S, 2, 3, 64, 64), 0..1, to (B, S, 3, 2, 224, 224)."""
-    squares = to_square(frames.flatten(0, 2)).unflatten(0, frames.shape[:3])
-    mean, std = (squares.new_tensor(value).view(3, 1, 1, 1) for value in (RGB_MEAN, RGB_STD))
-    return (squares.movedim(3, 2) - mean) / std
+    preprocess_frames = to_square(frames.flatten(0, 2)).unflatten(0, frames.shape[:3])
+    mean, std = (preprocess_frames.new_tensor(value).view(3, 1, 1, 1) for value in (RGB_MEAN, RGB_STD))
+    return (preprocess_frames.movedim(3, 2) - mean) / std
 
 
 def picture_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,15 +169,15 @@ def run_phase(name: str, towers: nn.Module, pool: Pool, folders: Folders, *, ste
 
     def step_losses(_: int) -> dict[str, float]:
         rows = torch.randint(len(pool.samples), (3, BATCH))  # the pairs agree by kind: no need for the same clip
-        (pictures, seen), (sounds, heard), (texts, read) = (
+        (pictures, seen), (waveforms, heard), (texts, read) = (
             picture_batch(pool, rows[0]), sound_batch(pool, rows[1]), caption_batch(pool, rows[2]))
         tokens = tokens_of(texts)
         if harden:
             with torch.no_grad():
                 anchors, = encode(towers, text=tokens)
             pictures = hardened(towers, "vision", pictures, seen, anchors, read, PICTURE_REACH)
-            sounds = hardened(towers, "audio", sounds, heard, anchors, read, SOUND_REACH)
-        vision, audio, text = encode(towers, vision=pictures, audio=sounds, text=tokens)
+            waveforms = hardened(towers, "audio", waveforms, heard, anchors, read, SOUND_REACH)
+        vision, audio, text = encode(towers, vision=pictures, audio=waveforms, text=tokens)
         losses = {"picture_sound": agreement_loss(vision, audio, seen, heard),
                   "picture_text": agreement_loss(vision, text, seen, read),
                   "sound_text": agreement_loss(audio, text, heard, read)}

@@ -76,8 +76,8 @@ def train_text_encoder(folders: Folders) -> tuple[CLIPTokenizer, CLIPTextModel, 
     optimiser = torch.optim.AdamW([*trainable(encoder), *trainable(head)], lr=2e-3, weight_decay=1e-2)
     texts, kinds, levels = captions_of_world()
     ids = tokenize(tokenizer, texts)
-    told = (kinds >= 0).float()[:, None]
-    targets = told * F.one_hot(kinds.clamp_min(0), len(KINDS)) + (1 - told) / len(KINDS)  # (N, K)
+    callback = (kinds >= 0).float()[:, None]
+    targets = callback * F.one_hot(kinds.clamp_min(0), len(KINDS)) + (1 - callback) / len(KINDS)  # (N, K)
     targets = 0.95 * targets + 0.05 / len(KINDS)
     # Each of the four levels is seen equally often, whatever the number of its captions.
     weights = 1 / torch.bincount(levels).float()[levels]

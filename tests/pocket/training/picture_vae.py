@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from tests.pocket.judges import event_match, judge_picture_kind, picture_event_times
+from tests.pocket.judges import event_match, judge_video_kind, picture_event_times
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, trainable
 from tests.pocket.world import TEST_SEEDS, make_clip, plan_scene, scene_frames
 from tests.pocket.world_kinds import KIND_NAMES
@@ -94,7 +94,7 @@ def picture_vae_scores(vae: AutoencoderKL) -> dict[str, float]:
     for index in range(TESTS):
         clip = make_clip(TEST_SEEDS + index, kind=KIND_NAMES[index % len(KIND_NAMES)])
         made = vae(clip.frames * 2 - 1).sample / 2 + 0.5
-        right += judge_picture_kind(made)[0] == clip.kind
+        right += judge_video_kind(made)[0] == clip.kind
         before += event_match(picture_event_times(clip.frames, clip.fps, clip.kind), clip.event_times_s)
         after += event_match(picture_event_times(made, clip.fps, clip.kind), clip.event_times_s)
     return {"kind_right": right / TESTS, "events_real": before / TESTS, "events_rebuilt": after / TESTS}

@@ -91,6 +91,6 @@ def generated_kinds(models: AudioModels, level: int, count: int, *, first_seed: 
     for first in range(0, count, batch):
         scenes = [plan_scene(first_seed + i) for i in range(first, min(first + batch, count))]
         captions = [scene_captions(scene)[level] for scene in scenes]
-        sounds = generate_sounds(models, captions, 2.0, seed=first_seed + first)
-        pairs += [(scene.kind, judge_sound_kind(sound)[0]) for scene, sound in zip(scenes, sounds)]
+        waveforms = generate_sounds(models, captions, 2.0, seed=first_seed + first)
+        pairs += [(scene.kind, judge_sound_kind(sound)[0]) for scene, sound in zip(scenes, waveforms)]
     return pairs

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.media.types import Clip
+from seeing_core.media.types import VideoFrames
 from tests.pocket.world import FPS, TEST_SEEDS, make_clip
 from tests.pocket.world_kinds import KINDS, kind_index, precise_captions
 
@@ -14,16 +14,16 @@ def binder_scores(towers: nn.Module, count: int) -> dict[str, float]:
     """Share of fresh clips whose picture or sound is nearest to a caption of its kind, or whose sound is nearest
     to a picture of its kind, and the mean cosine of a clip's own picture and sound."""
     binder = ImageBind(towers)
-    spans = binder.clip_spans(2.0)
+    segments = binder.clip_segments(2.0)
     clips = [make_clip(TEST_SEEDS + i) for i in range(count)]
     truth = torch.tensor([kind_index(clip.kind) for clip in clips])
     unit = nn.functional.normalize
-    pictures = unit(torch.stack([binder.embed_film(Clip(clip.frames, FPS), spans).mean(0) for clip in clips]), dim=-1)
-    sounds = unit(torch.cat([binder.embed_sound(clip.samples[None], spans).mean(1) for clip in clips]), dim=-1)
+    pictures = unit(torch.stack([binder.embed_video(VideoFrames(clip.frames, FPS), segments).mean(0) for clip in clips]), dim=-1)
+    waveforms = unit(torch.cat([binder.embed_audio(clip.samples[None], segments).mean(1) for clip in clips]), dim=-1)
     texts = unit(binder.embed_text([precise_captions(kind)[0] for kind in KINDS]), dim=-1)
-    match = pictures @ sounds.T
+    match = pictures @ waveforms.T
     match.fill_diagonal_(-2)  # a clip's own sound does not count
     return {"picture_text_right": ((pictures @ texts.T).argmax(1) == truth).float().mean().item(),
-            "sound_text_right": ((sounds @ texts.T).argmax(1) == truth).float().mean().item(),
+            "sound_text_right": ((waveforms @ texts.T).argmax(1) == truth).float().mean().item(),
             "picture_sound_right": (truth[match.argmax(1)] == truth).float().mean().item(),
-            "own_cosine": round((pictures * sounds).sum(1).mean().item(), 4)}
+            "own_cosine": round((pictures * waveforms).sum(1).mean().item(), 4)}

@@ -7,7 +7,7 @@ from diffusers import AutoencoderKL, UNetMotionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from tests.pocket.judges import judge_picture_kind, picture_event_times, picture_features
+from tests.pocket.judges import judge_video_kind, picture_event_times, picture_features
 from tests.pocket.training.picture_text import tokenize
 from tests.pocket.training.video_models import build_scheduler
 from tests.pocket.world import FPS
@@ -61,12 +61,12 @@ def sample_clips(parts: VideoParts, prompts: list[str], seeds: list[int], *, cfg
 
 def share_right(clips: Tensor, kinds: list[str]) -> float:
     """The share of clips (B, T, 3, H, W) that the picture judge takes for their kind."""
-    return sum(judge_picture_kind(clip)[0] == kind for clip, kind in zip(clips, kinds)) / len(kinds)
+    return sum(judge_video_kind(clip)[0] == kind for clip, kind in zip(clips, kinds)) / len(kinds)
 
 
 def kind_counts(clips: Tensor) -> list[int]:
     """How many clips the judge takes for each kind, in KIND_NAMES order."""
-    judged = [judge_picture_kind(clip)[0] for clip in clips]
+    judged = [judge_video_kind(clip)[0] for clip in clips]
     return [judged.count(name) for name in KIND_NAMES]
 
 

@@ -75,18 +75,18 @@ class Sounds:
     rebuilt: Tensor
 
 
-def draw_pairs(sounds: Sounds, *, with_rebuilt: bool) -> tuple[Tensor, Tensor]:
+def draw_pairs(waveforms: Sounds, *, with_rebuilt: bool) -> tuple[Tensor, Tensor]:
     """Log-mels (BATCH, CROP_FRAMES, 64), every other one rebuilt if asked, and their sounds (BATCH, n)."""
-    crops, rows, starts = random_crops(sounds.mels, CROP_FRAMES, BATCH)
+    crops, rows, starts = random_crops(waveforms.mels, CROP_FRAMES, BATCH)
     pairs = list(zip(rows.tolist(), starts.tolist()))
-    real = torch.stack([sounds.samples[row, HOP * start:HOP * (start + CROP_FRAMES)] for row, start in pairs])
+    real = torch.stack([waveforms.samples[row, HOP * start:HOP * (start + CROP_FRAMES)] for row, start in pairs])
     if with_rebuilt:
-        crops = torch.stack([(sounds.rebuilt if i % 2 else sounds.mels)[row, start:start + CROP_FRAMES]
+        crops = torch.stack([(waveforms.rebuilt if i % 2 else waveforms.mels)[row, start:start + CROP_FRAMES]
                              for i, (row, start) in enumerate(pairs)])
     return crops, real
 
 
-def run_phase(name: str, vocoder: SpeechT5HifiGan, sounds: Sounds, folders: Folders, *, steps: int, rate: float,
+def run_phase(name: str, vocoder: SpeechT5HifiGan, waveforms: Sounds, folders: Folders, *, steps: int, rate: float,
               wave_weight: float, rebuilt_from: float) -> Card:
     """One run of the vocoder.
 
@@ -97,7 +97,7 @@ def run_phase(name: str, vocoder: SpeechT5HifiGan, sounds: Sounds, folders: Fold
     log_mel = LogMel()
 
     def step_losses(step: int) -> dict[str, float]:
-        crops, real = draw_pairs(sounds, with_rebuilt=step >= rebuilt_from * steps)
+        crops, real = draw_pairs(waveforms, with_rebuilt=step >= rebuilt_from * steps)
         with fast_precision():
             made = vocoder(crops)
         made = made.float()
@@ -119,11 +119,11 @@ def train_vocoder(folders: Folders) -> Card:
     vocoder = build_vocoder()
     samples, mels = sound_pool(SEED_BASE, 1000, 4.0)
     vae = AutoencoderKL.from_pretrained(folders.out / "audioldm" / "vae").eval()
-    sounds = Sounds(samples, mels, rebuild_mels(vae, mels))
+    waveforms = Sounds(samples, mels, rebuild_mels(vae, mels))
     vocoder.mean.copy_(mels.mean((0, 1)))
     vocoder.scale.copy_(mels.std((0, 1)))
-    first = run_phase("vocoder", vocoder, sounds, folders, steps=STEPS, rate=2e-3, wave_weight=0.5, rebuilt_from=0.4)
-    second = run_phase("vocoder_levels", vocoder, sounds, folders, steps=LEVEL_STEPS, rate=6e-4, wave_weight=0.02,
+    first = run_phase("vocoder", vocoder, waveforms, folders, steps=STEPS, rate=2e-3, wave_weight=0.5, rebuilt_from=0.4)
+    second = run_phase("vocoder_levels", vocoder, waveforms, folders, steps=LEVEL_STEPS, rate=6e-4, wave_weight=0.02,
                        rebuilt_from=0.0)
     card = Card("vocoder", STEPS + LEVEL_STEPS, first.seconds + second.seconds, second.losses)
     card.scores = {f"{name}_{key}": value for name, model in (("real", None), ("rebuilt", vae))
