@@ -1,4 +1,4 @@
-"""Half-precision models between single-precision latents, sounds and embeddings."""
+"""Half-precision models between single-precision latents, audio and embeddings."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def to_fp32(x: Tensor) -> Tensor:
-    """x in single precision if it has less (float16, bfloat16), else as it is."""
+    """x in single precision if it has less (float16, bfloat16); float64 stays."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

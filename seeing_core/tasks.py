@@ -1,286 +1,267 @@
-"""The four tasks, each from media in to media out."""
+"""The four tasks, each from media in to media out.
+
+Each takes one input, or several of one length as a batch, each with a prompt and a seed of its own; what is made of one does
+not depend on the others.
+"""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from .guidance.loop import Evaluation, Objective, Progress, sample
-from .guidance.assembly import video_objective, joint_objective, sound_objective, sound_view
-from .generators.audioldm import AudioLDM, ConditionedAudioLDM
-from .binders.base import Binder, Segment
-from .guidance.prompt_completion import complete_prompt, completion_notes, draw_phrase
+from .binders.base import Binder, embed_waveform
 from .errors import InputError
-from .guidance.old_losses import Target
-from .media.types import DURATION_RANGE_S, VideoFrames, Video, Waveform, check_duration, check_number, mono
-from .metrics.motion import measure_motion
-from .metrics.onsets import find_onsets
+from .generators.base import AudioGenerator, AudioModel, VideoModel
+from .guidance.clips import AudioView, VideoView, video_windows
+from .guidance.losses import EventTimesTerm, OnsetMotionTerm, PairTerm, TargetTerm, Term, WeightedLoss
+from .guidance.prompt_completion import complete_prompt, completion_notes, draw_phrase
 from .guidance.settings import AlignSettings
-from .guidance.targets import AlignTarget, Images, embed_targets, embed_media
-from .generators.prompts import PromptCut
-from .guidance.sync import motion_peaks, parse_times
-from .guidance.trace import Trace, TracePoint
-from .guidance.state import Denoiser
-from .generators.animatediff import AnimateDiff, ConditionedAnimateDiff
-from .guidance.clips import SoundView
+from .guidance.sync import parse_times
+from .guidance.targets import Images, embed_media, embed_targets
+from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_duration
+from .metrics.motion import Motion, measure_motion, motion_peaks
+from .metrics.onsets import find_onsets
+from .run import (
+    RunConfig, TaskResult, as_batch, common_duration, finished_videos, finished_waveforms, run_guided, unread_notes,
+)
 
-Listener = Callable[[Progress], None]
-SILENCE = 1e-4  # peak below which a sound has nothing to align to
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """sounds, films: one per seed, empty where the task makes none.  trace: what the loss did."""
-
-    trace: Trace
-    waveforms: tuple[Waveform, ...] = ()
-    videos: tuple[VideoFrames, ...] = ()
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What all tasks share.
-
-    seeds: one output each.  steps: denoise steps.  settings: of the aligner.  extra: further targets that the output
-    should fit.  event_times: when something should sound (or move), in seconds, "0.5, 1.2"; empty: when the input moves (or
-    sounds), where the settings give the event term a weight.  listener: told of every step; an exception it raises cancels
-    the run.
-    """
-
-    seeds: Sequence[int] = (0,)
-    steps: int = 30
-    settings: AlignSettings = AlignSettings()
-    extra: Sequence[AlignTarget] = ()
-    event_times: str = ""
-    listener: Listener = lambda progress: None
-
-    def __post_init__(self) -> None:
-        check_number("steps", self.steps, 1, 1000)
+__all__ = ["RunConfig", "TaskResult", "audio_to_video", "image_to_audio", "video_and_audio", "video_to_audio"]
+SILENCE = 1e-4  # peak below which a sound has nothing to fit to
+Windows = Sequence[Sequence[Segment]]
 
 
 def video_to_audio(
-    model: AudioLDM, binder: Binder, video: Video, run: RunConfig = RunConfig(), *, prompt: str = "", negative_prompt: str = "",
-    duration_s: float | None = None, guidance_scale: float = 2.5,
+    model: AudioModel, binder: Binder, video: Video | Sequence[Video], run: RunConfig = RunConfig(), *,
+    prompt: str | Sequence[str] = "", negative_prompt: str = "", duration_s: float | None = None,
+    guidance_scale: float | None = None,
 ) -> TaskResult:
-    """Sound that fits a film (V2A): AudioLDM steered by F(e_a, e_v) + F(e_a, e_p) (eq. 14).
+    """Audio that fits a video (V2A): F(e_a, e_v) + F(e_a, e_p) (eq. 14), in time with what moves.
 
-    duration_s: seconds of sound, by default the film's. A film longer than 10 s is fitted window by window, each to its
+    duration_s: seconds of audio, by default the video's. A video longer than 10 s is compared window by window, each with its
     own part. An empty prompt leaves the text term out. Raises InputError on bad input.
     """
-    if len(video.times_s) < 2:
-        raise InputError("video", f"{len(video.times_s)} frame", "at least two frames",
-                         "For a still picture use the image to audio task.")
-    duration_s = check_duration(video.duration_s if duration_s is None else duration_s)
+    videos, prompts = as_batch(run, "video", video, prompt)
+    for one in videos:
+        if len(one.times_s) < 2:
+            raise InputError("video", f"{len(one.times_s)} frame", "at least two frames",
+                             "For a still image use the image to audio task.")
+    duration_s = check_duration(common_duration("video", videos) if duration_s is None else duration_s)
+    motion: list[Motion] = []
 
-    def vision(view: SoundView) -> list[Tensor]:
-        groups = [[_shifted_into(segment, video.duration_s) for segment in view.times_s(piece)] for piece in view.pieces]
-        clips = binder.embed_video(video, [segment for group in groups for segment in group])
-        return list(clips.split([len(group) for group in groups]))
+    def vision(windows: Windows) -> list[Tensor]:
+        return _embed_windows(windows, [one.duration_s for one in videos],
+                              lambda i, segments: binder.embed_video(videos[i], segments))
 
-    def moves() -> list[float]:
-        return motion_peaks(measure_motion(video))
+    def event_times_s() -> list[list[float]]:
+        motion.extend(measure_motion(one, callback=run.motion_callback) for one in videos)
+        return [motion_peaks(one) for one in motion]
 
-    return _make_sound(model, binder, vision, moves, run, prompt, negative_prompt, duration_s, guidance_scale)
+    conditioned = partial(model.conditioned, negative_prompt=negative_prompt, duration_s=duration_s,
+                          guidance_scale=guidance_scale, low_memory=run.low_memory)
+    notes = unread_notes([model, binder], [*prompts, negative_prompt])
+    return replace(_make_audio(conditioned, binder, vision, event_times_s, run, prompts, notes), motion=tuple(motion))
 
 
 def image_to_audio(
-    model: AudioLDM, binder: Binder, pictures: Tensor, run: RunConfig = RunConfig(), *, prompt: str = "", negative_prompt: str = "",
-    duration_s: float = 10.0, guidance_scale: float = 2.5,
+    model: AudioModel, binder: Binder, images: Tensor | Sequence[Tensor], run: RunConfig = RunConfig(), *,
+    prompt: str | Sequence[str] = "", negative_prompt: str = "", duration_s: float = 10.0,
+    guidance_scale: float | None = None,
 ) -> TaskResult:
-    """Sound that fits one or several pictures (I2A): the loop and the loss of V2A, the pictures' mean as the target.
+    """Audio that fits one or several images (I2A): the loop and the loss of V2A, the images' mean as the target.
 
-    pictures: (N, 3, H, W), 0..1.  duration_s: seconds of sound. Raises InputError on bad input.
+    images: (N, 3, H, W), 0..1; a list of them is a batch.  duration_s: seconds of audio. Raises InputError on bad input.
     """
     check_duration(duration_s)
+    rows, prompts = as_batch(run, "images", images, prompt)
 
-    def vision(view: SoundView) -> list[Tensor]:
-        seen = embed_media(binder, Images(pictures))
-        return [seen.expand(size, -1) for size in view.sizes]
+    def vision(windows: Windows) -> list[Tensor]:
+        seen = torch.stack([embed_media(binder, Images(one)) for one in rows])  # (rows, D)
+        return [seen[:, None].expand(-1, len(segments), -1) for segments in windows]
 
-    return _make_sound(model, binder, vision, list, run, prompt, negative_prompt, duration_s, guidance_scale)
-
-
-def audio_to_video(
-    model: AnimateDiff, binder: Binder, sound: Waveform, run: RunConfig = RunConfig(steps=25), *, prompt: str = "",
-    negative_prompt: str = "", duration_s: float | None = None, fps: float = 8.0, width: int = 0, height: int = 0,
-    guidance_scale: float = 7.5,
-) -> TaskResult:
-    """A film that fits a sound (A2V): AnimateDiff steered by F(e_v, e_a) + F(e_v, e_p) (eq. 15).
-
-    duration_s: seconds of film, by default the sound's.  width, height: pixels; 0 is the model's own size.
-    Silence is noted in the trace: there is nothing to align to. Raises InputError on bad input.
-    """
-    settings = run.settings
-    duration_s = check_duration(sound.duration_s if duration_s is None else duration_s)
-    hears = settings.attends and settings.audio_weight > 0
-    with _notes() as notes:
-        groups = span_groups(binder, max(1, round(duration_s * fps)) / fps)
-        heard = _heard(binder, sound, groups, notes) if hears else []
-        if settings.words and heard:
-            prompt = _completed(binder, prompt, torch.cat(heard), notes)
-        task = ConditionedAnimateDiff.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, fps=fps, width=width,
-                                     height=height, guidance_scale=guidance_scale)
-        targets = [list(_fixed_targets(binder, prompt, run)) for _ in groups]
-        for own, clips in zip(targets, heard):
-            own.append(Target("audio", clips.mean(0), settings.audio_weight, clips))
-        times_s, settings = _event_times(run, task.duration_s, lambda: find_onsets(sound).peaks_s.tolist() if hears else [])
-    objective = video_objective(task, binder, groups, targets, settings, [times_s])
-    (z,), trace = _guided([task], objective, run, any(targets), notes)
-    return TaskResult(trace, videos=tuple(VideoFrames(_finite(frames), fps) for frames in task.decode(z)))
+    conditioned = partial(model.conditioned, negative_prompt=negative_prompt, duration_s=duration_s,
+                          guidance_scale=guidance_scale, low_memory=run.low_memory)
+    notes = unread_notes([model, binder], [*prompts, negative_prompt])
+    return _make_audio(conditioned, binder, vision, lambda: [[]], run, prompts, notes)
 
 
-def video_and_audio(
-    video_model: AnimateDiff, audio_model: AudioLDM, binder: Binder, run: RunConfig = RunConfig(steps=25), *, prompt: str,
-    negative_prompt: str = "", duration_s: float = 2.0, fps: float = 8.0, width: int = 0, height: int = 0,
-    video_guidance_scale: float = 7.5, audio_guidance_scale: float = 2.5,
-) -> TaskResult:
-    """A film and its sound from a text (Joint-VA, Algorithm 1): both models in lock-step, the triangle loss of eq. 16.
-
-    The sound lasts exactly as long as the frames: round(duration_s * fps) / fps seconds, one frame more where that is less than
-    a sound may last. Raises InputError on bad input.
-    """
-    settings, check = run.settings, check_duration(duration_s)
-    with _notes() as notes:
-        prompts = [prompt]
-        if settings.words:  # each seed makes up its own mind, and both models hear of it
-            prompts = [draw_phrase(binder, prompt, seed) for seed in run.seeds]
-            notes += completion_notes(prompt, prompts)
-        video = ConditionedAnimateDiff.from_prompt(video_model, prompts, negative_prompt, duration_s=check, fps=fps, width=width,
-                                     height=height, guidance_scale=video_guidance_scale)
-        video = replace(video, frames=max(video.frames, math.ceil(DURATION_RANGE_S[0] * fps)))
-        sound = ConditionedAudioLDM.from_prompt(audio_model, prompts, negative_prompt, duration_s=video.duration_s,
-                                      guidance_scale=audio_guidance_scale)
-        text_weight = settings.text_weight if prompt.strip() else 0.0
-        extra = embed_targets(binder, run.extra) if settings.aligns else []
-        objective = joint_objective(video, sound, binder, binder.embed_text(prompts), settings, text_weight=text_weight,
-                                    extra=extra)
-    wanted = bool(text_weight or settings.vision_weight * settings.audio_weight or extra)
-    (z_v, z_a), trace = _guided([video, sound], objective, run, wanted, notes)
-    videos = tuple(VideoFrames(_finite(frames), fps) for frames in video.decode(z_v))
-    return TaskResult(trace, _sounds(sound, z_a), videos)
-
-
-def span_groups(binder: Binder, duration_s: float, group_s: float = 10.24) -> list[list[Segment]]:
-    """The binder's clips of a long film in groups of at most `group_s`, each group judged by its own mean."""
-    count = max(1, -int(-duration_s // group_s))
-    length = duration_s / count
-    return [[(i * length + a, i * length + b) for a, b in binder.clip_segments(length)] for i in range(count)]
-
-
-def _make_sound(
-    model: AudioLDM, binder: Binder, vision: Callable[[SoundView], list[Tensor]], moves: Callable[[], list[float]], run: RunConfig,
-    prompt: str, negative_prompt: str, duration_s: float, guidance_scale: float,
+def _make_audio(
+    conditioned: Callable[[Sequence[str]], AudioGenerator], binder: Binder,
+    vision: Callable[[Windows], list[Tensor]], event_times_s: Callable[[], list[list[float]]],
+    run: RunConfig, prompts: Sequence[str], notes: list[str],
 ) -> TaskResult:
     """V2A and I2A, which differ only in the vision target.
 
-    vision: gives the embeddings (S, D) of each group of clips.  moves: when the picture moves.
+    vision: the segments of each window -> their embeddings, (rows, S, D) each.  event_times_s: when what is seen moves.
     """
-    check_number("guidance scale", guidance_scale, 0, 100)
-    sees = run.settings.attends and run.settings.vision_weight > 0
-    with _notes() as notes:
-        task = ConditionedAudioLDM.from_prompt(model, prompt, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale)
-        view = sound_view(task, binder, run.settings)
-        seen = vision(view) if sees else []
-        if run.settings.words and seen:
-            prompt = _completed(binder, prompt, torch.cat(seen), notes)
-            task = replace(task, positive=model.embed_prompt([prompt]))
-        targets = [list(_fixed_targets(binder, prompt, run)) for _ in view.pieces]
-        for own, clips in zip(targets, seen):
-            own.insert(0, Target("vision", clips.mean(0), run.settings.vision_weight, clips))
-        times_s, settings = _event_times(run, duration_s, moves if sees else list)
-    objective = sound_objective(view, targets, settings, [times_s])
-    (z,), trace = _guided([task], objective, run, any(targets), notes)
-    return TaskResult(trace, _sounds(task, z))
-
-
-def _completed(binder: Binder, prompt: str, clips: Tensor, notes: list[str]) -> str:
-    """The prompt in the binder's words for the target's clips (S, D)."""
-    whole = complete_prompt(binder, prompt, clips.mean(0))
-    notes += completion_notes(prompt, [whole])
-    return whole
-
-
-def _heard(binder: Binder, sound: Waveform, groups: Sequence[Sequence[Segment]], notes: list[str]) -> list[Tensor]:
-    """The embeddings (S, D) of each group of clips of a sound. A silent one is noted and gives its embeddings all the same."""
-    samples = mono(sound, binder.rate_hz)
-    if samples.abs().max() < SILENCE:
-        notes.append("audio: it is silent, so there is nothing to align the picture to")
-    insides = [[_shifted_into(segment, sound.duration_s) for segment in group] for group in groups]
-    return [binder.embed_audio(samples[None], inside)[0].detach() for inside in insides]
-
-
-def _event_times(run: RunConfig, duration_s: float, found: Callable[[], list[float]]) -> tuple[list[float], AlignSettings]:
-    """When something should happen, and the settings with a weight for it: times given by hand always count."""
     settings = run.settings
-    if run.event_times.strip():
-        return parse_times(run.event_times, duration_s), replace(settings, event_weight=settings.event_weight or 1.0)
-    return found() if settings.aligns and settings.event_weight else [], settings
+    sees = settings.uses_target and settings.vision_weight > 0
+    view = AudioView(conditioned(prompts), binder)
+    windows = [view.segments_s(window) for window in range(len(view.generator.windows_s))]
+    seen = vision(windows) if sees else []
+    if settings.complete_prompt and seen:
+        prompts = _complete(binder, prompts, seen, notes)
+        view = AudioView(conditioned(prompts), binder)
+    weight = settings.binder_weight * settings.vision_weight
+    fit = [[TargetTerm("vision", weight, "audio", own.mean(1))] for own in seen] or [[]] * len(windows)
+    common = _prompt_and_targets(binder, "audio", prompts, run)
+    sync = _sync_terms("audio", run, view.generator.duration_s, event_times_s if sees else lambda: [[]])
+    loss = WeightedLoss({"audio": view}, [_weighted([*own, *common]) for own in fit], sync)
+    (z,), trace = run_guided([view.generator], loss, run, notes)
+    return TaskResult(trace, finished_waveforms(view.generator, z))
 
 
-def _fixed_targets(binder: Binder, prompt: str, run: RunConfig) -> list[Target]:
-    """The prompt and the extra targets, embedded once; none when nothing is aligned."""
-    if not run.settings.aligns:
+def audio_to_video(
+    model: VideoModel, binder: Binder, audio: Waveform | Sequence[Waveform], run: RunConfig = RunConfig(steps=25), *,
+    prompt: str | Sequence[str] = "", negative_prompt: str = "", duration_s: float | None = None, fps: float = 8.0,
+    width: int = 0, height: int = 0, guidance_scale: float | None = None,
+) -> TaskResult:
+    """A video that fits audio (A2V): F(e_v, e_a) + F(e_v, e_p) (eq. 15), in time with what sounds.
+
+    duration_s: seconds of video, by default the audio's.  width, height: pixels; 0 is the model's own size.
+    Silence is noted in the trace: there is nothing to fit to. Raises InputError on bad input.
+    """
+    settings = run.settings
+    waveforms, prompts = as_batch(run, "audio", audio, prompt)
+    duration_s = check_duration(common_duration("audio", waveforms) if duration_s is None else duration_s)
+    notes = unread_notes([model, binder], [*prompts, negative_prompt])
+    windows = video_windows(binder, max(1, round(duration_s * fps)) / fps)
+    heard: list[Tensor] = []
+    hears = settings.uses_target and settings.audio_weight > 0
+    if hears:
+        heard = _embed_windows(windows, [one.duration_s for one in waveforms],
+                               lambda i, segments: embed_waveform(binder, waveforms[i], segments))
+        if any(one.samples.abs().max() < SILENCE for one in waveforms):
+            notes.append("audio: it is silent, so there is nothing to fit the video to")
+    if settings.complete_prompt and heard:
+        prompts = _complete(binder, prompts, heard, notes)
+    generator = model.conditioned(prompts, negative_prompt, duration_s=duration_s, fps=fps, width=width, height=height,
+                                  guidance_scale=guidance_scale, low_memory=run.low_memory)
+    weight = settings.binder_weight * settings.audio_weight
+    fit = [[TargetTerm("audio", weight, "vision", own.mean(1))] for own in heard] or [[]] * len(windows)
+    common = _prompt_and_targets(binder, "vision", prompts, run)
+    onsets = (lambda: [find_onsets(one).peaks_s.tolist() for one in waveforms]) if hears else (lambda: [[]])
+    sync = _sync_terms("vision", run, generator.frames / fps, onsets) if generator.frames > 1 else []  # one frame never moves
+    view = VideoView(generator, binder, windows)
+    loss = WeightedLoss({"vision": view}, [_weighted([*common, *own]) for own in fit], sync)
+    (z,), trace = run_guided([generator], loss, run, notes)
+    return TaskResult(trace, videos=finished_videos(generator, z))
+
+
+def video_and_audio(
+    video_model: VideoModel, audio_model: AudioModel, binder: Binder, run: RunConfig = RunConfig(steps=25), *,
+    prompt: str | Sequence[str], negative_prompt: str = "", duration_s: float = 2.0, fps: float = 8.0, width: int = 0,
+    height: int = 0, video_guidance_scale: float | None = None, audio_guidance_scale: float | None = None,
+) -> TaskResult:
+    """A video and its audio from a text (Joint-VA, Algorithm 1): both generators in lock-step, the triangle loss of eq. 16.
+
+    The audio lasts exactly as long as the frames: round(duration_s * fps) / fps seconds, one frame more where that is less than
+    a sound may last. Raises InputError on bad input.
+    """
+    settings = run.settings
+    frames = max(round(check_duration(duration_s) * fps), math.ceil(DURATION_RANGE_S[0] * fps))
+    _, prompts = as_batch(run, "prompt", None, prompt)
+    notes = unread_notes([video_model, audio_model, binder], [*prompts, negative_prompt])
+    if settings.complete_prompt:  # one phrase for both, drawn by each seed
+        given = prompts if len(prompts) > 1 else list(prompts) * len(run.seeds)
+        prompts = [draw_phrase(binder, one, seed) for one, seed in zip(given, run.seeds, strict=True)]
+        notes += completion_notes(given, prompts)
+    video = video_model.conditioned(
+        prompts, negative_prompt, duration_s=frames / fps, fps=fps, width=width, height=height,
+        guidance_scale=video_guidance_scale, low_memory=run.low_memory)
+    audio = audio_model.conditioned(
+        prompts, negative_prompt, duration_s=frames / fps, guidance_scale=audio_guidance_scale, low_memory=run.low_memory)
+    audio_view = AudioView(audio, binder)
+    windows = [audio_view.segments_s(window) for window in range(len(audio.windows_s))]
+    terms = _joint_terms(binder, prompts, run)
+    sync = _weighted([OnsetMotionTerm(settings.sync_weight)]) if frames > 1 else []
+    loss = WeightedLoss({"vision": VideoView(video, binder, windows), "audio": audio_view}, [terms] * len(windows), sync)
+    (z_v, z_a), trace = run_guided([video, audio], loss, run, notes)
+    return TaskResult(trace, finished_waveforms(audio, z_a), finished_videos(video, z_v))
+
+
+def _joint_terms(binder: Binder, prompts: Sequence[str], run: RunConfig) -> list[Term]:
+    """Eq. 16: F(e_v, e_p) + F(e_v, e_a) + F(e_a, e_p), and the further targets for both."""
+    settings = run.settings
+    if not settings.enabled or not settings.binder_weight:
         return []
-    text = []
-    if prompt.strip() and run.settings.text_weight:
-        text = [Target("text", binder.embed_text([prompt])[0], run.settings.text_weight)]
-    return text + embed_targets(binder, run.extra)
+    text = binder.embed_text(prompts)
+    text_weight = _text_weight(prompts, settings, text)
+    vision_weight, audio_weight = settings.binder_weight * settings.vision_weight, settings.audio_weight
+    targets = embed_targets(binder, run.targets)
+    return _weighted([
+        TargetTerm("vision-text", text_weight * vision_weight, "vision", text),
+        PairTerm("vision-audio", vision_weight * audio_weight),
+        TargetTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", text),
+        *(TargetTerm(name, settings.binder_weight * weight, medium, target)
+          for medium in ("vision", "audio") for name, weight, target in targets),
+    ])
 
 
-def _guided(
-    models: Sequence[Denoiser], objective: Objective, run: RunConfig, wanted: bool, notes: Sequence[str]
-) -> tuple[list[Tensor], Trace]:
-    """Runs the loop; `wanted` is False when no target is left, which is plain sampling."""
-    settings = run.settings if wanted else replace(run.settings, strength=0.0, prompt_strength=0.0)
-    points: list[TracePoint] = []
-
-    def report(progress: Progress) -> None:
-        if progress.evaluation is not None:
-            points.append(_trace_point(progress, progress.evaluation))
-        run.listener(progress)
-
-    latents = sample(models, objective, settings, seeds=run.seeds, steps=run.steps, report=report)
-    return latents, Trace(settings, run.steps, tuple(points), tuple(dict.fromkeys(notes)))
+def _prompt_and_targets(binder: Binder, medium: str, prompts: Sequence[str], run: RunConfig) -> list[Term]:
+    """The terms that every window has: the prompt's, and those of the further targets, embedded once."""
+    settings = run.settings
+    if not settings.enabled or not settings.binder_weight:
+        return []
+    text = binder.embed_text(prompts)
+    return _weighted([
+        TargetTerm("text", settings.binder_weight * _text_weight(prompts, settings, text), medium, text),
+        *(TargetTerm(name, settings.binder_weight * own, medium, target)
+          for name, own, target in embed_targets(binder, run.targets)),
+    ])
 
 
-def _trace_point(progress: Progress, evaluation: Evaluation) -> TracePoint:
-    terms = {name: float(value.mean()) for name, value in evaluation.terms.items()}
-    return TracePoint(progress.step, progress.inner or 0, float(evaluation.loss.mean()), terms)
+def _text_weight(prompts: Sequence[str], settings: AlignSettings, like: Tensor) -> float | Tensor:
+    """Of the text term: 0 for an empty prompt; (B,) where only some are empty."""
+    written = [float(bool(prompt.strip())) for prompt in prompts]
+    return settings.text_weight * (written[0] if len(set(written)) == 1 else like.new_tensor(written))
 
 
-def _sounds(task: ConditionedAudioLDM, z: Tensor) -> tuple[Waveform, ...]:
-    waveforms = _finite(task.decode(z)).clamp(-1, 1).cpu()
-    return tuple(Waveform(row[None], task.model.rate_hz) for row in waveforms)
+def _weighted(terms: Iterable[Term]) -> list[Term]:
+    """Those that have a weight."""
+    return [term for term in terms if isinstance(term.weight, Tensor) or term.weight > 0]
 
 
-@contextmanager
-def _notes() -> Iterator[list[str]]:
-    """A list that also collects what was cut from too long prompts."""
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PromptCut)
-        yield notes
-    for warning in caught:
-        if issubclass(warning.category, PromptCut):
-            notes.append(str(warning.message))
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+def _sync_terms(
+    medium: str, run: RunConfig, duration_s: float, found: Callable[[], list[list[float]]]
+) -> list[Term]:
+    """What should happen when: at times given by hand, which always count, or at those found in the input."""
+    settings = run.settings
+    if not settings.enabled:
+        return []
+    if run.event_times.strip():
+        return [EventTimesTerm(settings.sync_weight or 1.0, medium, [parse_times(run.event_times, duration_s)])]
+    times_s = found() if settings.sync_weight else [[]]
+    return [EventTimesTerm(settings.sync_weight, medium, times_s)] if any(times_s) else []
+
+
+def _complete(binder: Binder, prompts: Sequence[str], seen: Sequence[Tensor], notes: list[str]) -> list[str]:
+    """The prompts in the binder's words for the target, whose segments in each window are (rows, S, D)."""
+    means = torch.cat(list(seen), 1).mean(1)
+    completed = [complete_prompt(binder, prompt, mean) for prompt, mean in zip(prompts, means, strict=True)]
+    notes += completion_notes(prompts, completed)
+    return completed
+
+
+def _embed_windows(
+    windows: Windows, durations_s: Sequence[float], embed: Callable[[int, list[Segment]], Tensor]
+) -> list[Tensor]:
+    """(rows, S, D) for each window: the embeddings of its segments in each input, all of an input's read at once.
+
+    embed(number of the input, segments) -> (all segments, D).
+    """
+    rows = []
+    for number, duration_s in enumerate(durations_s):
+        segments = [_shifted_into(segment, duration_s) for window in windows for segment in window]
+        rows.append(embed(number, segments))
+    return list(torch.stack(rows).split([len(window) for window in windows], 1))
 
 
 def _shifted_into(segment: Segment, duration_s: float) -> Segment:
-    """The span moved back to where there is something, when the output outlasts it (its last second goes on)."""
+    """The segment moved back to where there is something, when the output outlasts the input (its last second goes on)."""
     over = max(0.0, segment[1] - max(duration_s, segment[1] - segment[0]))
     return segment[0] - over, segment[1] - over
-
-
-def _finite(output: Tensor) -> Tensor:
-    if not torch.isfinite(output).all():
-        raise InputError("alignment", "an output with NaN or infinite values", "finite values", "Lower the alignment "
-                         "strength or the guidance scale; if that does not help, the model's weights are damaged.")
-    return output

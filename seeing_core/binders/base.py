@@ -1,42 +1,65 @@
-"""Binders: models with one embedding space for vision, sound and text."""
+"""What the aligner asks of a binder: a model with one embedding space for vision, audio and text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from ..media.types import Video
+from ..media.resample import mono
+from ..media.types import Segment, Video, Waveform
 
-Segment = tuple[float, float]
-"""A clip of a film or a sound: its start and end in seconds."""
+AUDIO_BATCH = 32  # segments of audio embedded at once as a target
 
 
 class Binder(Protocol):
-    """What the aligner asks of a binder. Embeddings are not normalised: the loss takes cosines."""
+    """Embeddings are not normalised: the loss takes cosines.
 
+    rate_hz: of the audio it hears.  vocabulary: phrases to put into words with what it sees or hears.  tower_names: its parts
+    that a memory manager may move one by one.  visit: entered while a tower embeds something, so that a memory manager can bring
+    it to the device and take it away.
+    """
+
+    name: str
     rate_hz: int
     vocabulary: Sequence[str]
-    """Phrases to put into words with what it sees or hears."""
+    tower_names: Sequence[str]
+    visit: Callable[[str], AbstractContextManager[object]]
+
+    def tower(self, name: str) -> nn.Module:
+        """All that belongs to one tower, to be moved as a whole."""
 
     def clip_segments(self, duration_s: float) -> list[Segment]:
-        """The clips in which the binder looks at something of this length."""
+        """The segments in which the binder looks at something of this length, in seconds."""
+
+    def unread(self, prompt: str) -> str:
+        """The end of the prompt that the text tower does not read; empty when it reads all."""
 
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
         """(len(prompts), D)."""
 
     def embed_video(self, video: Video, segments: Sequence[Segment]) -> Tensor:
-        """(len(spans), D)."""
+        """(len(segments), D); memory does not grow with the number of segments."""
 
     def sample_frame_indices(self, times_s: Tensor, segments: Sequence[Segment]) -> tuple[list[int], Tensor]:
-        """The frames it looks at of a film with these frame times, rising, and each span's own places in that list."""
+        """The frames it looks at of a video with these frame times, rising, and each segment's own positions in that list."""
 
     def preprocess_frames(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W), 0..1 -> (N, ...), each frame as the vision tower sees it; differentiable."""
 
-    def embed_frames(self, preprocess_frames: Tensor, places: Tensor) -> Tensor:
-        """squares (B, n, ...), places (S, k) in n -> (B, S, D), differentiable."""
+    def embed_frames(self, frames: Tensor, index: Tensor) -> Tensor:
+        """Preprocessed frames (B, n, ...), positions (S, k) in n -> (B, S, D); differentiable."""
 
     def embed_audio(self, samples: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """samples (B, n) at `rate_hz` -> (B, len(spans), D), differentiable."""
+        """samples (B, n) at `rate_hz` -> (B, len(segments), D); differentiable."""
+
+
+@torch.no_grad()
+def embed_waveform(binder: Binder, waveform: Waveform, segments: Sequence[Segment]) -> Tensor:
+    """(len(segments), D) of audio that takes no gradients: any rate, channels averaged, in batches of segments."""
+    samples = mono(waveform, binder.rate_hz)[None]
+    batches = [segments[i : i + AUDIO_BATCH] for i in range(0, len(segments), AUDIO_BATCH)]
+    return torch.cat([binder.embed_audio(samples, batch)[0] for batch in batches])

@@ -30,14 +30,14 @@ def fbank(samples: Tensor, *, bins: int = 128, rate_hz: int = 16000) -> Tensor:
     spectrum = torch.fft.rfft((frames - PREEMPHASIS * previous) * window, n=FFT)
     # Squares, not abs() ** 2: the gradient of abs() is not defined in silence.
     power = spectrum.real.square() + spectrum.imag.square()  # (..., frames, 257)
-    banks = _mel_banks(bins, rate_hz).to(samples)
+    banks = _mel_banks(bins, rate_hz, samples.dtype, samples.device)
     return (power[..., :-1] @ banks).clamp_min(torch.finfo(torch.float32).eps).log()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 @torch.inference_mode(False)  # else the first caller's mode would be kept with the cached tensor
-def _mel_banks(bins: int, rate_hz: int) -> Tensor:
-    """(256, bins): triangles equally wide on Kaldi's mel scale, 1127 ln(1 + f / 700), from 20 Hz to rate / 2."""
+def _mel_banks(bins: int, rate_hz: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(256, bins), kept on the device: triangles equally wide on Kaldi's mel scale, 1127 ln(1 + f / 700), from 20 Hz to rate / 2."""
 
     def mel(hz: float) -> float:
         return 1127.0 * math.log(1.0 + hz / 700.0)
@@ -47,4 +47,5 @@ def _mel_banks(bins: int, rate_hz: int) -> Tensor:
     band = torch.arange(bins)
     left, centre, right = low + band * step, low + (band + 1.0) * step, low + (band + 2.0) * step
     fft_bin = 1127.0 * (1.0 + rate_hz / FFT * torch.arange(FFT // 2) / 700.0).log()[:, None]
-    return torch.minimum((fft_bin - left) / (centre - left), (right - fft_bin) / (right - centre)).clamp_min(0)
+    banks = torch.minimum((fft_bin - left) / (centre - left), (right - fft_bin) / (right - centre)).clamp_min(0)
+    return banks.to(device, dtype)

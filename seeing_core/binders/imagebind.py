@@ -12,29 +12,29 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..media.types import Video
+from ..media.types import Segment, Video
 from ..precision import to_fp32
-from ..generators.prompts import cut_warning
-from .base import Segment
-from .imagebind_inputs import RATE_HZ, audio_input, clip_segments, clips_of, sample_frame_indices, to_square, vision_input
+from .imagebind_inputs import (
+    RATE_HZ, audio_input, clip_segments, clips_of, sample_frame_indices, to_square, vision_batches,
+)
 from .imagebind_package import imagebind_module, tokenizer
 
 TOWERS = ("vision", "audio", "text")
 PARTS = ("preprocessors", "trunks", "heads", "postprocessors")
-REMEMBERED = 64
-TEXT_BATCH = 64
+REMEMBERED = 512  # batches, of at most 32 embeddings for vision and 64 for text
+VISION_BATCH, TEXT_BATCH = 32, 64
 
 
 class ImageBind(nn.Module):
     """The vision, audio and text towers. Embeddings come after the post-processors, as the paper's code takes them.
 
-    What was embedded before is remembered by content (the last 64 films and batches of prompts), so that a run with another seed
-    does not run the vision and text towers again.
-
-    visit: entered while a tower embeds something, so that a memory manager can bring it to the device and take it away.
+    What was embedded before is remembered by content (the last 512 batches), so that a run with another seed does not run the
+    vision and text towers again.
     """
 
+    name = "ImageBind"
     rate_hz = RATE_HZ
+    tower_names = TOWERS
     visit: Callable[[str], AbstractContextManager[object]] = staticmethod(nullcontext)
 
     def __init__(self, towers: nn.Module, vocabulary: Sequence[str] = ()) -> None:
@@ -49,23 +49,30 @@ class ImageBind(nn.Module):
         """Of what it is given and gives: single, where the weights are in half."""
         return torch.promote_types(next(self.towers.parameters()).dtype, torch.float32)
 
-    def tower(self, modality: str) -> nn.ModuleList:
-        """All that belongs to one modality, to be moved as a whole."""
-        return nn.ModuleList(getattr(self.towers, f"modality_{part}")[modality] for part in PARTS)
+    def tower(self, name: str) -> nn.ModuleList:
+        return nn.ModuleList(getattr(self.towers, f"modality_{part}")[name] for part in PARTS)
 
     def clip_segments(self, duration_s: float) -> list[Segment]:
         return clip_segments(duration_s)
 
+    def unread(self, prompt: str) -> str:
+        """What comes after the 75 tokens that ImageBind reads."""
+        ids = self._tokenizer.encode(prompt)
+        return self._tokenizer.decode(ids[self._tokenizer.context_length - 2 :]).strip()
+
     @torch.no_grad()
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
-        """(len(prompts), D), in batches. Warns when a prompt is longer than the 77 tokens that ImageBind reads."""
-        tokens = torch.stack([self._tokens(prompt) for prompt in prompts])  # (N, 77)
+        """(len(prompts), D), in batches."""
+        tokens = torch.stack([self._tokenizer(prompt) for prompt in prompts])  # (N, 77)
         return torch.cat([self._remember("text", batch) for batch in tokens.split(TEXT_BATCH)])
 
     @torch.no_grad()
     def embed_video(self, video: Video, segments: Sequence[Segment]) -> Tensor:
-        """(len(spans), D), all clips in one batch."""
-        return self._remember("vision", vision_input(video, segments))
+        """(len(segments), D), in batches of 32 segments; the video's frames are read once, in order."""
+        embedded = [(numbers, self._remember("vision", batch))
+                    for numbers, batch in vision_batches(video, segments, VISION_BATCH)]
+        order = torch.tensor([number for numbers, _ in embedded for number in numbers])
+        return torch.cat([batch for _, batch in embedded])[order.argsort()]
 
     def sample_frame_indices(self, times_s: Tensor, segments: Sequence[Segment]) -> tuple[list[int], Tensor]:
         return sample_frame_indices(times_s, segments)
@@ -74,20 +81,20 @@ class ImageBind(nn.Module):
         """(N, 3, H, W), 0..1 -> (N, 3, 224, 224), what the vision tower sees of each frame; differentiable."""
         return to_square(frames)
 
-    def embed_frames(self, preprocess_frames: Tensor, places: Tensor) -> Tensor:
-        """squares (B, n, 3, 224, 224), places (S, 2) in n -> (B, S, D), all clips in one batch; differentiable."""
-        clips = clips_of(preprocess_frames, places)
+    def embed_frames(self, frames: Tensor, index: Tensor) -> Tensor:
+        """Preprocessed frames (B, n, 3, 224, 224), positions (S, 2) in n -> (B, S, D), all in one batch; differentiable."""
+        clips = clips_of(frames, index)
         return self._forward("vision", clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
 
     def embed_audio(self, samples: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """samples (B, n) at 16 kHz -> (B, len(spans), D), all clips of all samples in one batch; differentiable."""
+        """samples (B, n) at 16 kHz -> (B, len(segments), D), all segments of all samples in one batch; differentiable."""
         # Half precision is too little for the powers in a spectrum.
         mels = audio_input(samples.to(self.precision), segments)  # (B, S, 1, 128, 204)
         embeddings = self._forward("audio", mels.flatten(0, 1))
         return embeddings.unflatten(0, mels.shape[:2])
 
     def _forward(self, modality: str, inputs: Tensor) -> Tensor:
-        if inputs.ndim == 5:  # (S, 3, 2, H, W): the model would average S as the clips of one film
+        if inputs.ndim == 5:  # (S, 3, 2, H, W): the model would average S as the clips of one video
             inputs = inputs.unsqueeze(1)
         with self.visit(modality):
             weights = next(self.towers.modality_trunks[modality].parameters())
@@ -102,14 +109,6 @@ class ImageBind(nn.Module):
                 self._memory.popitem(last=False)
         self._memory.move_to_end(key)
         return self._memory[key]
-
-    def _tokens(self, prompt: str) -> Tensor:
-        """(77,) token ids."""
-        ids = self._tokenizer.encode(prompt)
-        kept = self._tokenizer.context_length - 2
-        if len(ids) > kept:
-            cut_warning("ImageBind", prompt, self._tokenizer.decode(ids[kept:]), kept)
-        return self._tokenizer(prompt)
 
 
 def build(config: dict[str, object]) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What ImageBind looks at: one-second clips of film and sound, in its own input format.
+"""What ImageBind takes in: one-second segments of video and audio, in its own input format.
 
 Sources: the authors' released V2A code as listed in the design notes; ImageBind (Girdhar et al., CVPR 2023),
 data.py; pytorchvideo's ConstantClipsPerVideoSampler and UniformTemporalSubsample.
@@ -7,14 +7,14 @@ data.py; pytorchvideo's ConstantClipsPerVideoSampler and UniformTemporalSubsampl
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from ..media.types import Video
-from .base import Segment
+from ..media.types import Segment, Video
 from .fbank import fbank
 
 RATE_HZ = 16000
@@ -29,16 +29,16 @@ RGB_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def clip_segments(duration_s: float) -> list[Segment]:
-    """ceil(duration) clips of one second, where pytorchvideo 0.1.5 puts them: (duration - 1) / count apart."""
+    """ceil(duration) segments of one second, where pytorchvideo 0.1.5 puts them: (duration - 1) / count apart."""
     count = max(1, math.ceil(duration_s - 1e-6))
     stride = max(duration_s - CLIP_S, 0.0) / count
     return [(i * stride, i * stride + CLIP_S) for i in range(count)]
 
 
 def frame_indices(times_s: Tensor, segment: Segment, count: int = FRAMES_PER_CLIP) -> list[int]:
-    """`count` frames spread evenly over those that appear within the span, first and last included.
+    """`count` frames spread evenly over those that appear within the segment, first and last included.
 
-    A span in which no frame appears (a film slower than one frame a second) takes the frame then on screen.
+    A segment in which no frame appears (a video slower than one frame a second) takes the frame then on screen.
     """
     first, stop = (int(torch.searchsorted(times_s, edge - 1e-6)) for edge in segment)
     if first >= stop:
@@ -47,31 +47,48 @@ def frame_indices(times_s: Tensor, segment: Segment, count: int = FRAMES_PER_CLI
     return [first + int(step) for step in steps]
 
 
-def vision_input(video: Video, segments: Sequence[Segment] | float) -> Tensor:
-    """(S, 3, 2, 224, 224): two frames of each span; short side to 224, then squashed to a square; CLIP's mean and std.
-
-    `spans` may be a duration in seconds: then the usual one-second clips of it.
-    """
-    if isinstance(segments, (int, float)):
-        segments = clip_segments(segments)
-    wanted, places = sample_frame_indices(video.times_s, segments)
-    preprocess_frames = torch.cat([to_square(frame[None]) for frame in video.frames(wanted)])
-    return clips_of(preprocess_frames[None], places)[0]
-
-
 def sample_frame_indices(times_s: Tensor, segments: Sequence[Segment]) -> tuple[list[int], Tensor]:
-    """The frames that some span looks at, rising, and for each span the places of its own two in that list, (S, 2)."""
+    """The frames that some segment looks at, rising, and for each segment the positions of its own two in that list, (S, 2)."""
     picks = [frame_indices(times_s, segment) for segment in segments]
-    wanted = sorted({index for pick in picks for index in pick})
-    place = {index: i for i, index in enumerate(wanted)}
-    return wanted, torch.tensor([[place[index] for index in pick] for pick in picks])
+    wanted = sorted({frame for pick in picks for frame in pick})
+    position = {frame: i for i, frame in enumerate(wanted)}
+    return wanted, torch.tensor([[position[frame] for frame in pick] for pick in picks])
 
 
-def clips_of(preprocess_frames: Tensor, places: Tensor) -> Tensor:
-    """squares (B, n, 3, 224, 224), 0..1, and places (S, 2) in n -> (B, S, 3, 2, 224, 224), normalised."""
-    clips = preprocess_frames[:, places].transpose(2, 3)
-    mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (RGB_MEAN, RGB_STD))
+def vision_batches(video: Video, segments: Sequence[Segment], size: int) -> Iterator[tuple[list[int], Tensor]]:
+    """Batches of at most `size` segments: their numbers, and (n, 3, 2, 224, 224): two frames of each.
+
+    Segments come in the order in which they end, so that the video is read once and no more frames are held than a batch needs.
+    """
+    wanted, index = sample_frame_indices(video.times_s, segments)
+    order = sorted(range(len(segments)), key=lambda number: index[number].tolist()[::-1])
+    frames = enumerate(video.frames(wanted))
+    squares: dict[int, Tensor] = {}
+    for start in range(0, len(order), size):
+        numbers = order[start : start + size]
+        last = int(index[numbers].max())
+        while last not in squares:
+            position, frame = next(frames)
+            squares[position] = to_square(frame[None])
+        first = int(index[order[start:]].min())
+        squares = {position: square for position, square in squares.items() if position >= first}
+        held = torch.cat(list(squares.values()))[None]
+        yield numbers, clips_of(held, index[numbers] - first)[0]
+
+
+def clips_of(frames: Tensor, index: Tensor) -> Tensor:
+    """Frames (B, n, 3, 224, 224), 0..1, and positions (S, 2) in n -> (B, S, 3, 2, 224, 224), normalised."""
+    clips = frames[:, index].transpose(2, 3)
+    mean, std = _rgb(clips.dtype, clips.device)
     return (clips - mean) / std
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # else the first caller's mode would be kept with the cached tensors
+def _rgb(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """CLIP's mean and standard deviation of each channel, (3, 1, 1, 1); kept on the device, for they are used at every step."""
+    mean, std = (torch.tensor(v, dtype=dtype, device=device).view(3, 1, 1, 1) for v in (RGB_MEAN, RGB_STD))
+    return mean, std
 
 
 def to_square(frames: Tensor) -> Tensor:
@@ -88,18 +105,12 @@ def to_square(frames: Tensor) -> Tensor:
     return interpolate(scaled, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
 
 
-def audio_input(samples: Tensor, segments: Sequence[Segment] | float) -> Tensor:
-    """(B, n) at 16 kHz -> (B, S, 1, 128, 204), differentiable: log-mel of each span, zero-padded, normalised.
-
-    `spans` may be a duration in seconds: then the usual one-second clips of it.
-    """
-    if isinstance(segments, (int, float)):
-        segments = clip_segments(segments)
+def audio_input(samples: Tensor, segments: Sequence[Segment]) -> Tensor:
+    """(B, n) at 16 kHz -> (B, S, 1, 128, 204), differentiable: log-mel of each segment, zero-padded, normalised."""
     clips = [samples[:, int(start * RATE_HZ) : int(stop * RATE_HZ)] for start, stop in segments]
     if len({clip.shape[-1] for clip in clips}) == 1:
-        mels = _mel(torch.stack(clips, 1))  # (B, S, frames, 128)
-        mels = _to_length(mels)
-    else:  # rounding of the span's edges left clips that differ by a sample
+        mels = _to_length(_mel(torch.stack(clips, 1)))  # (B, S, frames, 128)
+    else:  # rounding of the segments' edges left clips that differ by a sample
         mels = torch.stack([_to_length(_mel(clip)) for clip in clips], 1)
     return ((mels.transpose(-1, -2) - MEL_MEAN) / MEL_STD).unsqueeze(2)
 

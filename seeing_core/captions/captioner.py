@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..media.types import Waveform, check_number, mono
+from ..errors import InputError, check_number
+from ..media.resample import mono
+from ..media.types import Waveform
 from .cleanup import strip_markup
 
 IMAGE_PROMPT = "describe this image in detail, in less than 35 words"  # the paper's

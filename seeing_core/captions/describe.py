@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch.nn.functional import cosine_similarity
 
 from ..binders.base import Binder
-from ..errors import InputError
-from ..media.types import Video, Waveform, check_number
+from ..errors import InputError, check_number
+from ..media.types import Video, Waveform
 from ..guidance.targets import Images, embed_media
 
-PHRASES_FILE = Path(__file__).parent.parent / "data" / "phrases.txt"
 MAX_PHRASES = 5000
 MAX_IMAGES = 64
 SOUND_RANGE_S = (0.3, 3600.0)
@@ -28,17 +26,6 @@ class Match:
     score: float
 
 
-def read_phrases(text: str) -> list[str]:
-    """One phrase a line; empty lines, lines that start with # and repeated phrases are left out."""
-    lines = (" ".join(line.split()) for line in text.splitlines())
-    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
-
-
-def shipped_phrases() -> list[str]:
-    """The pack's own list of everyday sounds and scenes."""
-    return read_phrases(PHRASES_FILE.read_text(encoding="utf-8"))
-
-
 @torch.no_grad()
 def describe(binder: Binder, media: Images | Video | Waveform, phrases: Sequence[str], count: int = 5) -> list[Match]:
     """The `count` best phrases, best first; all of them when there are fewer. Equal scores keep the list's order.
@@ -49,8 +36,8 @@ def describe(binder: Binder, media: Images | Video | Waveform, phrases: Sequence
     check_number("count", count, 1, MAX_PHRASES)
     if not 1 <= len(phrases) <= MAX_PHRASES:
         raise InputError("phrases", f"{len(phrases)} of them", f"1 to {MAX_PHRASES}, one a line")
-    if isinstance(media, Images) and len(media.pictures) > MAX_IMAGES:
-        raise InputError("pictures", f"{len(media.pictures)} of them", f"at most {MAX_IMAGES}",
+    if isinstance(media, Images) and len(media.pixels) > MAX_IMAGES:
+        raise InputError("pictures", f"{len(media.pixels)} of them", f"at most {MAX_IMAGES}",
                          "Key Frames picks the few that best stand for a film.")
     if isinstance(media, Waveform):
         check_number("duration of the sound", media.duration_s, *SOUND_RANGE_S, unit="seconds")

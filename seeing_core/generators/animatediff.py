@@ -10,29 +10,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .base import fresh_scheduler, guided_noise, in_windows, seeded_noise
-from ..media.types import check_number
+from ..errors import check_number
 from ..precision import to_fp32
-from ..guidance.settings import Solver
-from .prompts import tokens
-from .windows import Window, slice_size, sparing, split
+from .base import NoiseLevel, StepSizes, cfg_noise, diffusion_levels, seeded_noise
+from .checkpointing import CheckpointedParts, checkpointed
+from .prompts import tokens, unread_part
+from .windows import Window, in_windows, split
 
 CONTEXT_FRAMES = 16  # what motion modules were trained on
 CONTEXT_OVERLAP = 4
-SLICE_PIXELS = 2 * 512 * 512  # decoded at once for the loss
-DECODE_FRAMES = 8  # frames per slice of the final decode
+# Pixels decoded at once: for the loss as many as two frames of 512 x 512 have, for the finished video as eight of them.
+LOSS_PIXELS, FINAL_PIXELS = 2 * 512 * 512, 8 * 512 * 512
+GUIDANCE_SCALE = 7.5
+# "paper": published (§4.1 of the paper). The others were found on the pocket models.
+STEP_SIZES = StepSizes({"paper": 0.01, "gradient": 3.0, "x0": 0.05, "unet": 0.05}, prompt=0.05)
 
 
 class AnimateDiff(nn.Module):
     """UNetMotionModel, VAE and CLIP text encoder; the weights are frozen, the UNet is checkpointed when differentiated."""
 
+    name = "AnimateDiff"
+
     def __init__(self, unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, tokenizer: Any, scheduler: Any) -> None:
+        from diffusers.models.resnet import ResnetBlock2D
+        from diffusers.models.transformers.transformer_2d import Transformer2DModel
+        from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+
         super().__init__()
         self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
         self.tokenizer, self.scheduler = tokenizer, scheduler
         self.eval().requires_grad_(False)
-        _checkpoint_parts(self.unet)
-        _checkpoint_parts(self.vae.decoder, several=False)
+        parts = (ResnetBlock2D, Transformer2DModel, AnimateDiffTransformer3D)
+        CheckpointedParts(self.unet, parts, on=True)
+        self.vae_parts = CheckpointedParts(self.vae.decoder, parts, on=False)
         self.pixels_per_latent = 2 ** (len(vae.config.block_out_channels) - 1)
 
     @property
@@ -41,44 +51,52 @@ class AnimateDiff(nn.Module):
 
     @property
     def native_side(self) -> int:
-        """The side, in pixels, of the square pictures the model was trained on."""
+        """The side, in pixels, of the square frames the model was trained on."""
         return self.unet.config.sample_size * self.pixels_per_latent
+
+    def unread(self, prompt: str) -> str:
+        """The end of the prompt that CLIP does not read."""
+        return unread_part(self.tokenizer, prompt)
 
     @torch.no_grad()
     def embed_prompt(self, prompts: Sequence[str]) -> Tensor:
-        """(len(prompts), 77, D) CLIP text states. Warns when a prompt is longer than CLIP reads."""
-        batch = tokens(self.tokenizer, prompts, "AnimateDiff").to(self.placed_on)
+        """(len(prompts), 77, D) CLIP text states."""
+        batch = tokens(self.tokenizer, prompts).to(self.placed_on)
         return to_fp32(self.text_encoder(batch.input_ids).last_hidden_state)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def conditioned(
+        self, prompts: Sequence[str], negative_prompt: str = "", *, duration_s: float, fps: float = 8.0, width: int = 0,
+        height: int = 0, guidance_scale: float | None = None, low_memory: bool = False,
+    ) -> ConditionedAnimateDiff:
+        """The generator of one run.  prompts: one for all samples of the run, or one for each.
+
+        width, height: pixels, rounded down to multiples of 8; 0 is the model's own side.
+        """
+        scale = check_number("guidance scale", GUIDANCE_SCALE if guidance_scale is None else guidance_scale, 0, 100)
+        *positive, negative = self.embed_prompt([*prompts, negative_prompt]).split(1)
+        step = self.pixels_per_latent
+        for name, side in (("width", width), ("height", height)):
+            check_number(name, side or self.native_side, 2 * step, 4096, unit="pixels")
+        sides = [self.native_side if side == 0 else side // step * step for side in (width, height)]
+        frames = max(1, round(duration_s * fps))
+        return ConditionedAnimateDiff(
+            self, torch.cat(positive), negative, frames, fps, *sides, scale, low_memory)
+
+    def decode(self, z: Tensor, *, low_memory: bool = False) -> Tensor:
         """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""
         frames = z.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # (B F, C, h, w)
-        decoded = to_fp32(self.vae.decode(frames.to(self.vae.dtype)).sample)
+        with self.vae_parts.switched(low_memory):
+            decoded = to_fp32(self.vae.decode(frames.to(self.vae.dtype)).sample)
         return (decoded / 2 + 0.5).unflatten(0, (len(z), -1))
-
-
-def _checkpoint_parts(model: nn.Module, *, several: bool = True) -> None:
-    """Makes each convolution block, attention block and motion module throw its activations away and make them again.
-
-    diffusers' own switch leaves attention and motion modules out, which are most of the memory.  several: False is only where
-    memory is short (`sparing`).
-    """
-    from diffusers.models.resnet import ResnetBlock2D
-    from diffusers.models.transformers.transformer_2d import Transformer2DModel
-    from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
-
-    for part in model.modules():
-        if isinstance(part, (ResnetBlock2D, Transformer2DModel, AnimateDiffTransformer3D)):
-            part.forward = partial(sparing, part.forward, several=several)
 
 
 @dataclass(frozen=True)
 class ConditionedAnimateDiff:
-    """AnimateDiff with a prompt and a size set: the `Denoiser` of one run.
+    """AnimateDiff with prompts and a size set: the `VideoGenerator` of one run.
 
     positive, negative: (1 or B, 77, D) and (1, 77, D) prompt embeddings; the first is only where the tuned prompt of a run
-    starts from.
-    frames: how many, at `fps`; more than 16 are made in overlapping windows.  width, height: pixels.
+    starts from.  frames: how many, at `fps`; more than 16 are made in overlapping windows.  width, height: pixels.
+    low_memory: the VAE's activations are computed twice, half as many frames are decoded at once.
     """
 
     model: AnimateDiff
@@ -88,32 +106,9 @@ class ConditionedAnimateDiff:
     fps: float
     width: int
     height: int
-    guidance_scale: float = 7.5
-    medium = "picture"
-
-    @classmethod
-    def from_prompt(
-        cls, model: AnimateDiff, prompt: str | Sequence[str], negative_prompt: str = "", *, duration_s: float, fps: float = 8.0,
-        width: int = 0, height: int = 0, guidance_scale: float = 7.5,
-    ) -> ConditionedAnimateDiff:
-        """prompt: one for all samples of a run, or one for each.  width, height: pixels, rounded down to multiples of 8; 0 is
-        the model's own side.
-        """
-        prompts = [prompt] if isinstance(prompt, str) else prompt
-        *positive, negative = model.embed_prompt([*prompts, negative_prompt]).split(1)
-        step = model.pixels_per_latent
-        for name, side in (("width", width), ("height", height)):
-            check_number(name, side or model.native_side, 2 * step, 4096, unit="pixels")
-        sides = [model.native_side if side == 0 else side // step * step for side in (width, height)]
-        return cls(model, torch.cat(positive), negative, max(1, round(duration_s * fps)), fps, *sides, guidance_scale)
-
-    @property
-    def duration_s(self) -> float:
-        return self.frames / self.fps
-
-    @property
-    def times_s(self) -> Tensor:
-        return torch.arange(self.frames, dtype=torch.float64) / self.fps
+    guidance_scale: float = GUIDANCE_SCALE
+    low_memory: bool = False
+    step_sizes = STEP_SIZES
 
     @property
     def windows(self) -> list[Window]:
@@ -127,14 +122,15 @@ class ConditionedAnimateDiff:
     def initial_prompt(self, batch: int) -> Tensor:
         return self.positive.expand(batch, -1, -1)
 
-    def new_scheduler(self, steps: int, solver: Solver = "ddim") -> Any:
-        return fresh_scheduler(self.model.scheduler, steps, solver)
+    def noise_levels(self, steps: int) -> list[NoiseLevel]:
+        return diffusion_levels(self.model.scheduler, steps)
 
-    def predict_noise(self, z: Tensor, t: Tensor, prompt: Tensor, *, cfg: bool = True) -> Tensor:
-        """z (B, C, F, h, w), prompt (B, 77, D) -> eps; a long film window by window, cross-faded."""
-        return in_windows(partial(self._predict, scale=self.guidance_scale if cfg else 1), self.windows, z, t, prompt)
+    def predict_noise(self, z: Tensor, level: NoiseLevel, prompt: Tensor, *, cfg: bool = True) -> Tensor:
+        """z (B, C, F, h, w), prompt (B, 77, D) -> eps; a long video window by window, cross-faded."""
+        predict = partial(self._predict, t=level.t, scale=self.guidance_scale if cfg else 1)
+        return in_windows(predict, self.windows, z, prompt)
 
-    def _predict(self, z: Tensor, t: Tensor, prompt: Tensor, *, scale: float) -> Tensor:
+    def _predict(self, z: Tensor, prompt: Tensor, *, t: Tensor, scale: float) -> Tensor:
         model = self.model.unet
 
         def unet(latents: Tensor, states: Tensor) -> Tensor:
@@ -142,22 +138,26 @@ class ConditionedAnimateDiff:
             states = states.repeat_interleave(latents.shape[2], 0).to(model.dtype)
             return to_fp32(model(latents.to(model.dtype), t, states).sample)
 
-        return guided_noise(unet, z, prompt, self.negative, scale)
+        return cfg_noise(unet, z, prompt, self.negative, scale)
 
-    def slices(self, z: Tensor, slice_frames: int = 0) -> Sequence[Tensor]:
-        """(B, C, F, h, w) -> the same in pieces of as many frames as are decoded at once (`AlignSettings.slice_frames`)."""
-        usual = slice_frames or max(1, SLICE_PIXELS // (self.width * self.height))
-        return z.split(slice_size(usual), dim=2)
+    def decode(self, x0: Tensor, frames: Sequence[int]) -> Tensor:
+        """(B, C, F, h, w) -> these frames, (B, len(frames), 3, H, W), about 0..1; differentiable. Exact: the VAE is per frame.
 
-    def decode_frames(self, z: Tensor, slice_frames: int = 0) -> Tensor:
-        """(B, C, F, h, w) -> all frames (B, F, 3, H, W), about 0..1; differentiable. Several slices are decoded again for the
-        backward pass.
+        Several slices are computed again for the backward pass.
         """
-        slices = self.slices(z, slice_frames)
-        return torch.cat([sparing(self.model.decode, part, several=len(slices) > 1) for part in slices], 1)
+        wanted = x0 if len(frames) == self.frames else torch.cat([x0[:, :, frame : frame + 1] for frame in frames], 2)
+        slices = self._slices(wanted, LOSS_PIXELS)
+        again = len(slices) > 1 or self.low_memory
+        return torch.cat(
+            [checkpointed(self.model.decode, part, low_memory=self.low_memory, when=again) for part in slices], 1)
 
     @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
+    def decode_all(self, z: Tensor) -> Tensor:
         """(B, F, 3, H, W) frames, 0..1, a few at a time."""
-        slices = z.split(slice_size(DECODE_FRAMES), dim=2)
-        return torch.cat([self.model.decode(part).float().clamp(0, 1).cpu() for part in slices], dim=1)
+        return torch.cat(
+            [self.model.decode(part).float().clamp(0, 1).cpu() for part in self._slices(z, FINAL_PIXELS)], 1)
+
+    def _slices(self, z: Tensor, pixels: int) -> Sequence[Tensor]:
+        """The frames of z in pieces of as many as have these pixels, at least one; half as many to save memory."""
+        frames = max(1, pixels // (self.width * self.height * len(z)))
+        return z.split(max(1, frames // 2) if self.low_memory else frames, dim=2)

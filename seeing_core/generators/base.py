@@ -1,22 +1,149 @@
-"""What all latent diffusion models share: seeded noise, a scheduler of one's own, windows, classifier-free guidance."""
+"""What the aligner asks of a generator: a noise schedule, a noise estimate, and what a part of x0 decodes to.
+
+An audio model or a video model is one file that answers one of these protocols. Whether the network predicts noise, velocity
+or a flow stays inside that file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from ..media.types import Segment
 from ..precision import to_fp32
-from ..guidance.settings import Solver
-from .windows import Window, blend, sparing
 
 
-def guided_noise(
+@dataclass(frozen=True)
+class NoiseLevel:
+    """z = alpha * x0 + sigma * eps.  alpha: above 0.  t: the time step as the network takes it."""
+
+    t: Tensor
+    alpha: float
+    sigma: float
+
+    def clean(self, z: Tensor, eps: Tensor) -> Tensor:
+        """The x0 that z holds beside this noise (eq. 11 of the paper)."""
+        return (z - self.sigma * eps) / self.alpha
+
+    def mix(self, x0: Tensor, eps: Tensor) -> Tensor:
+        """The z of this level."""
+        return self.alpha * x0 + self.sigma * eps
+
+
+@dataclass(frozen=True)
+class StepSizes:
+    """What strength 1 means for a generator.
+
+    latent: λ₁ for each mode of the settings.  prompt: λ₂, in units of the prompt embedding's own size.
+    """
+
+    latent: Mapping[str, float]
+    prompt: float
+
+
+class Generator(Protocol):
+    """A latent diffusion model with its prompts and its size set: what the sampling loop asks."""
+
+    step_sizes: StepSizes
+
+    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
+        """(B, ...) noise, one seed each, in at least single precision; no sample depends on the others."""
+
+    def initial_prompt(self, batch: int) -> Tensor:
+        """(B, ...) prompt embeddings: the y that guided prompt tuning changes."""
+
+    def noise_levels(self, steps: int) -> Sequence[NoiseLevel]:
+        """steps + 1 levels, from the initial noise to the clean latent."""
+
+    def predict_noise(self, z: Tensor, level: NoiseLevel, prompt: Tensor, *, cfg: bool) -> Tensor:
+        """eps like z, with classifier-free guidance if `cfg`; differentiable in z and in the prompt."""
+
+
+class AudioGenerator(Generator, Protocol):
+    """A generator of sound.
+
+    windows_s: the parts, overlapping, at most some ten seconds each, in which something long is decoded and compared.
+    onset_start_s, onset_step_s: value i of the onset strength belongs to onset_start_s + i * onset_step_s.
+    """
+
+    rate_hz: int
+    duration_s: float
+
+    @property
+    def windows_s(self) -> Sequence[Segment]: ...
+
+    @property
+    def onset_start_s(self) -> float: ...
+
+    @property
+    def onset_step_s(self) -> float: ...
+
+    def decode(self, x0: Tensor, windows: Sequence[int]) -> Tensor:
+        """(B, len(windows), ...): these windows, as far as waveform and onset features have in common; differentiable."""
+
+    def waveform(self, decoded: Tensor, window: int) -> Tensor:
+        """One window's part of what was decoded, (B, ...) -> (B, channels, n) at `rate_hz`; differentiable."""
+
+    def onset_features(self, decoded: Tensor) -> Tensor:
+        """All windows, (B, windows, ...) -> (B, T, M) log energies of M bands, whose rise marks an onset; differentiable."""
+
+    def decode_all(self, z: Tensor) -> Tensor:
+        """(B, channels, round(duration_s * rate_hz)): the finished waveforms."""
+
+
+class VideoGenerator(Generator, Protocol):
+    """A generator of video.  frames: how many."""
+
+    frames: int
+    fps: float
+
+    def decode(self, x0: Tensor, frames: Sequence[int]) -> Tensor:
+        """(B, len(frames), 3, H, W): these frames, rising, about 0..1 (not clipped: that stops gradients); differentiable."""
+
+    def decode_all(self, z: Tensor) -> Tensor:
+        """(B, frames, 3, H, W), 0..1: the finished frames."""
+
+
+class AudioModel(Protocol):
+    """A loaded audio model.  name: as users know it."""
+
+    name: str
+
+    def unread(self, prompt: str) -> str:
+        """The end of the prompt that the text encoder does not read; empty when it reads all."""
+
+    def conditioned(
+        self, prompts: Sequence[str], negative_prompt: str = "", *, duration_s: float, guidance_scale: float | None = None,
+        low_memory: bool = False,
+    ) -> AudioGenerator:
+        """The generator of one run.  prompts: one for all samples of the run, or one for each.
+
+        guidance_scale: of classifier-free guidance; None is the model's usual one.  low_memory: slower, in less memory.
+        """
+
+
+class VideoModel(Protocol):
+    """A loaded video model, likewise."""
+
+    name: str
+
+    def unread(self, prompt: str) -> str: ...
+
+    def conditioned(
+        self, prompts: Sequence[str], negative_prompt: str = "", *, duration_s: float, fps: float, width: int = 0,
+        height: int = 0, guidance_scale: float | None = None, low_memory: bool = False,
+    ) -> VideoGenerator:
+        """round(duration_s * fps) frames, at least one.  width, height: pixels; 0 is the model's own size."""
+
+
+def cfg_noise(
     unet: Callable[[Tensor, Tensor], Tensor], z: Tensor, positive: Tensor, negative: Tensor, scale: float
 ) -> Tensor:
-    """negative + scale (positive - negative) of unet(latents, prompt); z (B, ...), positive (B, ...), negative (1, ...).
+    """negative + scale (positive - negative) of unet(latents, prompt); z (B, ...), positive (B, ...), negative (1 or B, ...).
 
     A scale of 1 runs the positive prompt alone. Both halves run as one batch, except when only the prompt is
     differentiated: then the negative half needs no graph, which halves the memory and the work of the backward pass.
@@ -33,36 +160,21 @@ def guided_noise(
 
 
 def seeded_noise(shape: Sequence[int], seeds: Sequence[int], like: Tensor) -> Tensor:
-    """(len(seeds), *shape) normal noise; made on the CPU, so that a seed gives the same on every device.
+    """(len(seeds), *shape) normal noise on the device of `like`, in its precision but at least single.
 
-    In single precision even for half models: steps and nudges are too small for less.
+    Made on the CPU in single precision, so that a seed gives the same on every device and for half-precision weights too.
     """
     noise = [torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
-    return to_fp32(torch.stack(noise).to(like))
+    return torch.stack(noise).to(like.device, to_fp32(like).dtype)
 
 
-def fresh_scheduler(scheduler: Any, steps: int, solver: Solver) -> Any:
-    """A scheduler of the same noise schedule with its own state: the model's own kind, or DPM-Solver++.
+def diffusion_levels(scheduler: Any, steps: int) -> list[NoiseLevel]:
+    """The levels of a DDIM run (Song et al., ICLR 2021; eta 0) with the noise schedule of a diffusers scheduler.
 
-    Its timesteps stay on the CPU, so that reading a step's noise level never waits for a GPU.
+    Time steps and levels stay on the CPU, so that reading them never waits for a GPU.
     """
-    if solver == "dpm++":
-        from diffusers import DPMSolverMultistepScheduler
-
-        own = DPMSolverMultistepScheduler.from_config(scheduler.config)
-        own.final_alpha_cumprod = torch.tensor(1.0)  # it ends without noise
-    else:
-        own = type(scheduler).from_config(scheduler.config)
+    own = type(scheduler).from_config(scheduler.config)
     own.set_timesteps(steps)
-    return own
-
-
-def in_windows(
-    predict: Callable[[Tensor, Tensor, Tensor], Tensor], windows: Sequence[Window], z: Tensor, t: Tensor, prompt: Tensor
-) -> Tensor:
-    """predict(z, t, prompt) window by window along axis 2, cross-faded (Bar-Tal et al., MultiDiffusion, ICML 2023)."""
-
-    def piece(window: Window) -> Tensor:
-        return sparing(predict, z[:, :, window.start : window.stop], t, prompt, several=len(windows) > 1)
-
-    return blend(windows, piece, dim=2)
+    bars = [*(own.alphas_cumprod[t] for t in own.timesteps), own.final_alpha_cumprod]
+    times = [*own.timesteps, torch.zeros_like(own.timesteps[-1])]
+    return [NoiseLevel(t, float(bar.sqrt()), float((1 - bar).sqrt())) for t, bar in zip(times, bars, strict=True)]

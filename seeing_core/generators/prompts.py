@@ -1,27 +1,20 @@
-"""Prompts as tokens. One that does not fit is cut, and what was cut is said, never dropped in silence."""
+"""Prompts as tokens, and what of a prompt a text encoder does not read."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 
-class PromptCut(UserWarning):
-    """A prompt was longer than the model reads."""
+def tokens(tokenizer: Any, prompts: Sequence[str]) -> Any:
+    """The prompts as a transformers tokenizer's batch of tensors, all of its full length, the longer ones cut."""
+    return tokenizer(
+        list(prompts), padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    )
 
 
-def cut_warning(model: str, prompt: str, lost: str, limit: int) -> None:
-    """Warns that `model` reads `limit` tokens only and that it did not see `lost`."""
-    text = f"prompt: {model} reads {limit} tokens; this prompt is longer, and it did not see: '{lost.strip()}'"
-    warnings.warn(text, PromptCut, stacklevel=3)
-
-
-def tokens(tokenizer: Any, prompts: Sequence[str], model: str) -> Any:
-    """The prompts as a transformers tokenizer's batch of tensors, all of its full length; warns of what it cut."""
+def unread_part(tokenizer: Any, prompt: str) -> str:
+    """The end of the prompt that `tokens` cuts off; empty when all of it is read."""
+    ids = tokenizer(prompt).input_ids
     limit = tokenizer.model_max_length
-    for prompt in prompts:
-        ids = tokenizer(prompt).input_ids
-        if len(ids) > limit:
-            cut_warning(model, prompt, tokenizer.decode(ids[limit - 1 : -1]), limit - 2)
-    return tokenizer(list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt")
+    return tokenizer.decode(ids[limit - 1 : -1]).strip() if len(ids) > limit else ""

@@ -1,16 +1,14 @@
-"""Long sounds and films in pieces: overlapping windows, so that memory does not grow with the length."""
+"""Long audio and video in overlapping windows, so that memory does not grow with the length."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+
+from .checkpointing import checkpointed
 
 
 @dataclass(frozen=True)
@@ -67,29 +65,15 @@ def _fades(like: Tensor, before: int, after: int, dim: int) -> Tensor:
     return weights.view(shape)
 
 
-_thrifty: ContextVar[bool] = ContextVar("thrifty", default=False)
+def in_windows(
+    predict: Callable[[Tensor, Tensor], Tensor], windows: Sequence[Window], z: Tensor, prompt: Tensor
+) -> Tensor:
+    """predict(z, prompt) window by window along axis 2, cross-faded (Bar-Tal et al., MultiDiffusion, ICML 2023).
 
-
-@contextmanager
-def thrifty() -> Iterator[None]:
-    """Within it, less memory for more time: every piece is made again for the backward pass, slices hold half as much."""
-    token = _thrifty.set(True)
-    try:
-        yield
-    finally:
-        _thrifty.reset(token)
-
-
-def slice_size(usual: int) -> int:
-    """How many frames one slice holds, here and now."""
-    return max(1, usual // 2) if _thrifty.get() else usual
-
-
-def sparing(function: Callable[..., Any], *inputs: Any, several: bool = True, **more: Any) -> Any:
-    """function(*inputs, **more), its activations thrown away and made again for the backward pass.
-
-    `several` False: it is the only piece, so that there is nothing to save, and it is run as it is, unless `thrifty`.
+    Several windows are computed again for the backward pass.
     """
-    if not (several or _thrifty.get()) or not torch.is_grad_enabled():
-        return function(*inputs, **more)
-    return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False, **more)
+
+    def piece(window: Window) -> Tensor:
+        return checkpointed(predict, z[:, :, window.start : window.stop], prompt, when=len(windows) > 1)
+
+    return blend(windows, piece, dim=2)

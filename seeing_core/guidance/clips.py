@@ -1,14 +1,10 @@
-"""What the binder sees or hears of a predicted x0: decoded, cut into its clips, embedded; differentiable.
+"""What the loss takes of a predicted x0: decoded as far as needed, embedded by the binder, or as a curve of its events.
 
-A view whose `decoded` is set takes what x0 decodes to in its place, where others want that too (`objectives.Decoded`).
-
-Clips come in groups (a window of a long sound, 10 s of a long film), each judged by its own mean. Groups are embedded one at
-a time, so that memory is that of one group, however long the whole is.
+Something long is compared window by window, each window by the mean of its own segments, so that memory is that of one window.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,174 +12,106 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..generators.audioldm import ConditionedAudioLDM
-from ..augment import Augment
-from ..binders.base import Binder, Segment
-from ..generators.animatediff import ConditionedAnimateDiff
-from ..generators.windows import sparing
-
-MARGIN = 8  # latent frames (0.32 s) decoded on both sides of clips that are decoded alone
+from ..binders.base import Binder
+from ..generators.base import AudioGenerator, VideoGenerator
+from ..media.resample import resample_differentiable
+from ..media.types import Segment
+from .loop import Preview
+from .sync import Curve, motion_curve, onset_curve
 
 
 class View(Protocol):
-    """An x0 as a binder takes it in."""
+    """The x0 of one generator as the terms of a loss take it."""
 
-    @property
-    def sizes(self) -> Sequence[int]:
-        """How many clips each group has."""
+    def parts(self, windows: Sequence[int], *, whole: bool) -> list[int]:
+        """What has to be decoded for these windows; all there is for terms that look at the `whole`."""
 
-    def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(B, ...) x0 -> the embeddings (B, S, D) of these clips of the group, and what was decoded for it, detached."""
+    def decode(self, x0: Tensor, parts: Sequence[int]) -> Tensor:
+        """(B, len(parts), ...), differentiable."""
 
+    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Tensor, Preview]:
+        """The mean embedding (B, D) of the window's segments, and what was embedded."""
 
-@dataclass(frozen=True)
-class SoundPiece:
-    """A window of the sound: latent frames [start, stop), its length in samples, its clips from its own start."""
-
-    start: int
-    stop: int
-    length: int
-    segments: tuple[Segment, ...]
+    def curve(self, decoded: Tensor) -> Curve:
+        """When things start, of all there is."""
 
 
 @dataclass(frozen=True)
-class SoundView:
-    """The sound of an AudioTask: one group of clips per window of at most 10.24 s.
+class AudioView:
+    """What a generator's x0 sounds like. Its parts are the generator's windows."""
 
-    decoded: what is given are the windows' log-mels, (B, windows, T, 64).
-    """
-
-    task: ConditionedAudioLDM
+    generator: AudioGenerator
     binder: Binder
-    pieces: tuple[SoundPiece, ...]
-    augment: Augment = field(default_factory=Augment)
-    decoded: bool = False
 
-    @classmethod
-    def of(cls, task: ConditionedAudioLDM, binder: Binder, *, augment: float = 0.0) -> SoundView:
-        pieces = []
-        for window in task.windows:
-            samples = window.scaled(task.model.samples_per_latent)
-            length = min(samples.stop, task.length) - samples.start
-            pieces.append(SoundPiece(window.start, window.stop, length,
-                                     tuple(binder.clip_segments(length / task.model.rate_hz))))
-        return cls(task, binder, tuple(pieces), Augment(augment))
+    def segments_s(self, window: int) -> list[Segment]:
+        """The window's segments in seconds from the start of the whole."""
+        start_s, stop_s = self.generator.windows_s[window]
+        return [(start_s + a, start_s + b) for a, b in self.binder.clip_segments(stop_s - start_s)]
 
-    def times_s(self, piece: SoundPiece) -> list[Segment]:
-        """The piece's clips in seconds from the start of the whole sound."""
-        start = piece.start * self.task.model.samples_per_latent / self.task.model.rate_hz
-        return [(start + a, start + b) for a, b in piece.segments]
+    def parts(self, windows: Sequence[int], *, whole: bool) -> list[int]:
+        return list(windows)  # a loss with terms on the whole asks for all windows
 
-    @property
-    def sizes(self) -> list[int]:
-        return [len(piece.segments) for piece in self.pieces]
+    def decode(self, x0: Tensor, parts: Sequence[int]) -> Tensor:
+        return self.generator.decode(x0, parts)
 
-    def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """All clips are cut from one decoded window. Of fewer, each run is decoded alone, with a margin: nearly the same."""
-        piece, model = self.pieces[group], self.task.model
-        per_s = model.rate_hz / model.samples_per_latent
-        heard, embeddings = [], []
-        for run in runs(clips):
-            first = max(0, math.floor(piece.segments[run[0]][0] * per_s) - MARGIN)
-            last = math.ceil(piece.segments[run[-1]][1] * per_s) + MARGIN
-            if len(run) == len(piece.segments):
-                first, last = 0, piece.stop - piece.start
-            samples = self._samples(x0, group, first, last)[:, : piece.length - first * model.samples_per_latent]
-            segments = [(start - first / per_s, stop - first / per_s) for start, stop in (piece.segments[i] for i in run)]
-            embeddings.append(self.binder.embed_audio(self.augment.sound(samples, model.rate_hz), segments))
-            heard.append(samples.detach())
-        return torch.cat(embeddings, 1), torch.cat(heard, 1)
+    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Tensor, Preview]:
+        start_s, stop_s = self.generator.windows_s[window]
+        waveform = self.generator.waveform(decoded[:, parts.index(window)], window).mean(1)  # (B, n)
+        heard = resample_differentiable(waveform, self.generator.rate_hz, self.binder.rate_hz)
+        embedding = self.binder.embed_audio(heard, self.binder.clip_segments(stop_s - start_s)).mean(1)
+        return embedding, Preview("audio", waveform.detach(), self.generator.rate_hz)
 
-    def _samples(self, given: Tensor, group: int, first: int, last: int) -> Tensor:
-        """(B, n): the sound of latent frames [first, last) of a window."""
-        model, start = self.task.model, self.pieces[group].start
-        if self.decoded:
-            return model.vocode(given[:, group, first * model.mel_per_latent : last * model.mel_per_latent])
-        return model.decode(given[:, :, start + first : min(start + last, self.pieces[group].stop)])
+    def curve(self, decoded: Tensor) -> Curve:
+        generator = self.generator
+        return onset_curve(generator.onset_features(decoded), generator.onset_start_s, generator.onset_step_s)
 
 
 @dataclass(frozen=True)
-class PictureView:
-    """The film of a VideoTask. Only the frames that the binder looks at are decoded: exact, the VAE is per frame.
+class VideoView:
+    """What a generator's x0 looks like. Its parts are frames; only those that the terms look at are decoded.
 
-    groups: of each group, the frames of its clips, (S, k) indices.  slice_frames: how many are decoded at once, as in
-    AlignSettings; when that takes several slices, each is decoded a second time for the backward pass.  decoded: what is given
-    are all frames, (B, T, 3, H, W).
+    windows: the segments of each window, in seconds from the start of the video.
     """
 
-    task: ConditionedAnimateDiff
+    generator: VideoGenerator
     binder: Binder
-    groups: tuple[Tensor, ...]
-    slice_frames: int = 0
-    augment: Augment = field(default_factory=Augment)
-    decoded: bool = False
+    windows: Sequence[Sequence[Segment]]
+    _looks: list[tuple[list[int], Tensor]] = field(init=False)
+    _on_device: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = field(init=False, default_factory=dict)
 
-    @classmethod
-    def of(
-        cls, task: ConditionedAnimateDiff, binder: Binder, groups: Sequence[Sequence[Segment]], *, slice_frames: int = 0,
-        augment: float = 0.0,
-    ) -> PictureView:
-        """groups: the clips of each group, in seconds from the film's start."""
-        looks = [binder.sample_frame_indices(task.times_s, segments) for segments in groups]
-        frames = tuple(torch.tensor(wanted)[places] for wanted, places in looks)
-        return cls(task, binder, frames, slice_frames, Augment(augment))
+    def __post_init__(self) -> None:
+        times_s = torch.arange(self.generator.frames, dtype=torch.float64) / self.generator.fps
+        looks = [self.binder.sample_frame_indices(times_s, segments) for segments in self.windows]
+        object.__setattr__(self, "_looks", looks)
 
-    @property
-    def sizes(self) -> list[int]:
-        return [len(clips) for clips in self.groups]
+    def parts(self, windows: Sequence[int], *, whole: bool) -> list[int]:
+        if whole:
+            return list(range(self.generator.frames))
+        return sorted({frame for window in windows for frame in self._looks[window][0]})
 
-    def embed(self, x0: Tensor, group: int, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
-        wanted, places = self.groups[group][list(clips)].unique(return_inverse=True)
-        if self.decoded:
-            frames = x0[:, wanted.tolist()]
-            preprocess_frames = self._squares(frames)
-        else:
-            preprocess_frames, frames = self._decoded_squares(x0[:, :, wanted.tolist()])
-        return self.binder.embed_frames(self.augment.preprocess_frames(preprocess_frames), places), frames.detach()
+    def decode(self, x0: Tensor, parts: Sequence[int]) -> Tensor:
+        return self.generator.decode(x0, parts)
 
-    def _squares(self, frames: Tensor) -> Tensor:
-        return self.binder.preprocess_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Tensor, Preview]:
+        wanted, index = self._index(window, decoded.device)
+        frames = decoded if len(parts) == len(self._looks[window][0]) else decoded[:, wanted]
+        preprocessed = self.binder.preprocess_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        embedding = self.binder.embed_frames(preprocessed, index).mean(1)
+        return embedding, Preview("vision", frames.detach(), self.generator.fps)
 
-    def _decoded_squares(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, n, h, w) -> the binder's squares of these frames, and the frames, detached: no graph keeps them whole."""
-        slices = self.task.slices(latents, self.slice_frames)
-        seen: list[Tensor] = []
+    def curve(self, decoded: Tensor) -> Curve:
+        return motion_curve(decoded, self.generator.fps)
 
-        def preprocess_frames(part: Tensor) -> Tensor:
-            frames = self.task.model.decode(part)
-            if len(seen) < len(slices):  # checkpointing decodes each slice a second time
-                seen.append(frames.detach())
-            return self._squares(frames)
-
-        whole = torch.cat([sparing(preprocess_frames, part, several=len(slices) > 1) for part in slices], 1)
-        return whole, torch.cat(seen, 1)
+    def _index(self, window: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The window's frames, and each segment's positions among them: copied to the device once, not at every step."""
+        if (window, device) not in self._on_device:
+            wanted, index = self._looks[window]
+            self._on_device[window, device] = torch.tensor(wanted, device=device), index.to(device)
+        return self._on_device[window, device]
 
 
-class ClipDraw:
-    """Which of a group's clips an inner step looks at: `count` in a row, the last followed by the first; 0 is all of them.
-
-    The first is drawn anew each time, all being equally likely, so that the mean embedding is right on average. Draws are
-    the same in every run.
-    """
-
-    def __init__(self, count: int = 0) -> None:
-        self.count = count
-        self._random = torch.Generator().manual_seed(0)
-
-    def __call__(self, size: int) -> list[int]:
-        """Indices of the clips of a group of `size`, rising."""
-        if self.count == 0 or self.count >= size:
-            return list(range(size))
-        first = int(torch.randint(size, (), generator=self._random))
-        return sorted((first + i) % size for i in range(self.count))
-
-
-def runs(indices: Sequence[int]) -> list[list[int]]:
-    """Rising indices in groups of neighbours: 0 1 5 6 7 -> [0 1] [5 6 7]."""
-    groups: list[list[int]] = []
-    for index in indices:
-        if groups and index == groups[-1][-1] + 1:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
+def video_windows(binder: Binder, duration_s: float, longest_s: float = 10.24) -> list[list[Segment]]:
+    """The binder's segments of a long video in windows of at most `longest_s`, each compared by its own mean."""
+    count = max(1, -int(-duration_s // longest_s))
+    length_s = duration_s / count
+    return [[(i * length_s + a, i * length_s + b) for a, b in binder.clip_segments(length_s)] for i in range(count)]

@@ -4,37 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ..generators.base import Generator
 from .settings import AlignSettings
-from .state import Denoiser, SamplerState
+from .state import SamplerState
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a predicted x0 decodes to, detached.
+
+    medium: "audio": data (B, n) at `rate` samples a second. "vision": data (B, frames, 3, H, W), about 0..1.
+    """
+
+    medium: str
+    data: Tensor
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """How well the predicted x0s fit.
 
-    loss: (B,).  gradients: d loss / d x0 of each track, like its x0.  terms: the parts of the loss, (B,) each.
-    previews: what each track decodes to now (of a long one the first group of clips), detached: (B, n) samples or
-    (B, frames, 3, H, W) pictures.
-    prompt_gradients: what the prompts are tuned by, where that is not all of it: a prompt says what, not when.
+    loss: (B,).  gradients: d loss / d x0 of each generator, like its x0.  terms: the parts of the loss, (B,) each.
+    previews: of what was decoded for it (of something long the first window).
     """
 
     loss: Tensor
     gradients: tuple[Tensor, ...]
     terms: dict[str, Tensor]
-    previews: tuple[Tensor, ...]
-    prompt_gradients: tuple[Tensor, ...] | None = None
+    previews: tuple[Preview, ...]
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """The loss, as "loss", and its terms, averaged over the batch: read from the device in one go, once."""
+        named = {"loss": self.loss, **self.terms}
+        return dict(zip(named, torch.stack([value.mean() for value in named.values()]).tolist(), strict=True))
 
 
-Objective = Callable[[Sequence[Tensor]], Evaluation]
+Loss = Callable[[Sequence[Tensor]], Evaluation]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Told after every inner step and every denoise step; an exception raised by the listener ends the run.
+    """Given to the callback after every inner step and every denoise step; an exception it raises ends the run.
 
     step counts from 0; inner is the inner step, or None after the denoise step itself.
     """
@@ -45,44 +62,36 @@ class Progress:
     evaluation: Evaluation | None = None
 
 
-Report = Callable[[Progress], None]
-
-
 @torch.no_grad()
 def sample(
-    models: Sequence[Denoiser], objective: Objective, settings: AlignSettings, *, seeds: Sequence[int], steps: int,
-    report: Report,
+    generators: Sequence[Generator], loss: Loss | None, settings: AlignSettings, *, seeds: Sequence[int], steps: int,
+    callback: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Tensor]:
-    """Denoises one latent per seed with each model, in lock-step; guided steps are followed by the aligner (§3.2).
+    """Denoises one latent per seed with each generator, in lock-step; guided steps are followed by the aligner (§3.2).
 
-    One model: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). Returns each model's clean latents, (B, ...).
+    One generator: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). No loss: unguided. Returns the clean latents, (B, ...) each.
     """
-    tracks = [SamplerState(model, seeds, steps, settings) for model in models]
+    states = [SamplerState(generator, seeds, steps, settings) for generator in generators]
     for step in range(steps):
-        guided = settings.guides(step, steps)
-        for again in range(1 + settings.recurrence * guided):
-            for track in tracks:
-                if again:
-                    track.renoise()
-                track.denoise(step, gradients=guided and settings.through_unet)
-            if guided:
-                first = again * settings.inner_steps
-                align(tracks, objective, settings, lambda i, seen: report(Progress(step, steps, first + i, seen)))
-        report(Progress(step, steps))
-    return [track.z for track in tracks]
+        guided = loss is not None and settings.is_guided(step, steps)
+        for state in states:
+            state.denoise(step, gradients=guided and settings.through_unet)
+        if guided:
+            align(states, loss, settings, lambda inner, seen: callback(Progress(step, steps, inner, seen)))
+        callback(Progress(step, steps))
+    return [state.z_next for state in states]
 
 
 def align(
-    tracks: Sequence[SamplerState], objective: Objective, settings: AlignSettings, callback: Callable[[int, Evaluation], None]
+    states: Sequence[SamplerState], loss: Loss, settings: AlignSettings, callback: Callable[[int, Evaluation], None]
 ) -> None:
-    """Nudges the tracks' latents, and their prompts where that is asked for, so that what they decode to fits better."""
+    """Moves the latents, and the prompts where they are tuned, so that what they decode to fits better."""
     for inner in range(settings.inner_steps):
         if inner and settings.through_unet:  # the prompt or the latent that eps came from has changed
-            for track in tracks:
-                track.denoise_again()
-        x0s = [track.predict_x0() for track in tracks]
-        evaluation = objective([x0.detach() for x0 in x0s])
+            for state in states:
+                state.redo_step()
+        x0s = [state.predict_x0() for state in states]
+        evaluation = loss([x0.detach() for x0 in x0s])
         callback(inner, evaluation)
-        of_prompts = evaluation.prompt_gradients or evaluation.gradients
-        for track, x0, gradient, of_prompt in zip(tracks, x0s, evaluation.gradients, of_prompts, strict=True):
-            track.nudge(x0, gradient, of_prompt)
+        for state, x0, gradient in zip(states, x0s, evaluation.gradients, strict=True):
+            state.guide(x0, gradient)

@@ -1,155 +1,188 @@
-"""What predicted x0s are judged by: embed what they decode to, compare with the targets or with each other."""
+"""The loss: a sum of weighted terms (eqs. 14-16 and the sync terms) on what the predicted x0s decode to.
+
+A new term is one class here and one line in `tasks.py`, where the terms of a task are put together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
-from .loop import Evaluation, Objective
-from .old_losses import Target, clip_terms, distance, target_terms
-from .clips import ClipDraw, View
+from .clips import View
+from .loop import Evaluation, Preview
+from .sync import Curve, EventTarget, curves_correlation
 
-Term = tuple[str, float, Tensor]
+
+class Seen:
+    """What the terms look at: the decoded media, embedded or made into curves when first asked for.
+
+    decoded, parts: of each medium, "vision" or "audio".  window: whose embeddings are meant.
+    """
+
+    def __init__(
+        self, views: Mapping[str, View], decoded: Mapping[str, Tensor], parts: Mapping[str, Sequence[int]], window: int
+    ) -> None:
+        self.views, self.decoded, self.parts, self.window = views, decoded, parts, window
+        self.previews: dict[str, Preview] = {}
+        self._embeddings: dict[str, Tensor] = {}
+
+    def embedding(self, medium: str) -> Tensor:
+        """(B, D): the mean embedding of the window's segments."""
+        if medium not in self._embeddings:
+            self._embeddings[medium], self.previews[medium] = self.views[medium].embed(
+                self.decoded[medium], self.parts[medium], self.window)
+        return self._embeddings[medium]
+
+    def curve(self, medium: str) -> Curve:
+        """When things start in the whole of the medium."""
+        return self.views[medium].curve(self.decoded[medium])
+
+
+class Term(Protocol):
+    """A part of a loss.  weight: one for all, or (B,)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> float | Tensor: ...
+
+    def __call__(self, seen: Seen) -> Tensor:
+        """(B,), smaller is better, differentiable."""
 
 
 @dataclass(frozen=True)
-class FitTargets:
-    """One model's output against fixed targets (V2A, I2A: eq. 14; A2V: eq. 15).
+class TargetTerm:
+    """F(output, target): the distance of what is made from something fixed.  target: (D,), or (B, D)."""
 
-    targets: for each group of clips of the view, its targets. The loss is the mean over the groups.  draw: which clips of a
-    group are looked at.  clip_weight: of each clip against its own part of the target, beside the mean.
-    """
-
-    view: View
-    targets: Sequence[Sequence[Target]]
-    draw: ClipDraw = field(default_factory=ClipDraw)
-    clip_weight: float = 0.0
-
-    def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
-        def judge(leaves: Sequence[Tensor], group: int) -> tuple[list[Term], tuple[Tensor, ...]]:
-            chosen, targets = self.draw(self.view.sizes[group]), self.targets[group]
-            clips, preview = self.view.embed(leaves[0], group, chosen)  # (B, S, D)
-            return target_terms(clips.mean(1), targets) + clip_terms(clips, chosen, targets, self.clip_weight), (preview,)
-
-        return _evaluation(x0s, len(self.view.sizes), judge)
-
-
-@dataclass(frozen=True)
-class FitEachOther:
-    """Sound and picture made together (eq. 16): F(e_v, e_p) + F(e_v, e_a) + F(e_a, e_p).
-
-    weights: of the three terms, named "vision-text", "vision-audio", "audio-text". x0s: the picture's, the sound's.
-    extra: further fixed targets for the sound and for the picture.  draw: which clips of a group are looked at.  clip_weight: of
-    picture against sound clip by clip, beside the mean.
-    """
-
-    picture: View
-    sound: View
-    prompt: Tensor
-    weights: dict[str, float]
-    extra: Sequence[Target] = ()
-    draw: ClipDraw = field(default_factory=ClipDraw)
-    clip_weight: float = 0.0
-
-    def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
-        def judge(leaves: Sequence[Tensor], group: int) -> tuple[list[Term], tuple[Tensor, ...]]:
-            clips = self.draw(self.picture.sizes[group])
-            seen, frames = self.picture.embed(leaves[0], group, clips)
-            heard, samples = self.sound.embed(leaves[1], group, clips)
-            terms = self._terms(seen.mean(1), heard.mean(1))
-            if self.clip_weight:
-                weight = self.clip_weight * self.weights["vision-audio"]
-                terms.append(("vision-audio by clip", weight, distance(seen, heard).mean(-1)))
-            return terms, (frames, samples)
-
-        return _evaluation(x0s, len(self.picture.sizes), judge)
-
-    def _terms(self, vision: Tensor, audio: Tensor) -> list[Term]:
-        pairs = {
-            "vision-text": distance(vision, self.prompt), "vision-audio": distance(vision, audio),
-            "audio-text": distance(audio, self.prompt),
-        }
-        triangle = [(name, self.weights[name], value) for name, value in pairs.items() if self.weights[name]]
-        return triangle + target_terms(vision, self.extra) + target_terms(audio, self.extra)
-
-
-class Nothing:
-    """What asks for nothing: for the terms that stand beside it."""
-
-    def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
-        return Evaluation(x0s[0].new_zeros(len(x0s[0])), tuple(torch.zeros_like(x0) for x0 in x0s), {}, ())
-
-
-@dataclass(frozen=True)
-class Also:
-    """An objective and one more term beside it, which leaves the prompts alone: a prompt says what, not when.
-
-    term: what the objective takes -> (B,), differentiable.  tuned: whether prompts are tuned, and need gradients of their own.
-    """
-
-    objective: Objective
     name: str
-    term: Callable[[Sequence[Tensor]], Tensor]
-    weight: float
-    tuned: bool
+    weight: float | Tensor
+    medium: str
+    target: Tensor
 
-    def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
-        seen = self.objective(x0s)
-        leaves = [x0.detach().requires_grad_() for x0 in x0s]
-        with torch.enable_grad():
-            value = self.term(leaves)  # (B,)
-            own = torch.autograd.grad(value.sum(), leaves, materialize_grads=True)
-        gradients = tuple(fit + self.weight * more for fit, more in zip(seen.gradients, own, strict=True))
-        return Evaluation(seen.loss + self.weight * value.detach(), gradients, seen.terms | {self.name: value.detach()},
-                          seen.previews, seen.gradients if self.tuned else None)
+    def __call__(self, seen: Seen) -> Tensor:
+        return distance(seen.embedding(self.medium), self.target)
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """An objective on what the x0s decode to, not on themselves: decoded once for all of its parts, with one backward pass.
+class PairTerm:
+    """F(e_v, e_a): the distance of a video from the sound that is made with it."""
 
-    decoders: of each x0, differentiable. Of something long they keep no activations, but make them again for the backward
-    pass; the objective goes back to what is decoded first, so that memory stays that of a piece.
+    name: str
+    weight: float
+
+    def __call__(self, seen: Seen) -> Tensor:
+        return distance(seen.embedding("vision"), seen.embedding("audio"))
+
+
+@dataclass(frozen=True)
+class EventTimesTerm:
+    """1 - correlation of what is made with wanted events; 0 for a sample without any. Looks at the whole.
+
+    times_s: the events of each sample, or of all, in seconds.
     """
 
-    decoders: Sequence[Callable[[Tensor], Tensor]]
-    objective: Objective
+    weight: float
+    medium: str
+    times_s: Sequence[Sequence[float]]
+    name: str = "sync"
+    _target: list[EventTarget] = field(default_factory=list)
+
+    def __call__(self, seen: Seen) -> Tensor:
+        curve = seen.curve(self.medium)
+        if not self._target:  # the curve's length is known only now
+            self._target.append(EventTarget(self.times_s, curve))
+        return self._target[0].distance(curve)
+
+
+@dataclass(frozen=True)
+class OnsetMotionTerm:
+    """1 - correlation of a video's motion with the onset strength of the sound that is made with it. Looks at the whole."""
+
+    weight: float
+    name: str = "sync"
+
+    def __call__(self, seen: Seen) -> Tensor:
+        return 1 - curves_correlation(seen.curve("vision"), seen.curve("audio"))
+
+
+@dataclass(frozen=True)
+class WeightedLoss:
+    """x0s -> the mean over the windows of their terms, and the terms that look at the whole.
+
+    views: by medium, in the order of the generators.  window_terms: of each window.
+    What the terms need is decoded once. A window's terms go back to what was decoded before the next window is embedded; one
+    backward pass then goes through the decoders. So memory is that of one window, and nothing is computed twice.
+    """
+
+    views: Mapping[str, View]
+    window_terms: Sequence[Sequence[Term]]
+    whole_terms: Sequence[Term] = ()
 
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
+        sums = _Sums()
+        total: Sequence[Tensor] = [torch.zeros_like(x0) for x0 in x0s]
         leaves = [x0.detach().requires_grad_() for x0 in x0s]
-        with torch.enable_grad():
-            decoded = [decode(leaf) for decode, leaf in zip(self.decoders, leaves, strict=True)]
-        seen = self.objective([one.detach() for one in decoded])
-        of_prompts = seen.prompt_gradients and torch.autograd.grad(decoded, leaves, seen.prompt_gradients, retain_graph=True)
-        return replace(seen, gradients=torch.autograd.grad(decoded, leaves, seen.gradients), prompt_gradients=of_prompts)
+        for windows in self._passes():
+            parts = {medium: view.parts(windows, whole=bool(self.whole_terms)) for medium, view in self.views.items()}
+            with torch.enable_grad():
+                decoded = [view.decode(leaf, parts[medium])
+                           for (medium, view), leaf in zip(self.views.items(), leaves, strict=True)]
+            gradients = self._backward_to_decoded(decoded, parts, windows, sums)
+            total = [so_far + own for so_far, own in zip(
+                total, torch.autograd.grad(decoded, leaves, gradients), strict=True)]
+        return sums.evaluation(total)
+
+    def _passes(self) -> Iterator[Sequence[int]]:
+        """Windows that are decoded together: all of them where a term looks at the whole, else one after another."""
+        windows = range(len(self.window_terms))
+        yield from [windows] if self.whole_terms else [[window] for window in windows if self.window_terms[window]]
+
+    def _backward_to_decoded(
+        self, decoded: Sequence[Tensor], parts: Mapping[str, Sequence[int]], windows: Sequence[int], sums: _Sums
+    ) -> list[Tensor]:
+        """d loss / d decoded. Samples of a batch do not see each other, so the gradient of the sum is each one's own."""
+        roots = [one.detach().requires_grad_() for one in decoded]
+        total: list[Tensor] = [torch.zeros_like(root) for root in roots]
+        for window in windows:
+            seen = Seen(self.views, dict(zip(self.views, roots, strict=True)), parts, window)
+            with torch.enable_grad():
+                terms = [(term, 1 / len(self.window_terms)) for term in self.window_terms[window]]
+                terms += [(term, 1.0) for term in self.whole_terms if window == windows[-1]]
+                values = [(term, share, term(seen)) for term, share in terms]
+                if not values:
+                    continue
+                loss = sum(share * (term.weight * value) for term, share, value in values)  # (B,)
+                own = torch.autograd.grad(loss.sum(), roots, materialize_grads=True)
+            total = [so_far + more for so_far, more in zip(total, own, strict=True)]
+            sums.add(loss, values, seen.previews)
+        return total
 
 
-Judge = Callable[[Sequence[Tensor], int], tuple[list[Term], tuple[Tensor, ...]]]
-"""x0s and the number of a group of clips -> the terms of its loss, and what was decoded for it."""
+class _Sums:
+    """Loss and terms over the windows: of several terms of one name the mean."""
+
+    def __init__(self) -> None:
+        self.loss: list[Tensor] = []
+        self.terms: dict[str, list[Tensor]] = {}
+        self.previews: tuple[Preview, ...] = ()
+
+    def add(self, loss: Tensor, values: Sequence[tuple[Term, float, Tensor]], previews: Mapping[str, Preview]) -> None:
+        self.loss.append(loss.detach())
+        for term, _, value in values:
+            self.terms.setdefault(term.name, []).append(value.detach())
+        self.previews = self.previews or tuple(previews.values())
+
+    def evaluation(self, gradients: Sequence[Tensor]) -> Evaluation:
+        means = {name: torch.stack(values).mean(0) for name, values in self.terms.items()}
+        return Evaluation(torch.stack(self.loss).sum(0), tuple(gradients), means, self.previews)
 
 
-def _evaluation(x0s: Sequence[Tensor], groups: int, judge: Judge) -> Evaluation:
-    """The mean loss of the groups and its gradients. Terms of one name in several groups are averaged.
-
-    Each group has its backward pass before the next is decoded: nothing is kept, nothing is computed twice.
-    """
-    leaves = [x0.detach().requires_grad_() for x0 in x0s]
-    losses: list[Tensor] = []
-    named: dict[str, list[Tensor]] = {}
-    total: Sequence[Tensor] = [torch.zeros_like(x0) for x0 in x0s]
-    for group in range(groups):
-        with torch.enable_grad():
-            terms, decoded = judge(leaves, group)
-            loss = sum(weight * value for _, weight, value in terms) / groups  # (B,)
-            # Samples of a batch do not see each other, so the gradient of the sum is each one's own.
-            gradients = torch.autograd.grad(loss.sum(), leaves, materialize_grads=True)
-        total = [so_far + own for so_far, own in zip(total, gradients, strict=True)]
-        losses.append(loss.detach())
-        for name, _, value in terms:
-            named.setdefault(name, []).append(value.detach())
-        previews = decoded if group == 0 else previews
-    means = {name: torch.stack(values).mean(0) for name, values in named.items()}
-    return Evaluation(torch.stack(losses).sum(0), tuple(total), means, previews)
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """F(a, b) = 1 - cos(a, b) over the last axis, from 0 (same direction) to 2."""
+    return 1 - cosine_similarity(a, b, dim=-1)

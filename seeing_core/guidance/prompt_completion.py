@@ -1,8 +1,8 @@
-"""Complete a prompt: what the binder sees in a target, put into words that the generator understands.
+"""Prompt completion: what the binder sees or hears in a target, put into words that the generator understands.
 
 A gradient can only bend a prompt that already means something; "something making a sound" lies on a plateau. The binder knows
-words as well as pictures, and so does the generator: the nearest phrase is a bridge from one to the other that needs no
-gradient, and a start from which the aligner has little left to do.
+words as well as images, and so does the generator: the nearest phrase is a bridge from one to the other that needs no gradient,
+and a start from which the aligner has little left to do.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def complete_prompt(binder: Binder, prompt: str, target: Tensor) -> str:
     fits = cosine_similarity(target[None], binder.embed_text(binder.vocabulary), dim=-1)
     if prompt.strip() and cosine_similarity(target[None], binder.embed_text([prompt])) >= fits.max():
         return prompt
-    return joined(binder.vocabulary[int(fits.argmax())], prompt)
+    return prepend(binder.vocabulary[int(fits.argmax())], prompt)
 
 
 def draw_phrase(binder: Binder, prompt: str, seed: int) -> str:
-    """The prompt with a phrase drawn from those that are near to it: a vague prompt makes up its mind, by the seed.
+    """The prompt with a phrase drawn from those near to it: the seed decides what a vague prompt means.
 
     For two models that have to agree with nothing but the prompt to go by. The less the nearest phrase fits, the more freely
     one is drawn: a precise prompt draws what it says already.
@@ -42,14 +42,15 @@ def draw_phrase(binder: Binder, prompt: str, seed: int) -> str:
     temperature = (1 - fits.max()).clamp_min(1e-4) / 2
     chances = (fits / temperature).softmax(0)
     drawn = int(torch.multinomial(chances, 1, generator=torch.Generator().manual_seed(seed)))
-    return joined(binder.vocabulary[drawn], prompt)
+    return prepend(binder.vocabulary[drawn], prompt)
 
 
-def joined(phrase: str, prompt: str) -> str:
+def prepend(phrase: str, prompt: str) -> str:
     """The phrase first: text encoders give what comes first the most weight."""
     return ", ".join(dict.fromkeys(part for part in (phrase, prompt.strip()) if part))
 
 
-def completion_notes(prompt: str, prompts: Sequence[str]) -> list[str]:
+def completion_notes(prompts: Sequence[str], completed: Sequence[str]) -> list[str]:
     """What to tell the user of prompts that were completed."""
-    return [f"prompt: read as '{one}'" for one in dict.fromkeys(prompts) if one != prompt.strip()]
+    pairs = zip(prompts, completed, strict=True)
+    return list(dict.fromkeys(f"prompt: read as '{whole}'" for prompt, whole in pairs if whole != prompt.strip()))

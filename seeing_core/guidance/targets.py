@@ -1,4 +1,4 @@
-"""Further targets, as a user adds them: a sentence, pictures, a film or a sound that the output should also fit."""
+"""Further targets, as a user adds them: a sentence, images, a video or a sound that the output should also fit."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..binders.base import Binder
-from ..errors import InputError
-from .old_losses import Target
-from ..media.types import VideoFrames, Video, Waveform, check_number, mono
+from ..binders.base import Binder, embed_waveform
+from ..errors import InputError, check_number
+from ..media.types import Video, VideoFrames, Waveform
 
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures that each stand for themselves.  pictures: (N, 3, H, W), 0..1."""
+    """Images that each stand for themselves.  pixels: (N, 3, H, W), 0..1."""
 
-    pictures: Tensor
+    pixels: Tensor
 
 
 @dataclass(frozen=True)
 class AlignTarget:
-    """"It should also fit this": text, pictures, a film or a reference sound, with a weight from 0 to 100."""
+    """"It should also fit this": text, images, a video or a reference sound, with a weight from 0 to 100."""
 
     media: str | Images | Video | Waveform
     weight: float = 1.0
@@ -32,21 +31,24 @@ class AlignTarget:
 
 
 def embed_media(binder: Binder, media: str | Images | Video | Waveform) -> Tensor:
-    """(D,): the mean embedding of the media's clips."""
+    """(D,): the mean embedding of the media's segments."""
     if isinstance(media, str):
         return binder.embed_text([media])[0]
     if isinstance(media, Images):
-        stills = VideoFrames(media.pictures, fps=1.0)  # one picture a second: each is a clip of its own
-        return binder.embed_video(stills, [(i, i + 1.0) for i in range(len(media.pictures))]).mean(0)
+        stills = VideoFrames(media.pixels, fps=1.0)  # one image a second: each is a segment of its own
+        return binder.embed_video(stills, [(i, i + 1.0) for i in range(len(media.pixels))]).mean(0)
     segments = binder.clip_segments(media.duration_s)
     if isinstance(media, Waveform):
-        return binder.embed_audio(mono(media, binder.rate_hz)[None], segments)[0].mean(0).detach()
+        return embed_waveform(binder, media, segments).mean(0)
     return binder.embed_video(media, segments).mean(0)
 
 
-def embed_targets(binder: Binder, extra: Sequence[AlignTarget]) -> list[Target]:
-    """Their targets, named target 1, 2 ... Raises InputError when there are some but all weigh nothing."""
-    if extra and not any(one.weight for one in extra):
-        raise InputError("targets", f"{len(extra)} targets that all have weight 0", "at least one weight above 0")
-    return [Target(f"target {number}", embed_media(binder, one.media), one.weight)
-            for number, one in enumerate(extra, 1) if one.weight]
+def embed_targets(binder: Binder, targets: Sequence[AlignTarget]) -> list[tuple[str, float, Tensor]]:
+    """Name ("target 1" ...), weight and embedding (D,) of each that has a weight.
+
+    Raises InputError when there are some but all weigh nothing.
+    """
+    if targets and not any(target.weight for target in targets):
+        raise InputError("targets", f"{len(targets)} targets that all have weight 0", "at least one weight above 0")
+    return [(f"target {number}", target.weight, embed_media(binder, target.media))
+            for number, target in enumerate(targets, 1) if target.weight]

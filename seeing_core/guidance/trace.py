@@ -9,7 +9,7 @@ from .settings import AlignSettings
 
 @dataclass(frozen=True)
 class TracePoint:
-    """One inner step.  loss, terms: the mean over the batch, before the nudge."""
+    """One inner step.  loss, terms: the mean over the batch, before the latent was moved."""
 
     step: int
     inner: int

@@ -10,7 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, check_number
+
+Segment = tuple[float, float]
+"""A part of a video or of audio: its start and end in seconds."""
 
 DURATION_RANGE_S = (0.3, 3600.0)
 FPS_RANGE = (0.01, 1000.0)
@@ -83,13 +86,6 @@ class Waveform:
         return self.samples.shape[-1] / self.rate_hz
 
 
-def check_number(name: str, value: float, low: float, high: float, *, unit: str = "") -> float:
-    """`value` as a float. Raises InputError unless it is finite and within [low, high]."""
-    if not (math.isfinite(value) and low <= value <= high):
-        raise InputError(name, value, f"a number from {low:g} to {high:g}{' ' + unit if unit else ''}")
-    return float(value)
-
-
 def check_duration(duration_s: float) -> float:
     """The duration in seconds. Raises InputError outside 0.3 s to one hour, on NaN and on infinity."""
     return check_number("duration", duration_s, *DURATION_RANGE_S, unit="seconds")
@@ -98,31 +94,3 @@ def check_duration(duration_s: float) -> float:
 def fit_length(samples: Tensor, length: int) -> Tensor:
     """`samples` (..., n) cut, or padded with silence, at its end to (..., length)."""
     return torch.nn.functional.pad(samples, (0, length - samples.shape[-1]))
-
-
-def mono(sound: Waveform, rate_hz: int) -> Tensor:
-    """(n,) samples at `rate_hz`: channels averaged, resampled."""
-    return resample(sound.samples.mean(0, keepdim=True), sound.rate_hz, rate_hz)[0]
-
-
-def resample(samples: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
-    """(channels, n) -> (channels, round(n * new / old)), on the CPU.
-
-    FFmpeg's resampler: torchaudio's builds a table of the product of the two rates, 20 GB for 44101 to 48000 Hz.
-    """
-    if rate_hz == new_rate_hz:
-        return samples
-    length = max(1, round(samples.shape[-1] * new_rate_hz / rate_hz))
-    return torch.stack([fit_length(_resampled(row, rate_hz, new_rate_hz), length) for row in samples.detach().cpu()])
-
-
-def _resampled(samples: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
-    import av
-
-    # The resampler looks ahead: a sound shorter than its filter would give nothing.
-    padded = fit_length(samples[None].float(), len(samples) + 64 + rate_hz // 10)
-    frame = av.AudioFrame.from_ndarray(padded.numpy(), format="fltp", layout="mono")
-    frame.sample_rate = rate_hz
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=new_rate_hz)
-    parts = [part.to_ndarray()[0] for piece in (frame, None) for part in resampler.resample(piece)]
-    return torch.cat([torch.from_numpy(part) for part in parts])

@@ -15,6 +15,7 @@ from ..media.types import Video
 
 FARNEBACK = {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.2, "flags": 0}
 FLOW_SIDE = 128  # pixels
+FLOW_FLOOR = 0.1  # pixels: what AV-Align takes for a movement
 Callback = Callable[[int, int], None]
 
 
@@ -35,6 +36,11 @@ class Motion:
         """(V,) times of the frames whose flow is larger than that of both neighbours, and at least `floor` pixels."""
         before, here, after = self.flow[:-2], self.flow[1:-1], self.flow[2:]
         return self.times_s[1:-1][(here > before) & (here > after) & (here >= floor)]
+
+
+def motion_peaks(motion: Motion) -> list[float]:
+    """Seconds at which a video moves most: where things can be expected to sound. A movement lies between two frames."""
+    return [max(0.0, time_s - 0.5 / motion.fps) for time_s in motion.peaks_s(FLOW_FLOOR).tolist()]
 
 
 def measure_motion(video: Video, *, side: int = FLOW_SIDE, callback: Callback = lambda done, total: None) -> Motion:

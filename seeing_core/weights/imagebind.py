@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..binders.imagebind import TOWERS, ImageBind, blank_towers
-from ..captions.describe import read_phrases, shipped_phrases
+from ..binders.phrases import read_phrases, shipped_phrases
 from ..errors import InputError
 from .checking import load_strict, looks_like
 from .files import WeightFile, read_tensors
