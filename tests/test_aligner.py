@@ -20,7 +20,7 @@ from seeing_core.guidance.losses import FitTargets
 from seeing_core.guidance.settings import MODES, PROMPT_RATES, RATES, AlignSettings
 from seeing_core.tasks import TaskResult, RunConfig, video_to_audio
 from seeing_core.guidance.clips import SoundView
-from tests import strip_markup
+from tests import plain
 
 PROMPT = "a dog barks"
 DURATION_S = 1.2
@@ -59,14 +59,14 @@ def test_latents_equal_a_plain_loop(
     """In double precision: in single, a gradient near 0 may round to either sign, and Adam's step is a sign."""
     audioldm, binder = copy.deepcopy(audioldm).double(), copy.deepcopy(binder).double()
     task = ConditionedAudioLDM.from_prompt(audioldm, PROMPT, duration_s=DURATION_S)
-    seen, read = strip_markup.target_embeddings(binder, video, PROMPT, DURATION_S)
+    seen, read = plain.target_embeddings(binder, video, PROMPT, DURATION_S)
     objective = FitTargets(SoundView.of(task, binder), [[Target("vision", seen[0]), Target("text", read[0])]])
     settings = AlignSettings(mode, prompt_strength=prompt_strength)
     [ours] = sample([task], objective, settings, seeds=[3], steps=10, report=lambda progress: None)
 
-    loss = strip_markup.binder_loss(audioldm, binder, video, PROMPT, SAMPLES)
+    loss = plain.binder_loss(audioldm, binder, video, PROMPT, SAMPLES)
     noise = torch.randn(1, 8, task.latent_length, 16, generator=torch.Generator().manual_seed(3)).double()
-    theirs = strip_markup.guided_latent(audioldm, loss, noise, task.new_scheduler(10), prompt=PROMPT, mode=mode,
+    theirs = plain.guided_latent(audioldm, loss, noise, task.new_scheduler(10), prompt=PROMPT, mode=mode,
                                  rate=RATES["sound"][mode], prompt_rate=prompt_strength * PROMPT_RATES["sound"])
     [vanilla] = sample([task], objective, AlignSettings(strength=0), seeds=[3], steps=10, report=lambda progress: None)
     assert (ours - theirs).abs().max() <= 1e-4
@@ -143,7 +143,7 @@ def test_no_guidance_is_the_vanilla_sample(
     result = run(audioldm, binder, video, settings=settings)
     scheduler = ConditionedAudioLDM.from_prompt(audioldm, PROMPT, duration_s=DURATION_S).new_scheduler(4)
     z = torch.randn(1, 8, 32, 16, generator=torch.Generator().manual_seed(0))
-    labels = torch.cat([strip_markup.clap(audioldm, ""), strip_markup.clap(audioldm, PROMPT)])
+    labels = torch.cat([plain.clap(audioldm, ""), plain.clap(audioldm, PROMPT)])
     with torch.no_grad():
         for t in scheduler.timesteps:
             pair = audioldm.unet(torch.cat([z, z]), t, encoder_hidden_states=None, class_labels=labels).sample

@@ -76,8 +76,8 @@ def test_an_archive_that_unpacks_to_more_than_it_is(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(50_000_000)}, tmp_path / "plain.pth")
     with zipfile.ZipFile(tmp_path / "plain.pth") as strip_markup, zipfile.ZipFile(
             tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
-        for entry in strip_markup.namelist():
-            bomb.writestr(entry, strip_markup.read(entry))
+        for entry in plain.namelist():
+            bomb.writestr(entry, plain.read(entry))
     assert (tmp_path / "bomb.pth").stat().st_size < 1_000_000
     before = psutil.Process().memory_info().rss
     with pytest.raises(InputError, match="^file '.*bomb.pth': received a compressed archive, which may unpack to any size"):

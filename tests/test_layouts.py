@@ -193,12 +193,12 @@ def test_kohya_lora_is_added_to_unet_and_text_encoder(
     strip_markup = load_animatediff(*video_folders)
     with_lora = load_animatediff(*video_folders, loras=[Lora(write(state, tmp_path / "style.safetensors"), strength)])
     added = weight_of(with_lora.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q") - weight_of(
-        strip_markup.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")
+        plain.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")
     torch.testing.assert_close(added, strength * 0.5 * up @ down, rtol=1e-4, atol=1e-5)
     added = weight_of(with_lora.text_encoder, "encoder.layers.1.self_attn.q_proj") - weight_of(
-        strip_markup.text_encoder, "encoder.layers.1.self_attn.q_proj")
+        plain.text_encoder, "encoder.layers.1.self_attn.q_proj")
     torch.testing.assert_close(added, strength * words_up @ words_down, rtol=1e-4, atol=1e-5)
-    assert with_lora.unet.state_dict().keys() == strip_markup.unet.state_dict().keys()
+    assert with_lora.unet.state_dict().keys() == plain.unet.state_dict().keys()
     assert not any(parameter.requires_grad for parameter in with_lora.parameters())
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..errors import InputError
-from .types import Video, Waveform, fit_length, resample
+from .resample import resample
+from .types import Video, Waveform, fit_length
 from .video_file import VideoFile
 
 Fit = Literal["fit to picture", "trim to shorter"]

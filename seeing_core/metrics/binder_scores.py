@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..binders.base import Binder, Segment
-from ..media.types import Video, Waveform, fit_length, mono
+from ..media.resample import mono
+from ..media.types import Video, Waveform, fit_length
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch.nn.functional import interpolate
 
 from ..binders.fbank import FRAME, fbank
 from ..errors import InputError
-from ..media.types import Video, Waveform, fit_length, mono
+from ..media.resample import mono
+from ..media.types import Video, Waveform, fit_length
 
 MEL_BANDS = 32
 GRID = 4

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..media.types import Waveform, mono
+from ..media.resample import mono
+from ..media.types import Waveform
 
 RATE_HZ = 22050  # librosa's default, at which AV-Align was released
 SHORTEST = 2048  # samples in librosa's analysis window

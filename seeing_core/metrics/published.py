@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..media.types import Video, Waveform, fit_length, mono
+from ..media.resample import mono
+from ..media.types import Video, Waveform, fit_length
 from .features import Features, FilmExtractor, SoundExtractor
 
 RATE_HZ = 16000

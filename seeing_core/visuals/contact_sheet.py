@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..errors import InputError
-from ..media.types import Video, Waveform, fit_length, mono, resample
+from ..media.resample import mono, resample
+from ..media.types import Video, Waveform, fit_length
 from .preview import frame_strip, sound_picture
 
 MAX_CANDIDATES = 6

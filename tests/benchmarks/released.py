@@ -16,7 +16,7 @@ from torch.nn.functional import cosine_similarity
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.guidance.state import signal_levels
-from tests import strip_markup
+from tests import plain
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,6 @@ class ReleasedLoop:
 
     def _loss(self, x0: Tensor) -> Tensor:
         samples = self.task.model.decode(x0)[0, : self.task.length]
-        inputs = {"vision": self.video[None], "text": self.words, "audio": strip_markup.audio_input(samples)[None]}
+        inputs = {"vision": self.video[None], "text": self.words, "audio": plain.audio_input(samples)[None]}
         seen = self.binder.towers(inputs)
         return (1 - cosine_similarity(seen["audio"], seen["vision"])) + (1 - cosine_similarity(seen["audio"], seen["text"]))
