@@ -7,7 +7,7 @@
     python -m tests.benchmarks.cost --released --size huge-binder --time 3   the same in time: imagebind_huge with random
                                                               weights, 6 GB of memory; AudioLDM small
 
-Sounds of 10 s; films of 16 frames of 512 x 512 at real size. "floor": each module's own passes, called plainly, nothing
+Audio of 10 s; video of 16 frames of 512 x 512 at real size. "floor": each module's own passes, called plainly, nothing
 else. "memory": the most that is alive at once during the step, activations and latents; weights come on top.
 """
 
@@ -18,8 +18,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +25,8 @@ from typing import Any
 import torch
 
 from seeing_core.guidance.loop import Progress, sample
-from seeing_core.guidance.old_losses import Target
-from seeing_core.guidance.losses import FitTargets
+from seeing_core.guidance.losses import TargetTerm, WeightedLoss
 from seeing_core.guidance.settings import AlignSettings
-from seeing_core.generators.windows import thrifty
 from tests.benchmarks import sizes
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.released import ReleasedLoop
@@ -44,15 +40,14 @@ SIZES: dict[str, Callable[[], sizes.Models]] = {
 PAPER = AlignSettings("paper")
 
 
-def steps_table(models: sizes.Models, tasks: Sequence[str], repeats: int, slice_frames: int) -> list[dict[str, Any]]:
-    """One row per task and way."""
+def steps_table(models: sizes.Models, tasks: Sequence[str], repeats: int, low_memory: bool) -> list[dict[str, Any]]:
+    """One row per task and preset."""
     side = min(512, models.video.native_side)
     rows = []
     for task in tasks:
-        for way, usual in PRESETS[task].items():
-            settings = replace(usual, slice_frames=slice_frames)
-            one = scene(task, models, settings, side=side)
-            rows.append({"task": task, "way": way} | measured(one, settings, STEPS[task], repeats))
+        for preset, settings in PRESETS[task].items():
+            one = scene(task, models, settings, side=side, low_memory=low_memory)
+            rows.append({"task": task, "preset": preset} | measured(one, settings, STEPS[task], repeats))
     return rows
 
 
@@ -67,17 +62,17 @@ def measured(one: Scene, settings: AlignSettings, steps: int, repeats: int) -> d
 
 
 def runs_table(models: sizes.Models, tasks: Sequence[str], repeats: int) -> list[dict[str, Any]]:
-    """Seconds of whole runs for 2 s, all ways of a task in turns, and how many times faster each is than `paper`."""
+    """Seconds of whole runs for 2 s, all presets of a task in turns, and how many times faster each is than `paper`."""
     side, rows = models.video.native_side, []
     for task in tasks:
         runs = {}
-        for way in ("paper", "quality", "balanced", "fast"):
-            settings = PRESETS[task][way]
+        for preset in ("paper", "quality", "balanced", "fast"):
+            settings = PRESETS[task][preset]
             one = scene(task, models, settings, duration_s=2.0, side=side)
             one.step(settings)
-            runs[way] = partial(one.run, settings, STEPS[task])
+            runs[preset] = partial(one.run, settings, STEPS[task])
         seconds = dict(zip(runs, timed(list(runs.values()), repeats), strict=True))
-        rows += [{"task": task, "way": way, "seconds": own, "faster": seconds["paper"] / own} for way, own in seconds.items()]
+        rows += [{"task": task, "preset": preset, "seconds": own, "faster": seconds["paper"] / own} for preset, own in seconds.items()]
     return rows
 
 
@@ -118,27 +113,28 @@ def against_released(models: sizes.Models, repeats: int, *, duration_s: float = 
 def same_work(
     models: sizes.Models, *, duration_s: float, steps: int = 1
 ) -> tuple[Callable[[], list[torch.Tensor]], Callable[[], list[torch.Tensor]]]:
-    """Our loop and the released one on the same film, words, noise and weights: each gives the losses of its guided steps."""
+    """Our loop and the released one on the same video, words, noise and weights: each gives the losses of its guided steps."""
     weights = next(models.binder.parameters())
     video = torch.rand(round(duration_s), 3, 2, 224, 224, generator=torch.Generator().manual_seed(1)).to(weights)
     words = torch.randint(1, 49000, (1, 77), generator=torch.Generator().manual_seed(1)).to(weights.device)
     start = -1.0 if steps == 1 else 0.2
     one = scene("v2a", models, PAPER, duration_s=duration_s)
-    [task] = one.tasks
+    [generator] = one.generators
     with torch.no_grad():
         seen, read = (models.binder.towers({kind: given})[kind][0] for kind, given in (("vision", video[None]), ("text", words)))
-    objective = FitTargets(one.heard, [[Target("vision", seen), Target("text", read)]])
-    released = ReleasedLoop(task, models.binder, video, words)
+    terms = [TargetTerm("vision", 1.0, "audio", seen), TargetTerm("text", 1.0, "audio", read)]
+    loss = WeightedLoss(one.loss.views, [terms])
+    released = ReleasedLoop(generator, models.binder, video, words)
     settings = AlignSettings("paper", start_fraction=max(start, 0.0))
 
     def ours() -> list[torch.Tensor]:
         losses: list[torch.Tensor] = []
 
-        def report(progress: Progress) -> None:
+        def callback(progress: Progress) -> None:
             if progress.evaluation:
                 losses.append(progress.evaluation.loss)
 
-        sample([task], objective, settings, seeds=[0], steps=steps, report=report)
+        sample([generator], loss, settings, seeds=[0], steps=steps, callback=callback)
         return losses
 
     return ours, lambda: released.run(seed=0, steps=steps, start_fraction=start)[1]
@@ -148,12 +144,12 @@ def print_steps(rows: Sequence[dict[str, Any]]) -> None:
     unit = 1e12 if rows[0]["total"] > 1e11 else 1e9
     name = "TFLOP" if unit == 1e12 else "GFLOP"
     timed_too = "seconds" in rows[0]
-    print(f"| task | way | {' | '.join(PARTS)} | step, {name} | floor | ratio | run, {name} | memory, GiB |"
+    print(f"| task | preset | {' | '.join(PARTS)} | step, {name} | floor | ratio | run, {name} | memory, GiB |"
           + (" seconds | floor | ratio |" if timed_too else ""))
     print("|" + "---|" * (12 + 3 * timed_too))
     for row in rows:
         parts = " | ".join(f"{row['flops'].get(part, 0) / unit:.3g}" for part in PARTS)
-        line = (f"| {row['task']} | {row['way']} | {parts} | {row['total'] / unit:.3g} | {row['floor'] / unit:.3g} | "
+        line = (f"| {row['task']} | {row['preset']} | {parts} | {row['total'] / unit:.3g} | {row['floor'] / unit:.3g} | "
                 f"{row['ratio']:.2f} | {row['run'] / unit:.3g} | {row['peak_bytes'] / 2**30:.2f} |")
         if timed_too:
             line += f" {row['seconds']:.2f} | {row['floor_seconds']:.2f} | {row['time_ratio']:.2f} |"
@@ -161,13 +157,13 @@ def print_steps(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def print_runs(rows: Sequence[dict[str, Any]]) -> None:
-    print("| task | way | a whole run, seconds | times faster than paper |\n|" + "---|" * 4)
+    print("| task | preset | a whole run, seconds | times faster than paper |\n|" + "---|" * 4)
     for row in rows:
-        print(f"| {row['task']} | {row['way']} | {row['seconds']:.2f} | {row['faster']:.2f} |", flush=True)
+        print(f"| {row['task']} | {row['preset']} | {row['seconds']:.2f} | {row['faster']:.2f} |", flush=True)
 
 
 def print_released(row: dict[str, Any]) -> None:
-    print(f"| one guided step, 10 s of film | {' | '.join(PARTS)} | total, TFLOP | memory, GiB | seconds |\n|" + "---|" * 9)
+    print(f"| one guided step, 10 s of video | {' | '.join(PARTS)} | total, TFLOP | memory, GiB | seconds |\n|" + "---|" * 9)
     for name, seconds in (("ours", "seconds"), ("released", "released_seconds")):
         parts = " | ".join(f"{row[name]['flops'].get(part, 0) / 1e12:.3g}" for part in PARTS)
         took = f"{row[seconds]:.1f}" if seconds in row else ""
@@ -182,8 +178,7 @@ def main() -> None:
     options.add_argument("--released", action="store_true", help="against the paper's released loop")
     options.add_argument("--runs", action="store_true", help="whole runs of the presets, timed; only for models with weights")
     options.add_argument("--time", type=int, default=0, metavar="N", help="repeats; only for models with weights")
-    options.add_argument("--slice-frames", type=int, default=0, help="frames decoded at once; 0: as the settings have it")
-    options.add_argument("--sparing", action="store_true", help="as the nodes do when memory runs out")
+    options.add_argument("--low-memory", action="store_true", help="as the nodes do when memory runs out")
     options.add_argument("--out", type=Path, help="a JSON file with every number")
     chosen = options.parse_args()
     torch.set_num_threads(1)
@@ -195,8 +190,7 @@ def main() -> None:
         found = runs_table(models, chosen.task, max(1, chosen.time))
         print_runs(found)
     else:
-        with thrifty() if chosen.sparing else nullcontext():
-            found = steps_table(models, chosen.task, chosen.time, chosen.slice_frames)
+        found = steps_table(models, chosen.task, chosen.time, chosen.low_memory)
         print_steps(found)
     if chosen.out:
         chosen.out.write_text(json.dumps(found, indent=1))

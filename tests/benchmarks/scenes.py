@@ -1,25 +1,23 @@
-"""The four tasks ready to be measured: their denoisers, their objective, and what a guided step cannot do without.
+"""The four tasks ready to be measured: their generators, their loss, and what a guided step cannot do without.
 
 Embeddings are random: cost does not depend on them. So the models may be empty shells on the meta device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from seeing_core.guidance.loop import Objective, sample
-from seeing_core.guidance.assembly import video_objective, joint_objective, sound_objective, sound_view
-from seeing_core.generators.audioldm import ConditionedAudioLDM
-from seeing_core.guidance.old_losses import Target
-from seeing_core.guidance.settings import JOINT_PRESETS, VIDEO_PRESETS, AUDIO_PRESETS, AlignSettings
-from seeing_core.tasks import span_groups
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
-from seeing_core.guidance.clips import PictureView, SoundView
+from seeing_core.generators.audioldm import ConditionedAudioLDM
+from seeing_core.guidance.clips import AudioView, VideoView, video_windows
+from seeing_core.guidance.loop import sample
+from seeing_core.guidance.losses import EventTimesTerm, OnsetMotionTerm, PairTerm, TargetTerm, Term, WeightedLoss
+from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.sizes import Models
 
@@ -32,13 +30,11 @@ PRESETS: dict[str, dict[str, AlignSettings]] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """One task on given models. `heard`, `seen`: the views that the objective decodes and embeds, where it has them."""
+    """One task on given models."""
 
     models: Models
-    tasks: Sequence[ConditionedAudioLDM | ConditionedAnimateDiff]
-    objective: Objective
-    heard: SoundView | None = None
-    seen: PictureView | None = None
+    generators: Sequence[ConditionedAudioLDM | ConditionedAnimateDiff]
+    loss: WeightedLoss
 
     @property
     def parts(self) -> dict[str, list[nn.Module]]:
@@ -49,42 +45,52 @@ class Scene:
     def step(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> None:
         """One denoise step, with or without the aligner's work after it."""
         one = replace(settings, start_fraction=0.0, end_fraction=float(guided), cfg_end_fraction=float(cfg))
-        sample(self.tasks, self.objective, one, seeds=[0], steps=1, report=lambda progress: None)
+        sample(self.generators, self.loss, one, seeds=[0], steps=1)
 
     def run(self, settings: AlignSettings, steps: int) -> None:
         """All denoise steps of a run, without the final decoding."""
-        sample(self.tasks, self.objective, settings, seeds=[0], steps=steps, report=lambda progress: None)
+        sample(self.generators, self.loss, settings, seeds=[0], steps=steps)
 
     def cost(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> Cost:
         return count(lambda: self.step(settings, guided=guided, cfg=cfg), self.parts)
 
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of all denoise steps of a run."""
-        kinds = [(settings.guides(i, steps), i < -(-steps * settings.cfg_end_fraction // 1)) for i in range(steps)]
+        kinds = [(settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1)) for i in range(steps)]
         each = {kind: self.cost(settings, guided=kind[0], cfg=kind[1]).total for kind in set(kinds)}
         return sum(each[kind] for kind in kinds)
 
 
 def scene(
-    task: str, models: Models, settings: AlignSettings, *, duration_s: float = 10.0, frames: int = 16, side: int = 512
+    task: str, models: Models, settings: AlignSettings, *, duration_s: float = 10.0, frames: int = 16, side: int = 512,
+    low_memory: bool = False,
 ) -> Scene:
-    """task: "v2a", "i2a" (one and the same work), "a2v", "joint".  duration_s: of a sound alone; a film sets its own."""
-    video = _film(models, frames, side)
-    sound = _sound(models, video.duration_s if task == "joint" else duration_s)
-    target, binder, events = _embedding(models), models.binder, [[0.5]]
-    hearing = sound_view(sound, binder, settings)
-    groups = span_groups(binder, video.duration_s)
-    seeing = PictureView.of(video, binder, groups)
+    """task: "v2a", "i2a" (one and the same work), "a2v", "joint".  duration_s: of audio alone; a video sets its own."""
+    target, binder = _embedding(models), models.binder
+    video = replace(_video(models, frames, side), low_memory=low_memory)
+    audio = replace(_audio(models, frames / video.fps if task == "joint" else duration_s), low_memory=low_memory)
+    hearing = AudioView(audio, binder)
     if task in ("v2a", "i2a"):
-        targets = [Target("vision", target), Target("text", target, settings.text_weight)]
-        objective = sound_objective(hearing, [targets] * len(hearing.sizes), settings, events)
-        return Scene(models, [sound], objective, heard=hearing)
+        terms = _weighted(settings, [("vision", settings.vision_weight), ("text", settings.text_weight)], "audio", target)
+        sync = [EventTimesTerm(settings.sync_weight, "audio", [[0.5]])] if settings.sync_weight else []
+        return Scene(models, [audio], WeightedLoss({"audio": hearing}, [terms] * len(audio.windows_s), sync))
     if task == "a2v":
-        targets = [Target("audio", target), Target("text", target)]
-        objective = video_objective(video, binder, groups, [targets] * len(groups), settings, events)
-        return Scene(models, [video], objective, seen=seeing)
-    objective = joint_objective(video, sound, binder, target, settings, text_weight=1.0)
-    return Scene(models, [video, sound], objective, hearing, seeing)
+        windows = video_windows(binder, frames / video.fps)
+        terms = _weighted(settings, [("audio", settings.audio_weight), ("text", settings.text_weight)], "vision", target)
+        sync = [EventTimesTerm(settings.sync_weight, "vision", [[0.5]])] if settings.sync_weight else []
+        return Scene(models, [video], WeightedLoss({"vision": VideoView(video, binder, windows)}, [terms] * len(windows), sync))
+    windows = [hearing.segments_s(window) for window in range(len(audio.windows_s))]
+    terms = [*_weighted(settings, [("vision-text", settings.text_weight)], "vision", target),
+             *_weighted(settings, [("audio-text", settings.text_weight)], "audio", target)]
+    terms += [PairTerm("vision-audio", settings.binder_weight)] if settings.binder_weight else []
+    sync = [OnsetMotionTerm(settings.sync_weight)] if settings.sync_weight else []
+    views = {"vision": VideoView(video, binder, windows), "audio": hearing}
+    return Scene(models, [video, audio], WeightedLoss(views, [terms] * len(windows), sync))
+
+
+def _weighted(settings: AlignSettings, named: Sequence[tuple[str, float]], medium: str, target: Tensor) -> list[Term]:
+    return [TargetTerm(name, settings.binder_weight * weight, medium, target) for name, weight in named
+            if settings.binder_weight * weight]
 
 
 def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
@@ -92,33 +98,43 @@ def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
 
     UNet: both halves of classifier-free guidance forward; with gradients through it the backward pass of what they need.
     VAE, vocoder, the binder's tower: forward and backward, once for all that the binder takes in, nothing where it takes no
-    part. An event term needs all of the log-mel, or all frames, and shares them with the binder. No checkpointing.
+    part. A sync term needs all of the log-mel, or all frames, and shares them with the binder. No checkpointing.
     """
     again = settings.inner_steps if settings.through_unet else 1
-    unets = [lambda task=task: _unet(task, settings) for task in scene.tasks] * again
-    judged: list[Callable[[], None]] = []
-    if not (settings.aligns and (settings.fit_weight or settings.event_weight)):
+    unets = [lambda generator=generator: _unet(generator, settings) for generator in scene.generators] * again
+    if not (settings.enabled and (settings.binder_weight or settings.sync_weight)):
         return unets
-    if scene.heard:
-        judged += [lambda group=group: _hear(scene.heard, group, settings) for group in range(len(scene.heard.sizes))]
-    if scene.seen and settings.event_weight:
-        judged.append(lambda: _back_and_forth(scene.seen.task.model.decode, scene.seen.task.initial_noise([0])))
-    if scene.seen and settings.fit_weight:
-        judged += [lambda group=group: _see(scene.seen, group, settings) for group in range(len(scene.seen.sizes))]
+    judged: list[Callable[[], None]] = []
+    views: Mapping[str, AudioView | VideoView] = scene.loss.views
+    for view in views.values():
+        if isinstance(view, AudioView):
+            judged += [lambda view=view, window=window: _hear(view, window, settings)
+                       for window in range(len(view.generator.windows_s))]
+        else:
+            judged += _see(view, settings)
     return unets + judged * settings.inner_steps
 
 
-def _unet(task: ConditionedAudioLDM | ConditionedAnimateDiff, settings: AlignSettings) -> None:
-    whole, prompt = task.initial_noise([0]), task.initial_prompt(1)
+def _unet(generator: ConditionedAudioLDM | ConditionedAnimateDiff, settings: AlignSettings) -> None:
+    whole, prompt, level = generator.initial_noise([0]), generator.initial_prompt(1), generator.noise_levels(4)[1]
     through_latent = settings.mode == "unet" and settings.strength > 0
-    for window in task.windows:
+    for window in generator.windows:
         z = whole[:, :, window.start : window.stop].detach().requires_grad_(through_latent)
         y = prompt.detach().requires_grad_(settings.prompt_strength > 0)
-        with _keeping_activations(task.model.unet), torch.set_grad_enabled(settings.through_unet):
-            eps = task._predict(z, torch.tensor(500), y, scale=task.guidance_scale)
+        alone = _of_one_window(generator, window.stop - window.start)
+        with _keeping_activations(generator.model.unet), torch.set_grad_enabled(settings.through_unet):
+            eps = alone.predict_noise(z, level, y, cfg=True)
         wanted = [leaf for leaf in (z, y) if leaf.requires_grad]
         if wanted:
             torch.autograd.grad(eps, wanted, eps.detach())
+
+
+def _of_one_window(
+    generator: ConditionedAudioLDM | ConditionedAnimateDiff, length: int
+) -> ConditionedAudioLDM | ConditionedAnimateDiff:
+    if isinstance(generator, ConditionedAnimateDiff):
+        return replace(generator, frames=length)
+    return replace(generator, duration_s=length * generator.model.samples_per_latent / generator.rate_hz)
 
 
 @contextmanager
@@ -132,26 +148,36 @@ def _keeping_activations(unet: nn.Module) -> Iterator[None]:
             part.forward = forward
 
 
-def _hear(view: SoundView, group: int, settings: AlignSettings) -> None:
-    piece, model = view.pieces[group], view.task.model
-    z = view.task.initial_noise([0])[:, :, piece.start : piece.stop]
-    mel = _back_and_forth(model.decode_mel, z)
-    if not settings.fit_weight:
+def _hear(view: AudioView, number: int, settings: AlignSettings) -> None:
+    generator, (start_s, stop_s) = view.generator, view.generator.windows_s[number]
+    window, model = generator.windows[number], generator.model
+    mel = _back_and_forth(model.decode_mel, generator.initial_noise([0])[:, :, window.start : window.stop])
+    if not settings.binder_weight:
         return
     samples = _back_and_forth(lambda m: model.vocoder(m.to(model.vocoder.dtype)), mel)
-    _back_and_forth(lambda s: view.binder.embed_audio(s, piece.segments), samples.view(1, -1)[:, : piece.length].float())
+    length, segments = round((stop_s - start_s) * generator.rate_hz), view.binder.clip_segments(stop_s - start_s)
+    _back_and_forth(lambda s: view.binder.embed_audio(s, segments), samples.view(1, -1)[:, :length].float())
 
 
-def _see(view: PictureView, group: int, settings: AlignSettings) -> None:
-    wanted, places = view.groups[group].unique(return_inverse=True)
-    z = view.task.initial_noise([0])[:, :, wanted.tolist()]
-    if settings.event_weight:  # all frames are decoded already
-        step = view.task.model.pixels_per_latent
-        frames = z.new_zeros(1, len(wanted), 3, step * z.shape[-2], step * z.shape[-1])
-    else:
-        frames = _back_and_forth(view.task.model.decode, z)
-    preprocess_frames = view.binder.preprocess_frames(frames.flatten(0, 1))[None]
-    _back_and_forth(lambda s: view.binder.embed_frames(s, places), preprocess_frames)
+def _see(view: VideoView, settings: AlignSettings) -> list[Callable[[], None]]:
+    generator = view.generator
+    frames = range(generator.frames)
+    step, z = generator.model.pixels_per_latent, generator.initial_noise([0])
+    decoded = z.new_zeros(1, generator.frames, 3, step * z.shape[-2], step * z.shape[-1])
+    calls: list[Callable[[], None]] = []
+    for segments in view.windows if settings.binder_weight else []:
+        times_s = torch.arange(generator.frames, dtype=torch.float64) / generator.fps
+        wanted, index = view.binder.sample_frame_indices(times_s, segments)
+        if not settings.sync_weight:
+            calls.append(lambda wanted=wanted: _back_and_forth(generator.model.decode, z[:, :, wanted]))
+
+        def embed(wanted: list[int] = wanted, index: Tensor = index) -> None:
+            seen = view.binder.preprocess_frames(decoded[0, wanted])[None]
+            _back_and_forth(lambda given: view.binder.embed_frames(given, index), seen)
+
+        calls.append(embed)
+    whole = [lambda: _back_and_forth(generator.model.decode, z[:, :, list(frames)])] if settings.sync_weight else []
+    return whole + calls
 
 
 def _back_and_forth(function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
@@ -162,13 +188,13 @@ def _back_and_forth(function: Callable[[Tensor], Tensor], value: Tensor) -> Tens
     return out.detach()
 
 
-def _sound(models: Models, duration_s: float) -> ConditionedAudioLDM:
+def _audio(models: Models, duration_s: float) -> ConditionedAudioLDM:
     size = models.audio.unet.config.projection_class_embeddings_input_dim
     prompt = _random(models.audio.unet, 1, size)
     return ConditionedAudioLDM(models.audio, prompt, prompt, duration_s)
 
 
-def _film(models: Models, frames: int, side: int) -> ConditionedAnimateDiff:
+def _video(models: Models, frames: int, side: int) -> ConditionedAnimateDiff:
     prompt = _random(models.video.unet, 1, 77, models.video.unet.config.cross_attention_dim)
     return ConditionedAnimateDiff(models.video, prompt, prompt, frames, 8.0, side, side)
 
