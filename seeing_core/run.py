@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -72,7 +72,7 @@ def as_batch(run: RunConfig, name: str, inputs: Item | Sequence[Item], prompts: 
 
     Raises InputError when their numbers do not go together.
     """
-    items = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    items: list[Any] = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     count = len(run.seeds)
     for what, several in ((name, items), ("prompt", texts)):

@@ -33,9 +33,10 @@ class ImageBind(nn.Module):
     """
 
     name = "ImageBind"
+    towers: Any
     rate_hz = RATE_HZ
     tower_names = TOWERS
-    visit: Callable[[str], AbstractContextManager[object]] = staticmethod(nullcontext)
+    visit: Callable[[str], AbstractContextManager[object]] = staticmethod(lambda tower: nullcontext())
 
     def __init__(self, towers: nn.Module, vocabulary: Sequence[str] = ()) -> None:
         super().__init__()

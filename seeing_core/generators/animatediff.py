@@ -30,6 +30,9 @@ class AnimateDiff(nn.Module):
     """UNetMotionModel, VAE and CLIP text encoder; the weights are frozen, the UNet is checkpointed when differentiated."""
 
     name = "AnimateDiff"
+    unet: Any  # diffusers and transformers classes, whose attributes their type hints hide
+    vae: Any
+    text_encoder: Any
 
     def __init__(self, unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, tokenizer: Any, scheduler: Any) -> None:
         from diffusers.models.resnet import ResnetBlock2D
@@ -43,7 +46,7 @@ class AnimateDiff(nn.Module):
         parts = (ResnetBlock2D, Transformer2DModel, AnimateDiffTransformer3D)
         CheckpointedParts(self.unet, parts, on=True)
         self.vae_parts = CheckpointedParts(self.vae.decoder, parts, on=False)
-        self.pixels_per_latent = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.pixels_per_latent = 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @property
     def placed_on(self) -> torch.device:
@@ -77,10 +80,10 @@ class AnimateDiff(nn.Module):
         step = self.pixels_per_latent
         for name, side in (("width", width), ("height", height)):
             check_number(name, side or self.native_side, 2 * step, 4096, unit="pixels")
-        sides = [self.native_side if side == 0 else side // step * step for side in (width, height)]
+        width, height = (self.native_side if side == 0 else side // step * step for side in (width, height))
         frames = max(1, round(duration_s * fps))
         return ConditionedAnimateDiff(
-            self, torch.cat(positive), negative, frames, fps, *sides, scale, low_memory)
+            self, torch.cat(positive), negative, frames, fps, width, height, scale, low_memory)
 
     def decode(self, z: Tensor, *, low_memory: bool = False) -> Tensor:
         """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""

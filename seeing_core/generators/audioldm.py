@@ -32,6 +32,10 @@ class AudioLDM(nn.Module):
     """The components of an AudioLDM checkpoint; the weights are frozen. All sizes come from their configurations."""
 
     name = "AudioLDM"
+    unet: Any  # diffusers and transformers classes, whose attributes their type hints hide
+    vae: Any
+    vocoder: Any
+    text_encoder: Any
 
     def __init__(
         self, unet: nn.Module, vae: nn.Module, vocoder: nn.Module, text_encoder: nn.Module, tokenizer: Any, scheduler: Any
@@ -40,9 +44,9 @@ class AudioLDM(nn.Module):
         self.unet, self.vae, self.vocoder, self.text_encoder = unet, vae, vocoder, text_encoder
         self.tokenizer, self.scheduler = tokenizer, scheduler
         self.eval().requires_grad_(False)
-        self.rate_hz: int = vocoder.config.sampling_rate
-        self.hop = math.prod(vocoder.config.upsample_rates)  # samples per mel frame
-        self.mel_per_latent = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.rate_hz: int = self.vocoder.config.sampling_rate
+        self.hop = math.prod(self.vocoder.config.upsample_rates)  # samples per mel frame
+        self.mel_per_latent = 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @property
     def samples_per_latent(self) -> int:

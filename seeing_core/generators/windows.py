@@ -36,12 +36,12 @@ def blend(windows: Sequence[Window], piece: Callable[[Window], Tensor], *, dim: 
     piece(window) -> a tensor at least as long as the window along `dim` (anything over is cut). Where three windows
     overlap, which the last may do with the two before it, their weights are scaled so that they too add up to 1.
     """
-    total: Tensor | None = None
+    total = weights = torch.empty(0)
     for number, window in enumerate(windows):
         part = piece(window).narrow(dim, 0, window.stop - window.start)
         if len(windows) == 1:
             return part
-        if total is None:
+        if number == 0:
             shape = list(part.shape)
             shape[dim] = windows[-1].stop
             total = part.new_zeros(shape)

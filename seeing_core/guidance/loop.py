@@ -64,16 +64,16 @@ class Progress:
 
 @torch.no_grad()
 def sample(
-    generators: Sequence[Generator], loss: Loss | None, settings: AlignSettings, *, seeds: Sequence[int], steps: int,
+    generators: Sequence[Generator], loss: Loss, settings: AlignSettings, *, seeds: Sequence[int], steps: int,
     callback: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Tensor]:
     """Denoises one latent per seed with each generator, in lock-step; guided steps are followed by the aligner (§3.2).
 
-    One generator: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). No loss: unguided. Returns the clean latents, (B, ...) each.
+    One generator: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). Settings of strength 0 guide nothing. Returns the clean latents, (B, ...) each.
     """
     states = [SamplerState(generator, seeds, steps, settings) for generator in generators]
     for step in range(steps):
-        guided = loss is not None and settings.is_guided(step, steps)
+        guided = settings.is_guided(step, steps)
         for state in states:
             state.denoise(step, gradients=guided and settings.through_unet)
         if guided:

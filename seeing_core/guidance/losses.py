@@ -157,7 +157,7 @@ class WeightedLoss:
                 values = [(term, share, term(seen)) for term, share in terms]
                 if not values:
                     continue
-                loss = sum(share * (term.weight * value) for term, share, value in values)  # (B,)
+                loss = torch.stack([share * (term.weight * value) for term, share, value in values]).sum(0)  # (B,)
                 own = torch.autograd.grad(loss.sum(), roots, materialize_grads=True)
             total = [so_far + more for so_far, more in zip(total, own, strict=True)]
             sums.add(loss, values, seen.previews)

@@ -36,7 +36,8 @@ class SamplerState:
         self._predict(gradients)
         self.z_next = self._step()
         # The released code makes its optimiser afresh at every denoise step, so its update is close to a sign.
-        self.adam = torch.optim.Adam([self.z_next], lr=self.step_size) if self.settings.mode == "paper" else None
+        if self.settings.mode == "paper":
+            self.adam = torch.optim.Adam([self.z_next], lr=self.step_size)
 
     def redo_step(self) -> None:
         """The same step anew, from z_t and the prompt as they are now; what the aligner did to z_next stays."""
@@ -70,12 +71,13 @@ class SamplerState:
         leaves = [leaf for leaf in (self.z_t, self.prompt) if leaf.requires_grad]
         through = dict(zip(leaves, torch.autograd.grad(x0, leaves, gradient), strict=True)) if leaves else {}
         if self.step_size > 0:
-            self._guide_latent(gradient, through.get(self.z_t))
+            self._guide_latent(through.get(self.z_t, gradient))
         if self.prompt_step_size > 0:  # eq. 17, the step relative to the embedding's size, which it keeps (CLAP's is 1)
             size, unit = rms(self.prompt.detach()), unit_rms(self.prompt.detach())
             self.prompt = size * unit_rms(unit - self.prompt_step_size * unit_rms(through[self.prompt]))
 
-    def _guide_latent(self, gradient: Tensor, through_unet: Tensor | None) -> None:
+    def _guide_latent(self, gradient: Tensor) -> None:
+        """gradient: d loss / d x0; in mode "unet" d loss / d z_t."""
         match self.settings.mode:
             case "paper":  # d x0 / d z = 1 / alpha, the eps of the step held fixed
                 self.z_next.grad = gradient / self.level.alpha
@@ -87,7 +89,7 @@ class SamplerState:
                 self.z_next = self.z_next - self.next_level.alpha * move
                 self.z_t = self.z_t - self.level.alpha * move
             case "unet":  # DPS (Chung et al., ICLR 2023), the gradient's size normalised
-                move = self.step_size * unit_rms(through_unet)
+                move = self.step_size * unit_rms(gradient)
                 self.z_next = self.z_next - move
                 self.z_t = self.z_t.detach() - move  # what the next inner step sees
 
