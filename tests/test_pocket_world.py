@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from seeing_core.metrics.frechet import frechet_distance, gaussian_of
 from tests.pocket.judges import (
-    FEATURES, event_match, frechet_distance, judge_video_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features, typicality,
+    FEATURES, event_match, judge_video_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features, typicality,
 )
 from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip, write_clip
 from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index
@@ -123,8 +124,8 @@ def test_judges_tell_wrong_from_right(clips: list[WorldClip]) -> None:
     real = torch.stack([sound_features(clip.samples) for clip in clips])
     assert real.shape == (FRESH, FEATURES)
     bells = real[[clip.kind == "bell" for clip in clips]]
-    same = frechet_distance(real[::2], real[1::2])
-    assert frechet_distance(real, bells) > 10 * same
+    same = frechet_distance(gaussian_of(real[::2]), gaussian_of(real[1::2]))
+    assert frechet_distance(gaussian_of(real), gaussian_of(bells)) > 10 * same
     typical = torch.tensor([typicality(row) for row in real])
     assert typicality(sound_features(noise)) < typical.quantile(0.05) < typical.median()
 

@@ -42,7 +42,7 @@ from tests.benchmarks.scenes import PRESETS, STEPS
 from tests.benchmarks.sizes import Models, pocket
 from tests.pocket.judge_picture import picture_features
 from tests.pocket.judges import (
-    judge_picture_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features,
+    judge_video_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features,
 )
 from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip
 
@@ -112,7 +112,7 @@ def make(task: str, models: Models, clips: Sequence[WorldClip], prompts: Sequenc
 
 def judged(task: str, preset: str, clip: WorldClip, frames: Tensor, samples: Tensor, seconds: float) -> Row:
     """frames (T, 3, H, W), samples (n,): what the task made or was given."""
-    video_kind, sound_kind = judge_picture_kind(frames)[0], judge_sound_kind(samples)[0]
+    video_kind, sound_kind = judge_video_kind(frames)[0], judge_sound_kind(samples)[0]
     kind, made_kind = {"a2v": (clip.kind, video_kind), "joint": (video_kind, sound_kind)}.get(task, (clip.kind, sound_kind))
     seen_s = list(clip.event_times_s) if task in ("v2a", "i2a") else picture_event_times(frames, FPS)
     heard_s = list(clip.event_times_s) if task == "a2v" else sound_event_times(samples)

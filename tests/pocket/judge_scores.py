@@ -1,4 +1,4 @@
-"""Numbers made from the judges: how well events match, how far sounds are from real ones."""
+"""Numbers made from the judges: how well events match, how typical a sound is."""
 
 import torch
 from torch import Tensor
@@ -18,25 +18,6 @@ def event_match(found_s: list[float], true_s: tuple[float, ...] | list[float], t
             left.remove(near)
             hits += 1
     return 2 * hits / (len(found_s) + len(true_s))
-
-
-def frechet_distance(first: Tensor, second: Tensor, floor: float = 1e-3) -> float:
-    """Frechet distance between two sets of features (N, D) and (M, D); `floor` steadies small sets."""
-    def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-        centred = (features - features.mean(0)).double()
-        eye = torch.eye(features.shape[1], dtype=torch.float64)
-        return features.mean(0).double(), centred.T @ centred / max(len(features) - 1, 1) + floor**2 * eye
-
-    mean_a, cov_a = statistics(first)
-    mean_b, cov_b = statistics(second)
-    root_a = _symmetric_root(cov_a)
-    cross = _symmetric_root(root_a @ cov_b @ root_a)
-    return float((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross.trace())
-
-
-def _symmetric_root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
 
 
 def typicality(features: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from tests.pocket.judge_picture import judge_video_kind, picture_event_times, picture_features
 from tests.pocket.judge_sound import FEATURES, judge_sound_kind, sound_event_times, sound_features
-from tests.pocket.judge_scores import event_match, frechet_distance, typicality
+from tests.pocket.judge_scores import event_match, typicality
 
-__all__ = ["FEATURES", "event_match", "frechet_distance", "judge_picture_kind", "judge_sound_kind",
+__all__ = ["FEATURES", "event_match", "judge_video_kind", "judge_sound_kind",
            "picture_event_times", "picture_features", "sound_event_times", "sound_features", "typicality"]

@@ -14,7 +14,7 @@ class Kind:
     motion: str  # "bounce", "kick_x", "kick_y", "stretch", "flash", "roll" or "spin"
     continuous: bool  # sounds for as long as it runs, not once per event
     doing: str  # "bouncing"
-    waveforms: tuple[str, ...]  # how a listener would name the sound
+    sounds: tuple[str, ...]  # how a listener would name the sound
 
 
 KINDS: tuple[Kind, ...] = (
