@@ -5,22 +5,22 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
 
-from .loaders import model_folders as folders
-from .tasks.align_settings import AlignSettingsNode
-from .tasks.align_target import AlignTarget
-from .tasks.audio_to_video import AudioToVideo
 from .captions.caption_audio import CaptionAudio
 from .captions.caption_image import CaptionImage
-from .measure.compare import Compare
-from .loaders.convert_imagebind import ConvertImageBind
 from .captions.describe import DescribeWithImageBind
-from .tasks.image_to_audio import ImageToAudio
-from .media.key_frames import KeyFrames
+from .loaders import model_folders as folders
+from .loaders.convert_imagebind import ConvertImageBind
 from .loaders.load_models import LoadAnimateDiff, LoadAudioLDM, LoadImageBind
-from .media.mux_audio import MuxAudioIntoVideo
+from .measure.compare import Compare
 from .measure.pick_best import PickBestSound, PickBestVideo
 from .measure.plot_alignment import PlotAlignment
 from .measure.score import ScoreFit
+from .media.key_frames import KeyFrames
+from .media.mux_audio import MuxAudioIntoVideo
+from .tasks.align_settings import AlignSettingsNode
+from .tasks.align_target import AlignTargetNode
+from .tasks.audio_to_video import AudioToVideo
+from .tasks.image_to_audio import ImageToAudio
 from .tasks.video_and_audio import VideoAndAudio
 from .tasks.video_to_audio import VideoToAudio
 
@@ -34,7 +34,7 @@ class SeeingHearing(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             LoadAudioLDM, LoadAnimateDiff, LoadImageBind, VideoToAudio, ImageToAudio, AudioToVideo, VideoAndAudio,
-            AlignSettingsNode, AlignTarget, KeyFrames, MuxAudioIntoVideo,
+            AlignSettingsNode, AlignTargetNode, KeyFrames, MuxAudioIntoVideo,
             ScoreFit, PlotAlignment, PickBestSound, PickBestVideo, Compare,
             CaptionImage, CaptionAudio, DescribeWithImageBind, ConvertImageBind,
         ]

@@ -81,7 +81,7 @@ def api_of(page: Page) -> dict[str, Any]:
     return page.evaluate("async () => (await window.app.graphToPrompt()).output")
 
 
-def strip_markup(api: dict[str, Any]) -> dict[str, Any]:
+def plain(api: dict[str, Any]) -> dict[str, Any]:
     """API format without what does not change the result (titles)."""
     return json.loads(json.dumps({number: {"class_type": node["class_type"], "inputs": node["inputs"]}
                                   for number, node in api.items()}))

@@ -52,7 +52,7 @@ class ComfyServer:
         link.symlink_to(ROOT, target_is_directory=True)
         command = [
             sys.executable, "main.py", "--listen", "127.0.0.1", "--port", str(self.port), "--disable-api-nodes",
-            "--base-directory", str(self.base), "--output-directory", str(self.output),
+            "--base-directory", str(self.base), "--preview-method", "auto", "--output-directory", str(self.output),
             "--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.options,
         ]
         with self.log.open("w") as log:

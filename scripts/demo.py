@@ -137,7 +137,7 @@ def check(path: Path, *, video: bool) -> None:
         lengths = {stream.type: float(stream.duration * stream.time_base) for stream in container.streams}
         frame_s = float(1 / container.streams.video[0].average_rate) if video else 0.0
     if set(lengths) != ({"video", "audio"} if video else {"audio"}):
-        sys.exit(f"{path}: it has {', '.join(lengths)}; expected {'picture and sound' if film else 'sound'}")
+        sys.exit(f"{path}: it has {', '.join(lengths)}; expected {'picture and sound' if video else 'sound'}")
     if video and abs(lengths["video"] - lengths["audio"]) > frame_s:
         sys.exit(f"{path}: picture and sound of unequal length ({lengths})")
     print(", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in lengths.items()))

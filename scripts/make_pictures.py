@@ -24,15 +24,15 @@ from torch import Tensor
 from scripts.comfy_page import comfy_page, load_graph
 from scripts.comfy_server import ROOT, ComfyServer
 from scripts.demo import TASKS, run, sample_picture, sample_sound, sample_video
-from seeing_core.media.types import VideoFrames
-from seeing_core.visuals.preview import PAPER, WIDTH, frame_strip, sound_picture
-from seeing_core.pocket import MODELS_DIR
-from tests.pocket.judges import judge_sound_kind
-from tests.pocket.world import TEST_SEEDS, make_clip
 from seeing_core.guidance.settings import AUDIO_PRESETS
 from seeing_core.media.audio_file import read_sound
+from seeing_core.media.types import VideoFrames
+from seeing_core.pocket import MODELS_DIR
 from seeing_core.tasks import RunConfig, video_to_audio
+from seeing_core.visuals.preview import PAPER, WIDTH, frame_strip, sound_picture
 from seeing_core.weights import load_audioldm, load_imagebind
+from tests.pocket.judges import judge_sound_kind
+from tests.pocket.world import TEST_SEEDS, make_clip
 
 PICTURES = ROOT / "web" / "docs"
 RESULTS = 10

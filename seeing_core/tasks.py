@@ -18,7 +18,14 @@ from .binders.base import Binder, embed_waveform
 from .errors import InputError
 from .generators.base import AudioGenerator, AudioModel, VideoModel
 from .guidance.clips import AudioView, VideoView, video_windows
-from .guidance.losses import EventTimesTerm, OnsetMotionTerm, PairTerm, TargetTerm, Term, WeightedLoss
+from .guidance.losses import (
+    EventTimesTerm,
+    OnsetMotionTerm,
+    PairTerm,
+    TargetTerm,
+    Term,
+    WeightedLoss,
+)
 from .guidance.prompt_completion import complete_prompt, completion_notes, draw_phrase
 from .guidance.settings import AlignSettings
 from .guidance.sync import parse_times
@@ -27,7 +34,14 @@ from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_durat
 from .metrics.motion import Motion, measure_motion, motion_peaks
 from .metrics.onsets import find_onsets
 from .run import (
-    RunConfig, TaskResult, as_batch, common_duration, finished_videos, finished_waveforms, run_guided, unread_notes,
+    RunConfig,
+    TaskResult,
+    as_batch,
+    common_duration,
+    finished_videos,
+    finished_waveforms,
+    run_guided,
+    unread_notes,
 )
 
 __all__ = ["RunConfig", "TaskResult", "audio_to_video", "image_to_audio", "video_and_audio", "video_to_audio"]

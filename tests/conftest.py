@@ -13,12 +13,12 @@ import pytest
 import torch
 from hypothesis import settings
 
-from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
+from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.metrics.onsets import find_onsets
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 

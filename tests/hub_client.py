@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from seeing_core.errors import InputError
-from seeing_core.weights.download import fetch
 from seeing_core.weights.catalog import RemoteModel
+from seeing_core.weights.download import fetch
 
 
 class Cancelled(BaseException):

@@ -14,8 +14,8 @@ from torch.nn.functional import cosine_similarity, interpolate, normalize, pad
 from torchaudio.compliance.kaldi import fbank
 from torchvision.transforms import Normalize, Resize
 
-from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
+from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.media.types import VideoFrames
 
 Segment = tuple[Fraction, Fraction]

@@ -39,7 +39,12 @@ def write_imagebind_of(sizes: dict[str, int], path: Path, *, seed: int = 0) -> P
 def write_audioldm(folder: Path, *, seed: int = 0) -> Path:
     """An AudioLDM diffusers folder: the five classes of cvssp/audioldm-s-full-v2, a few channels wide."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import ClapTextConfig, ClapTextModelWithProjection, SpeechT5HifiGan, SpeechT5HifiGanConfig
+    from transformers import (
+        ClapTextConfig,
+        ClapTextModelWithProjection,
+        SpeechT5HifiGan,
+        SpeechT5HifiGanConfig,
+    )
 
     torch.manual_seed(seed)
     widths = (8, 16, 24, 40)

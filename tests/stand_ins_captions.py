@@ -61,7 +61,12 @@ def write_qwen_vl(folder: Path, family: str = "Qwen2VL", *, seed: int = 0) -> Pa
 
 def write_blip(folder: Path, *, seed: int = 0) -> Path:
     """Salesforce/blip-image-captioning-base, narrow: pytorch_model.bin, no chat form, a BERT tokenizer."""
-    from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor
+    from transformers import (
+        BertTokenizer,
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+    )
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog", "cat", "bell", "rings", "barks", "in", "the", "hall",
              "red", "ball", "bounces", "on", "grass", "rain"]
@@ -88,7 +93,11 @@ def write_blip(folder: Path, *, seed: int = 0) -> Path:
 
 def write_qwen2_audio(folder: Path, *, seed: int = 0) -> Path:
     """Qwen/Qwen2-Audio-7B-Instruct, narrow: Whisper's features at 16 kHz, safetensors shards, no chat form in a file."""
-    from transformers import Qwen2AudioConfig, Qwen2AudioForConditionalGeneration, WhisperFeatureExtractor
+    from transformers import (
+        Qwen2AudioConfig,
+        Qwen2AudioForConditionalGeneration,
+        WhisperFeatureExtractor,
+    )
 
     tokenizer = _write_byte_tokenizer(folder, CHAT_TOKENS + AUDIO_TOKENS)
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in CHAT_TOKENS + AUDIO_TOKENS}

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from seeing_core.guidance.old_losses import Target
 from torch import Tensor
 
-from seeing_core.guidance.loop import Progress, sample
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.guidance.old_losses import Target
-from seeing_core.media.types import VideoFrames
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
+from seeing_core.guidance.clips import SoundView
+from seeing_core.guidance.loop import Progress, sample
 from seeing_core.guidance.losses import FitTargets
 from seeing_core.guidance.settings import MODES, PROMPT_RATES, RATES, AlignSettings
-from seeing_core.tasks import TaskResult, RunConfig, video_to_audio
-from seeing_core.guidance.clips import SoundView
+from seeing_core.media.types import VideoFrames
+from seeing_core.tasks import RunConfig, TaskResult, video_to_audio
 from tests import plain
 
 PROMPT = "a dog barks"

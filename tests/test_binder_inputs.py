@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.binders.imagebind_inputs import audio_input, clip_segments, vision_input
+from seeing_core.binders.imagebind_inputs import (
+    audio_input,
+    clip_segments,
+    vision_input,
+)
 from seeing_core.media.types import VideoFrames
 from tests import plain
 

@@ -9,11 +9,16 @@ import torch
 from torch import Tensor
 
 from seeing_core.captions.captioner import AudioCaptioner, ImageCaptioner
-from seeing_core.captions.loading import load_audio_captioner, load_image_captioner
 from seeing_core.captions.cleanup import joined, strip_markup
+from seeing_core.captions.loading import load_audio_captioner, load_image_captioner
 from seeing_core.errors import InputError
 from seeing_core.media.types import Waveform
-from tests.stand_ins_captions import QWEN_VISION, write_blip, write_qwen2_audio, write_qwen_vl
+from tests.stand_ins_captions import (
+    QWEN_VISION,
+    write_blip,
+    write_qwen2_audio,
+    write_qwen_vl,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,17 @@ import av
 import pytest
 import torch
 
-from seeing_core.visuals.contact_sheet import CELL_WIDTH, GAP, Candidate, Reel, check_count, contact_sheet
 from seeing_core.errors import InputError
-from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.media.mux import mux
+from seeing_core.media.types import VideoFrames, Waveform
+from seeing_core.visuals.contact_sheet import (
+    CELL_WIDTH,
+    GAP,
+    Candidate,
+    Reel,
+    check_count,
+    contact_sheet,
+)
 from tests.made import bursts, jumping_film
 
 

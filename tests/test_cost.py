@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from seeing_core.guidance.settings import JOINT_PRESETS, AUDIO_PRESETS, AlignSettings
 from seeing_core.generators.windows import thrifty
+from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, AlignSettings
 from tests.benchmarks import sizes
 from tests.benchmarks.cost import against_released, call_all, same_work
 from tests.benchmarks.counting import count
@@ -50,7 +50,7 @@ def test_flops_are_those_of_the_formulae_and_land_in_their_part() -> None:
     for layer in (first, second):
         layer.requires_grad_(False)
     x = torch.empty(7, 30, device="meta", requires_grad=True)
-    strip_markup = count(lambda: second(first(x)).sum().backward(), parts)
+    plain = count(lambda: second(first(x)).sum().backward(), parts)
     again = count(lambda: second(checkpoint(first, x, use_reentrant=False)).sum().backward(), parts)
     assert plain.flops == {"first": 2 * 2 * 7 * 30 * 50, "second": 2 * 2 * 7 * 50 * 20}
     assert again.flops["second"] == plain.flops["second"]

@@ -11,14 +11,15 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.captions.describe import describe, read_phrases, shipped_phrases
+from seeing_core.binders.phrases import read_phrases, shipped_phrases
+from seeing_core.captions.describe import describe
 from seeing_core.errors import InputError
-from seeing_core.media.types import VideoFrames, Video, Waveform
+from seeing_core.guidance.targets import Images
+from seeing_core.media.types import Video, VideoFrames, Waveform
 from seeing_core.pocket import MODELS_DIR
+from seeing_core.weights import load_imagebind
 from tests.pocket.world import TEST_SEEDS, make_clip
 from tests.pocket.world_kinds import KINDS, precise_captions
-from seeing_core.guidance.targets import Images
-from seeing_core.weights import load_imagebind
 
 PHRASES = ["a dog barking", "rain on a roof", "a bell", "applause", "a train", "the sea"]
 

@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seeing_core.weights.catalog import AUDIOLDM, BASE, IMAGEBIND, MOTION, TOKENIZER, Checksum, RemoteModel
+from seeing_core.weights.catalog import (
+    AUDIOLDM,
+    BASE,
+    IMAGEBIND,
+    MOTION,
+    TOKENIZER,
+    Checksum,
+    RemoteModel,
+)
 from tests.hub import Shelf, open_hub
 from tests.hub_client import fetched
 
@@ -154,9 +162,9 @@ def test_a_file_from_another_server(
     """As ImageBind's: one URL, no hub, the published checksum."""
     url = f"{hub_and_clients[0]}/cdn/{REPOSITORY}/module.ckpt"
     checksum = Checksum(len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
-    strip_markup = replace(KNOWN, source=url, file="", checksums={"module.ckpt": checksum})
+    plain = replace(KNOWN, source=url, file="", checksums={"module.ckpt": checksum})
     shelf.cut_after = [12 * MB]
-    result, _ = hub_and_clients[2].submit(fetched, strip_markup, tmp_path).result()
+    result, _ = hub_and_clients[2].submit(fetched, plain, tmp_path).result()
     assert Path(result).read_bytes() == CONTENT
 
 

@@ -18,9 +18,9 @@ from seeing_core.evaluate.__main__ import _jobs, main
 from seeing_core.evaluate.measure import Job, Options, Record, Tools, measure_file
 from seeing_core.evaluate.page import as_html
 from seeing_core.evaluate.report import as_csv, summarise
+from seeing_core.media.mux import mux
 from seeing_core.media.types import Waveform
 from seeing_core.metrics.features import Features
-from seeing_core.media.mux import mux
 from tests.made import bursts, jumping_film
 
 # Feature extractors of choice, which the command imports by name.

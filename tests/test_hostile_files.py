@@ -74,7 +74,7 @@ def test_harmless_leftovers_of_training_are_read_past(tmp_path: Path, write: Cal
 
 def test_an_archive_that_unpacks_to_more_than_it_is(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(50_000_000)}, tmp_path / "plain.pth")
-    with zipfile.ZipFile(tmp_path / "plain.pth") as strip_markup, zipfile.ZipFile(
+    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(
             tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
         for entry in plain.namelist():
             bomb.writestr(entry, plain.read(entry))

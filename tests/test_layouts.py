@@ -8,13 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.errors import InputError
 from seeing_core.generators.animatediff import AnimateDiff, ConditionedAnimateDiff
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.weights import Lora, load_animatediff, load_audioldm
 from seeing_core.weights.animatediff import clip_tokenizer
 from tests.stand_ins_original import (
-    original_audioldm, original_motion, original_sd, original_vae, write, write_wide_audioldm, write_wide_motion, write_wide_sd,
+    original_audioldm,
+    original_motion,
+    original_sd,
+    original_vae,
+    write,
+    write_wide_audioldm,
+    write_wide_motion,
+    write_wide_sd,
 )
 
 STEP = torch.tensor(500)
@@ -190,7 +197,7 @@ def test_kohya_lora_is_added_to_unet_and_text_encoder(
     for name in (text, text.replace("q_proj", "out_proj")):
         state |= {f"{name}.lora_down.weight": words_down.clone(), f"{name}.lora_up.weight": words_up.clone(),
                   f"{name}.alpha": torch.tensor(2.0)}
-    strip_markup = load_animatediff(*video_folders)
+    plain = load_animatediff(*video_folders)
     with_lora = load_animatediff(*video_folders, loras=[Lora(write(state, tmp_path / "style.safetensors"), strength)])
     added = weight_of(with_lora.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q") - weight_of(
         plain.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")

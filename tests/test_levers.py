@@ -8,21 +8,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from seeing_core.guidance.old_losses import Target
 from torch import Tensor
 
-from seeing_core.guidance.loop import sample
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.guidance.old_losses import Target
-from seeing_core.media.types import VideoFrames
+from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
+from seeing_core.generators.windows import thrifty
+from seeing_core.guidance.clips import ClipDraw, SoundView, runs
+from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import FitTargets
 from seeing_core.guidance.settings import AlignSettings
-from seeing_core.tasks import RunConfig, video_and_audio, video_to_audio
 from seeing_core.guidance.state import SamplerState
-from seeing_core.generators.animatediff import AnimateDiff
-from seeing_core.guidance.clips import ClipDraw, SoundView, runs
-from seeing_core.generators.windows import thrifty
+from seeing_core.media.types import VideoFrames
+from seeing_core.tasks import RunConfig, video_and_audio, video_to_audio
 
 DURATION_S = 3.0
 

@@ -14,7 +14,14 @@ import torch
 
 from seeing_core.binders.imagebind_inputs import vision_input
 from seeing_core.errors import InputError
-from seeing_core.media.types import VideoFrames, Waveform, check_duration, fit_length, mono, resample
+from seeing_core.media.types import (
+    VideoFrames,
+    Waveform,
+    check_duration,
+    fit_length,
+    mono,
+    resample,
+)
 from seeing_core.media.video_file import VideoFile
 
 FRAMES = torch.zeros(4, 3, 8, 8)

@@ -16,12 +16,12 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from seeing_core.errors import InputError
+from seeing_core.media.audio_file import audio_track
 from seeing_core.media.types import VideoFrames, Waveform
+from seeing_core.media.video_file import VideoFile
 from seeing_core.metrics.av_align import av_align, match
 from seeing_core.metrics.motion import FARNEBACK, Motion, measure_motion
 from seeing_core.metrics.onsets import find_onsets
-from seeing_core.media.audio_file import audio_track
-from seeing_core.media.video_file import VideoFile
 from tests.made import bursts, jumping_film
 
 DURATION_S = 3.0

@@ -9,10 +9,15 @@ import torch
 
 from seeing_core.errors import InputError
 from seeing_core.media.types import VideoFrames, Waveform
-from seeing_core.metrics.features import film_extractor, look_profile, mel_profile, sound_extractor
+from seeing_core.metrics.features import (
+    film_extractor,
+    look_profile,
+    mel_profile,
+    sound_extractor,
+)
 from seeing_core.metrics.published import PANNS, _module
-from tests.pocket.world_kinds import KIND_NAMES
 from tests.made import bursts, jumping_film
+from tests.pocket.world_kinds import KIND_NAMES
 
 NETWORKS = {  # extractor: how its file is made, its features, its logits
     "vggish": (lambda: (network := _module("torchvggish", "torchvggish")).VGG(network.make_layers(), False).state_dict(),

@@ -9,16 +9,16 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from seeing_core.errors import InputError
+from seeing_core.guidance.settings import AlignSettings
+from seeing_core.guidance.trace import Trace, TracePoint
 from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.metrics.binder_scores import binder_scores
 from seeing_core.metrics.fit import measure_fit, measure_fits
 from seeing_core.metrics.lag import measure_lag
 from seeing_core.metrics.motion import measure_motion
 from seeing_core.metrics.onsets import find_onsets
-from seeing_core.visuals.plots import SIZE_PX, fit_plot, trace_plot
 from seeing_core.metrics.ranking import MEASURES, check_measure, rank
-from seeing_core.guidance.settings import AlignSettings
-from seeing_core.guidance.trace import Trace, TracePoint
+from seeing_core.visuals.plots import SIZE_PX, fit_plot, trace_plot
 from tests.made import bursts, jumping_film
 
 EVENTS_S = (0.6, 1.24, 1.88, 2.88, 3.4)

@@ -6,25 +6,36 @@ from dataclasses import replace
 
 import pytest
 import torch
+from seeing_core.augment import Augment
+from seeing_core.guidance.old_losses import Target, clip_terms, distance
 from torch import Tensor
 
-from seeing_core.guidance.loop import sample
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
-from seeing_core.augment import Augment
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase
-from seeing_core.candidates import rank_candidates, audio_defects
+from seeing_core.candidates import audio_defects, rank_candidates
 from seeing_core.errors import InputError
-from seeing_core.guidance.old_losses import Target, clip_terms, distance
-from seeing_core.media.types import VideoFrames, Waveform
-from seeing_core.guidance.losses import FitTargets
-from tests.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.guidance.settings import JOINT_PRESETS, VIDEO_PRESETS, AUDIO_PRESETS, AlignSettings
-from seeing_core.tasks import TaskResult, RunConfig, image_to_audio, video_and_audio, video_to_audio
-from seeing_core.guidance.trace import Trace
-from seeing_core.guidance.state import SamplerState
 from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.guidance.clips import SoundView
+from seeing_core.guidance.loop import sample
+from seeing_core.guidance.losses import FitTargets
+from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase
+from seeing_core.guidance.settings import (
+    AUDIO_PRESETS,
+    JOINT_PRESETS,
+    VIDEO_PRESETS,
+    AlignSettings,
+)
+from seeing_core.guidance.state import SamplerState
+from seeing_core.guidance.trace import Trace
+from seeing_core.media.types import VideoFrames, Waveform
+from seeing_core.tasks import (
+    RunConfig,
+    TaskResult,
+    image_to_audio,
+    video_and_audio,
+    video_to_audio,
+)
+from tests.pocket.world import TEST_SEEDS, make_clip
 
 DURATION_S = 1.2
 BASES = [AlignSettings("paper"), AlignSettings("x0", start_fraction=0.0, inner_steps=2),

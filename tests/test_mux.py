@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-import resource
 import torch
 
 from seeing_core.errors import InputError
-from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.media.mux import FITS, mux
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.media.video_file import VideoFile
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import torch
 
 from seeing_core.visuals.preview import (
-    CURVE_HEIGHT, LOSS, PAPER, WIDTH, WORDS_HEIGHT, loss_curve, preview, sound_picture,
+    CURVE_HEIGHT,
+    LOSS,
+    PAPER,
+    WIDTH,
+    WORDS_HEIGHT,
+    loss_curve,
+    preview,
+    sound_picture,
 )
 from tests.made import bursts
 

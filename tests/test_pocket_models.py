@@ -13,17 +13,25 @@ from torch.nn.functional import cosine_similarity
 from transformers import AutoTokenizer, ClapTextModelWithProjection, SpeechT5HifiGan
 
 from seeing_core.binders.imagebind import ImageBind, build
-from seeing_core.binders.imagebind_inputs import clip_segments, frame_indices, vision_input
+from seeing_core.binders.imagebind_inputs import (
+    clip_segments,
+    frame_indices,
+    vision_input,
+)
 from seeing_core.media.types import VideoFrames
 from seeing_core.pocket import MODELS_DIR
 from tests.pocket.judges import judge_sound_kind
-from tests.pocket.training.mel import LogMel
-from tests.pocket.training.scoring import (
-    AudioModels, generate_sounds, generated_kinds, load_audio_models, rebuilt_scores,
-)
-from tests.pocket.training.scoring_binder import binder_scores
 from tests.pocket.training.binder import picture_input
 from tests.pocket.training.clap import embed
+from tests.pocket.training.mel import LogMel
+from tests.pocket.training.scoring import (
+    AudioModels,
+    generate_sounds,
+    generated_kinds,
+    load_audio_models,
+    rebuilt_scores,
+)
+from tests.pocket.training.scoring_binder import binder_scores
 from tests.pocket.world import TEST_SEEDS, make_clip
 from tests.pocket.world_kinds import KIND_NAMES, KINDS, kind_index, precise_captions
 

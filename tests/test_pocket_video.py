@@ -2,7 +2,13 @@
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 

@@ -13,7 +13,14 @@ import torch
 
 from seeing_core.metrics.frechet import frechet_distance, gaussian_of
 from tests.pocket.judges import (
-    FEATURES, event_match, judge_video_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features, typicality,
+    FEATURES,
+    event_match,
+    judge_sound_kind,
+    judge_video_kind,
+    picture_event_times,
+    sound_event_times,
+    sound_features,
+    typicality,
 )
 from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip, write_clip
 from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index

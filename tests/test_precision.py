@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind
+from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.generators.audioldm import AudioLDM
+from seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
 from seeing_core.media.types import VideoFrames
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
 from seeing_core.tasks import RunConfig, image_to_audio, video_and_audio
-from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 
 HALVES = [torch.bfloat16, torch.float16]

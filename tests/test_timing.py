@@ -8,25 +8,38 @@ from dataclasses import replace
 
 import pytest
 import torch
+from seeing_core.guidance.assembly import (
+    joint_objective,
+    sound_objective,
+    sound_view,
+    video_objective,
+)
+from seeing_core.guidance.old_losses import Target
 from torch import Tensor
 
-from seeing_core.guidance.loop import Objective
-from seeing_core.guidance.assembly import video_objective, joint_objective, sound_objective, sound_view
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.guidance.old_losses import Target
+from seeing_core.generators.animatediff import AnimateDiff, ConditionedAnimateDiff
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
+from seeing_core.generators.windows import thrifty
+from seeing_core.guidance.clips import SoundView
+from seeing_core.guidance.loop import Objective
+from seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
+from seeing_core.guidance.sync import (
+    AtTimes,
+    FrameChange,
+    OnsetStrength,
+    Together,
+    correlation,
+    motion_peaks,
+    parse_times,
+    shape_change,
+    spectral_flux,
+)
 from seeing_core.metrics.motion import Motion
+from seeing_core.tasks import RunConfig, image_to_audio
 from tests.pocket.judges import sound_event_times
 from tests.pocket.world import TEST_SEEDS, make_clip
-from seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
-from seeing_core.tasks import RunConfig, image_to_audio
-from seeing_core.guidance.sync import (
-    AtTimes, FrameChange, OnsetStrength, Together, correlation, motion_peaks, parse_times, shape_change, spectral_flux,
-)
-from seeing_core.generators.animatediff import AnimateDiff, ConditionedAnimateDiff
-from seeing_core.guidance.clips import SoundView
-from seeing_core.generators.windows import thrifty
 
 
 class Itself:

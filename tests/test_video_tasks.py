@@ -8,21 +8,28 @@ from pathlib import Path
 
 import pytest
 import torch
+from seeing_core.guidance.old_losses import Target, target_terms
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from seeing_core.guidance.loop import sample
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.guidance.old_losses import Target, target_terms
-from seeing_core.media.types import Waveform
+from seeing_core.generators.animatediff import AnimateDiff, ConditionedAnimateDiff
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
+from seeing_core.guidance.clips import PictureView, SoundView
+from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import FitEachOther, FitTargets
 from seeing_core.guidance.settings import AlignSettings
 from seeing_core.guidance.targets import AlignTarget, Images
-from seeing_core.tasks import RunConfig, audio_to_video, image_to_audio, span_groups, video_and_audio, video_to_audio
-from seeing_core.generators.animatediff import AnimateDiff, ConditionedAnimateDiff
-from seeing_core.guidance.clips import PictureView, SoundView
+from seeing_core.media.types import Waveform
+from seeing_core.tasks import (
+    RunConfig,
+    audio_to_video,
+    image_to_audio,
+    span_groups,
+    video_and_audio,
+    video_to_audio,
+)
 from seeing_core.weights import load_animatediff
 
 PROMPT = "a ball"

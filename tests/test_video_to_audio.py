@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
-from seeing_core.media.types import VideoFrames
-from seeing_core.guidance.settings import AlignSettings
-from seeing_core.tasks import RunConfig, video_to_audio
-from seeing_core.media.video_file import VideoFile
+from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
 from seeing_core.generators.windows import blend, split
+from seeing_core.guidance.settings import AlignSettings
+from seeing_core.media.types import VideoFrames
+from seeing_core.media.video_file import VideoFile
+from seeing_core.tasks import RunConfig, video_to_audio
 
 VANILLA = RunConfig(steps=1, settings=AlignSettings(strength=0))
 

@@ -8,10 +8,10 @@ from comfy_api.latest import io
 
 from ...seeing_core.captions.captioner import AUDIO_PROMPT, MOST_TOKENS
 from ...seeing_core.captions.cleanup import joined
-from . import captioner_loading as captioning
 from ..comfy.convert import waveform_from
 from ..loaders.downloads import download_if_missing
 from ..sockets import CATEGORY
+from . import captioner_loading as captioning
 
 
 class CaptionAudio(io.ComfyNode):

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ...seeing_core.captions.captioner import IMAGE_PROMPT, MOST_TOKENS
 from ...seeing_core.captions.cleanup import joined
-from . import captioner_loading as captioning
 from ..comfy.convert import images_from
 from ..loaders.downloads import download_if_missing
 from ..sockets import CATEGORY
+from . import captioner_loading as captioning
 
 EACH, TOGETHER = "each", "together"
 

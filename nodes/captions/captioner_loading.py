@@ -19,9 +19,9 @@ from ...seeing_core.captions.captioner import Captioner
 from ...seeing_core.errors import InputError
 from ...seeing_core.media.types import Waveform
 from ...seeing_core.weights.catalog import GB, HUB, RemoteModel
+from ..comfy.memory import ModelHandle, on_device
 from ..loaders.downloads import fetch_here
 from ..loaders.model_folders import DEPTH
-from ..comfy.memory import ModelHandle, on_device
 
 ROOTS = ("LLM", "diffusers")
 CAPTION_BYTES = 2 * 2**30  # activations: a picture of a megapixel, or 30 s of sound, and the words

@@ -7,14 +7,15 @@ from typing import Any
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ...seeing_core.captions.describe import MAX_PHRASES, describe, read_phrases, shipped_phrases
-from ...seeing_core.media.types import Video, Waveform
+from ...seeing_core.binders.phrases import read_phrases, shipped_phrases
+from ...seeing_core.captions.describe import MAX_PHRASES, describe
 from ...seeing_core.guidance.targets import Images
-from ..tasks import inputs
-from ..comfy.convert import video_from, images_from, waveform_from
-from .captioner_loading import warn_if_silent
+from ...seeing_core.media.types import Video, Waveform
+from ..comfy.convert import images_from, video_from, waveform_from
 from ..comfy.memory import ModelHandle, on_device
 from ..sockets import CATEGORY
+from ..tasks import inputs
+from .captioner_loading import warn_if_silent
 
 INSTEAD, BESIDE = "instead of the built-in list", "beside the built-in list"
 DESCRIBE_BYTES = 2**30

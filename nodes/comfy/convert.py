@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from comfy_api.latest import Input, InputImpl
 from torch import Tensor
 
 from ...seeing_core.errors import InputError
-from ...seeing_core.media.types import VideoFrames, Waveform
 from ...seeing_core.guidance.trace import Trace
+from ...seeing_core.media.types import VideoFrames, Waveform
 from ...seeing_core.media.video_file import VideoFile
 
 
 def video_from(media: Input.Video | Tensor, fps: float) -> VideoFile | VideoFrames:
-    """A VIDEO or an IMAGE batch (B, H, W, 3 or 4) as a film; `fps` is used for images only.
+    """A VIDEO or an IMAGE batch (B, H, W, 3 or 4) as a video; `fps` is used for images only.
 
     A video that is a file stays on disk. Raises InputError on NaN, on a wrong shape and on a bad fps.
     """
@@ -41,7 +41,7 @@ def _clip(images: Tensor, fps: float) -> VideoFrames:
 
 
 def waveform_from(audio: dict[str, Any] | None) -> Waveform:
-    """The first sound of an AUDIO. Raises InputError when there is none, or it is empty or not finite."""
+    """The first waveform of an AUDIO. Raises InputError when there is none, or it is empty or not finite."""
     if audio is None:
         raise InputError("audio", "nothing", "a sound", "The video it was taken from may have no sound track.")
     waveform = audio["waveform"]
@@ -50,14 +50,19 @@ def waveform_from(audio: dict[str, Any] | None) -> Waveform:
     return Waveform(waveform[0].detach().clone(), int(audio["sample_rate"]))
 
 
-def audio_output(waveforms: tuple[Waveform, ...]) -> dict[str, Any]:
-    """Sounds of equal length as one AUDIO batch."""
-    return {"waveform": torch.stack([sound.samples for sound in waveforms]), "sample_rate": waveforms[0].rate_hz}
+def audio_output(waveform: Waveform) -> dict[str, Any]:
+    """An AUDIO."""
+    return {"waveform": waveform.samples[None], "sample_rate": waveform.rate_hz}
 
 
-def image_output(videos: tuple[VideoFrames, ...]) -> Tensor:
-    """Films one after another as one IMAGE batch (B, H, W, 3)."""
-    return torch.cat([video.pixels for video in videos]).movedim(1, -1).contiguous()
+def audio_outputs(waveforms: Sequence[Waveform]) -> list[dict[str, Any]]:
+    """One AUDIO for each candidate."""
+    return [audio_output(waveform) for waveform in waveforms]
+
+
+def image_outputs(videos: Sequence[VideoFrames]) -> list[Tensor]:
+    """The frames of each candidate, an IMAGE batch (B, H, W, 3) each."""
+    return [video.pixels.movedim(1, -1).contiguous() for video in videos]
 
 
 def log_notes(node: str, trace: Trace) -> None:

@@ -1,12 +1,12 @@
-"""Models in the care of ComfyUI's memory manager, and a way out of its inference mode."""
+"""Models under ComfyUI's memory manager, retries when memory runs out, and a way out of its inference mode."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import comfy.model_management as management
 import torch
@@ -14,17 +14,29 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import nn
 
-from ...seeing_core.binders.imagebind import TOWERS, ImageBind
+from ...seeing_core.binders.base import Binder
 from ...seeing_core.errors import InputError
 from ...seeing_core.weights.files import first_line
-from ...seeing_core.generators.windows import thrifty
 
-# What ComfyUI is asked to keep free for activations with gradients, rounded up: a window of 10 s of sound through VAE,
-# vocoder and ImageBind; two frames of 512 x 512 through the VAE, and a checkpointed UNet pass of 16.
-SOUND_BYTES = 3 * 2**30
-PICTURE_BYTES = 6 * 2**30
+# What ComfyUI is asked to keep free for activations with gradients, rounded up.
+GIB = 2**30
+AUDIO_BYTES, AUDIO_S = 3 * GIB, 10.24  # a window of 10.24 s through VAE, vocoder and ImageBind
+VIDEO_BYTES, VIDEO_PIXELS = 6 * GIB, 16 * 512 * 512  # 16 frames of 512 x 512 through a checkpointed UNet, two through the VAE
+LEAST_BYTES = GIB // 2
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 Made = TypeVar("Made")
+
+
+def audio_bytes(duration_s: float, candidates: int) -> int:
+    """For guided audio of this length: that of its longest window."""
+    return max(LEAST_BYTES, round(AUDIO_BYTES * min(1.0, duration_s / AUDIO_S) * candidates))
+
+
+def video_bytes(handle: ModelHandle, width: int, height: int, frames: float, candidates: int) -> int:
+    """For guided video of this size in pixels (0: the model's own): that of its longest window, of 16 frames."""
+    side = handle.model.native_side
+    pixels = (width or side) * (height or side) * min(max(frames, 1.0), 16.0)
+    return max(LEAST_BYTES, round(VIDEO_BYTES * pixels / VIDEO_PIXELS * candidates))
 
 
 def precision(remark: str) -> io.Input:
@@ -48,7 +60,7 @@ def weights_dtype(choice: str) -> torch.dtype:
 class ModelHandle:
     """A model of the core, loaded to and freed from the device by ComfyUI like its own models."""
 
-    model: nn.Module
+    model: Any
     patchers: dict[str, ModelPatcher]
 
     @classmethod
@@ -61,15 +73,13 @@ class ModelHandle:
 
 @dataclass(frozen=True)
 class BinderHandle(ModelHandle):
-    """ImageBind, each tower by itself: only those in use are on the device."""
-
-    model: ImageBind
+    """A binder, each tower by itself: only those in use are on the device."""
 
     @classmethod
-    def load(cls, loader: Callable[[], ImageBind]) -> BinderHandle:
+    def load(cls, loader: Callable[[], Any]) -> BinderHandle:
         with enable_autograd():
-            model = loader()
-        return cls(model, {tower: _patcher(model.tower(tower)) for tower in TOWERS})
+            model: Binder = loader()
+        return cls(model, {tower: _patcher(model.tower(tower)) for tower in model.tower_names})
 
 
 def _patcher(model: nn.Module) -> ModelPatcher:
@@ -77,18 +87,18 @@ def _patcher(model: nn.Module) -> ModelPatcher:
 
 
 @contextmanager
-def on_device(*models: ModelHandle, activations_bytes: int = 0, stays: Sequence[str] = TOWERS) -> Iterator[None]:
+def on_device(*handles: ModelHandle, activations_bytes: int = 0, keep: Sequence[str] | None = None) -> Iterator[None]:
     """The models on the compute device, outside inference mode, for the time of one task.
 
-    stays: the binder's towers that are used again and again. They come when first used; others leave again as soon as they
-    have embedded something.
+    keep: the binder's towers that are used again and again; None is all. They come when first used; others leave again as soon
+    as they have embedded something.
     """
-    binders = [model for model in models if isinstance(model, BinderHandle)]
-    whole = [patcher for model in models if model not in binders for patcher in model.patchers.values()]
+    binders = [handle for handle in handles if isinstance(handle, BinderHandle)]
+    whole = [patcher for handle in handles if handle not in binders for patcher in handle.patchers.values()]
     with enable_autograd():
-        _bring(whole, activations_bytes)
+        _load(whole, activations_bytes)
         for binder in binders:
-            binder.model.visit = _visits(binder, whole, activations_bytes, stays)
+            binder.model.visit = _tower_on_device(binder, whole, activations_bytes, keep)
         try:
             yield
         finally:
@@ -96,24 +106,26 @@ def on_device(*models: ModelHandle, activations_bytes: int = 0, stays: Sequence[
                 del binder.model.visit
 
 
-def _visits(
-    binder: BinderHandle, others: Sequence[ModelPatcher], activations_bytes: int, stays: Sequence[str]
-) -> Callable[[str], object]:
-    here: dict[str, ModelPatcher] = {}
+def _tower_on_device(
+    binder: BinderHandle, others: Sequence[ModelPatcher], activations_bytes: int, keep: Sequence[str] | None
+) -> Callable[[str], AbstractContextManager[None]]:
+    loaded: dict[str, ModelPatcher] = {}
 
     @contextmanager
     def visit(tower: str) -> Iterator[None]:
-        if tower not in here:
-            here[tower] = binder.patchers[tower]
-            _bring([*others, *here.values()], activations_bytes)
-        yield
-        if tower not in stays:
-            management.unload_model_and_clones(here.pop(tower))
+        if tower not in loaded:
+            loaded[tower] = binder.patchers[tower]
+            _load([*others, *loaded.values()], activations_bytes)
+        try:
+            yield
+        finally:  # after a cancel or an error as well
+            if keep is not None and tower not in keep:
+                management.unload_model_and_clones(loaded.pop(tower))
 
     return visit
 
 
-def _bring(patchers: Sequence[ModelPatcher], activations_bytes: int) -> None:
+def _load(patchers: Sequence[ModelPatcher], activations_bytes: int) -> None:
     """Whole onto the device, ComfyUI freeing others first. Its streaming of single layers knows only its own layers."""
     management.load_models_gpu(list(patchers), memory_required=activations_bytes, force_full_load=True)
     for patcher in patchers:
@@ -122,29 +134,31 @@ def _bring(patchers: Sequence[ModelPatcher], activations_bytes: int) -> None:
         _clone_inference_tensors(patcher.model)
 
 
-def retry_on_oom(work: Callable[[], Made], lower: str) -> Made:
-    """work(), and when memory runs out once more in smaller slices, all other models freed.
+def retry_on_oom(work: Callable[[bool], Made], lower: str) -> Made:
+    """work(False), and when memory runs out work(True), which is to save memory, after all other models were freed.
 
     lower: the inputs that make it smaller. Raises InputError naming them when that is not enough either.
     """
     try:
-        return work()
+        return work(False)
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-        logging.warning("Out of memory (%s): trying again in smaller slices", first_line(error))
-    management.unload_all_models()
-    management.soft_empty_cache()
+        logging.warning("Out of memory (%s): trying again in a slower way that needs less", first_line(error))
+    _free_all()
     try:
-        with thrifty():
-            return work()
+        return work(True)
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-        management.unload_all_models()
-        management.soft_empty_cache()
+        _free_all()
         raise InputError("memory", f"a task too large for this machine ({first_line(error)})", "one that fits",
                          f"Lower {lower}, choose a smaller precision in the loaders, or close other programs.") from error
+
+
+def _free_all() -> None:
+    management.unload_all_models()
+    management.soft_empty_cache()
 
 
 def _out_of_memory(error: BaseException) -> bool:

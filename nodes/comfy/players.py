@@ -1,4 +1,4 @@
-"""What a node shows when it has finished: its sound, film or picture, played on the node itself.
+"""What a node shows when it has finished: its sound, video or picture, played on the node itself.
 
 The files lie in ComfyUI's temporary folder, which it empties when it starts. A node that shows one has
 `has_intermediate_output=True` in its schema, so that ComfyUI sends it again when the result comes from the cache.
@@ -10,14 +10,14 @@ import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import folder_paths
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ...seeing_core.media.types import Video, Waveform
 from ...seeing_core.media.mux import mux
+from ...seeing_core.media.types import Video, Waveform
+from .convert import audio_output
 
 
 def temporary_video() -> Path:
@@ -32,14 +32,14 @@ def player(*paths: Path) -> dict[str, list[ui.SavedResult]]:
     return {"player": [ui.SavedResult(path.name, "", io.FolderType.temp) for path in paths]}
 
 
-def audio_player(audio: dict[str, Any]) -> dict[str, list[ui.SavedResult]]:
-    """The sounds of an AUDIO."""
-    return {"player": ui.PreviewAudio(audio).values}
+def audio_player(waveforms: Sequence[Waveform]) -> dict[str, list[ui.SavedResult]]:
+    """A player for each."""
+    return {"player": [result for waveform in waveforms for result in ui.PreviewAudio(audio_output(waveform)).values]}
 
 
 def video_player(videos: Sequence[Video], waveforms: Sequence[Waveform]) -> dict[str, list[ui.SavedResult]]:
-    """Films, each with its sound."""
-    return player(*(mux(video, sound, temporary_video()) for video, sound in zip(videos, waveforms, strict=True)))
+    """Videos, each with its sound."""
+    return player(*(mux(video, waveform, temporary_video()) for video, waveform in zip(videos, waveforms, strict=True)))
 
 
 def picture(image: Tensor) -> ui.PreviewImage:

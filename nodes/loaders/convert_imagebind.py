@@ -6,8 +6,8 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from . import model_folders as folders
 from ..sockets import CATEGORY
+from . import model_folders as folders
 
 
 class ConvertImageBind(io.ComfyNode):

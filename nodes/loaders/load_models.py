@@ -6,11 +6,11 @@ from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
 
-from . import model_folders as folders
-from .from_checkpoint import base_from_checkpoint
-from .downloads import download_if_missing
-from ..comfy.memory import ModelHandle, BinderHandle, precision, weights_dtype
+from ..comfy.memory import BinderHandle, ModelHandle, precision, weights_dtype
 from ..sockets import CATEGORY, AudioModel, Binder, VideoModel
+from . import model_folders as folders
+from .downloads import download_if_missing
+from .from_checkpoint import base_from_checkpoint
 
 POCKET_TIP = (
     "'pocket (built in)' is a small demonstration model that ships with the pack and needs no download: it knows a toy "

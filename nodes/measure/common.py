@@ -5,17 +5,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-import comfy.model_management as management
 import torch
-from comfy.utils import ProgressBar
 from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ...seeing_core.errors import InputError
-from ...seeing_core.media.types import VideoFrames, Waveform
-from ...seeing_core.metrics.motion import FLOW_SIDE
 from ...seeing_core.media.audio_file import audio_track
+from ...seeing_core.media.types import VideoFrames, Waveform
 from ...seeing_core.media.video_file import VideoFile
+from ...seeing_core.metrics.motion import FLOW_SIDE
 from ..comfy.convert import waveform_from
 from ..comfy.memory import ModelHandle, enable_autograd, on_device
 from ..sockets import Binder
@@ -70,18 +68,6 @@ def _of_components(media: Input.Video) -> Waveform | None:
 def measuring(binder: ModelHandle | None) -> AbstractContextManager[None]:
     """The binder, if any, on the compute device while something is measured."""
     return enable_autograd() if binder is None else on_device(binder, activations_bytes=EMBED_BYTES)
-
-
-class MotionProgress:
-    """Moves the node's bar while the motion of `films` films is measured one after another; stops on cancel."""
-
-    def __init__(self, videos: int = 1) -> None:
-        self.bar, self.videos, self.finished = ProgressBar(1000), videos, 0
-
-    def __call__(self, done: int, total: int) -> None:
-        management.throw_exception_if_processing_interrupted()
-        self.bar.update_absolute(round(1000 * (self.finished + done / total) / self.videos), 1000)
-        self.finished += done == total
 
 
 def as_image(plot: Tensor) -> Tensor:

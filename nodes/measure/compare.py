@@ -12,11 +12,19 @@ from torch import Tensor
 
 from ...seeing_core.media.types import Video, Waveform
 from ..comfy.convert import video_from, waveform_from
-from ..tasks.inputs import fps_of_images
 from ..comfy.memory import ModelHandle
-from .common import MotionProgress, binder_input, flow_size_input, measuring, own_sound, prompt_input, sounds_from
 from ..comfy.players import player, temporary_video
+from ..comfy.progress import MotionProgress
 from ..sockets import CATEGORY
+from ..tasks.inputs import fps_of_images
+from .common import (
+    binder_input,
+    flow_size_input,
+    measuring,
+    own_sound,
+    prompt_input,
+    sounds_from,
+)
 
 MEDIA = [io.Audio, io.Video, io.Image]
 
@@ -71,20 +79,25 @@ class Compare(io.ComfyNode):
         cls, candidates: io.Autogrow.Type, labels: str, prompt: str, fps: float, flow_size: int,
         video: Input.Video | Tensor | None = None, audio: dict[str, Any] | None = None, binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
-        from ...seeing_core.visuals.contact_sheet import Candidate, Reel, check_count, contact_sheet
         from ...seeing_core.media.mux import mux
+        from ...seeing_core.visuals.contact_sheet import (
+            Candidate,
+            Reel,
+            check_count,
+            contact_sheet,
+        )
 
-        video = None if video is None else video_from(video, fps)
-        pairs = [pair for one in candidates.values() for pair in _pairs(one, video, audio, fps)]
+        source = None if video is None else video_from(video, fps)
+        pairs = [pair for one in candidates.values() for pair in _pairs(one, source, audio, fps)]
         names = [line.strip() for line in labels.splitlines() if line.strip()]
         names = [*names, *ascii_uppercase[len(names) :]][: len(pairs)]
         check_count(len(pairs))
         words = _scores(pairs, prompt, flow_size, binder)
-        format_score = [Candidate(name, sound, video, line)
+        shown = [Candidate(name, sound, video, line)
                  for name, (video, sound), line in zip(names, pairs, words, strict=True)]
-        reel = Reel(format_score)
+        reel = Reel(shown)
         path = mux(reel, reel.sound, temporary_video())
-        sheet = torch.from_numpy(np.array(contact_sheet(format_score))).float()[None] / 255
+        sheet = torch.from_numpy(np.array(contact_sheet(shown))).float()[None] / 255
         report = "\n".join(f"{name}: {line}" for name, line in zip(names, words, strict=True))
         return io.NodeOutput(sheet, InputImpl.VideoFromFile(str(path)), report, ui=player(path))
 
@@ -92,7 +105,7 @@ class Compare(io.ComfyNode):
 def _pairs(
     media: dict[str, Any] | Input.Video | Tensor, video: Video | None, audio: dict[str, Any] | None, fps: float
 ) -> list[tuple[Video | None, Waveform]]:
-    """The film and the sound of what came in by one socket; several of a batch of sounds."""
+    """The video and the sound of what came in by one socket; several of a batch of sounds."""
     if isinstance(media, dict):
         return [(video, sound) for sound in sounds_from(media)]
     own = video_from(media, fps)
@@ -102,7 +115,7 @@ def _pairs(
 def _scores(
     pairs: list[tuple[Video | None, Waveform]], prompt: str, flow_size: int, binder: ModelHandle | None
 ) -> list[str]:
-    """What is measured of each pair, in a line; nothing without a film."""
+    """What is measured of each pair, in a line; nothing without a video."""
     from ...seeing_core.metrics.fit import measure_fits
     from ...seeing_core.metrics.ranking import in_a_line
 

@@ -10,10 +10,18 @@ from torch import Tensor
 from ...seeing_core.media.types import Video, Waveform
 from ...seeing_core.metrics.ranking import DEFAULT, MEASURES
 from ..comfy.convert import audio_output, video_from, waveform_from
-from ..tasks.inputs import fps_of_images
 from ..comfy.memory import ModelHandle
-from .common import MotionProgress, as_image, binder_input, flow_size_input, measuring, prompt_input, sounds_from
+from ..comfy.progress import MotionProgress
 from ..sockets import CATEGORY
+from ..tasks.inputs import fps_of_images
+from .common import (
+    as_image,
+    binder_input,
+    flow_size_input,
+    measuring,
+    prompt_input,
+    sounds_from,
+)
 
 MAX_CANDIDATES = 32
 
@@ -70,16 +78,16 @@ class PickBestSound(io.ComfyNode):
         cls, video: Input.Video | Tensor, candidates: io.Autogrow.Type, measure: str, prompt: str, fps: float,
         flow_size: int, binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
-        video = video_from(video, fps)
-        waveforms = [sound for audio in candidates.values() for sound in sounds_from(audio)]
-        number, words, plot = _best([(video, sound) for sound in waveforms], measure, prompt, flow_size, binder)
-        return io.NodeOutput(audio_output((waveforms[number - 1],)), words, number, plot)
+        source = video_from(video, fps)
+        sounds = [sound for audio in candidates.values() for sound in sounds_from(audio)]
+        number, words, plot = _best([(source, sound) for sound in sounds], measure, prompt, flow_size, binder)
+        return io.NodeOutput(audio_output((sounds[number - 1],)), words, number, plot)
 
 
 class PickBestVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        kind = io.MatchType.Template("film", allowed_types=[io.Video, io.Image])
+        kind = io.MatchType.Template("video", allowed_types=[io.Video, io.Image])
         return io.Schema(
             node_id="SeeingHearing_PickBestVideo",
             display_name="Pick Best Video",
@@ -92,8 +100,8 @@ class PickBestVideo(io.ComfyNode):
                     "candidates",
                     tooltip="The videos or image batches to choose from, up to 32; a new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.MatchType.Input("film", kind, tooltip="A video, or the frames of one film."),
-                        prefix="film", min=1, max=MAX_CANDIDATES),
+                        io.MatchType.Input("video", kind, tooltip="A video, or the frames of one."),
+                        prefix="video", min=1, max=MAX_CANDIDATES),
                 ),
                 _measure_input(),
                 prompt_input(),
@@ -102,7 +110,7 @@ class PickBestVideo(io.ComfyNode):
                 binder_input(),
             ],
             outputs=_outputs(io.MatchType.Output(
-                kind, "film", display_name="best", tooltip="The best candidate, as it came in.")),
+                kind, "best", tooltip="The best candidate, as it came in.")),
         )
 
     @classmethod
@@ -121,8 +129,8 @@ def _best(
 ) -> tuple[int, str, Tensor]:
     """The number of the best pair, counted from 1, the ranking in words, and its plot as an IMAGE."""
     from ...seeing_core.metrics.fit import measure_fits
-    from ...seeing_core.visuals.plots import fit_plot
     from ...seeing_core.metrics.ranking import check_measure, rank
+    from ...seeing_core.visuals.plots import fit_plot
 
     check_measure(measure, binder=binder is not None, prompt=prompt)
     videos = len({id(video) for video, _ in pairs})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...seeing_core.guidance.trace import Trace as TraceValue
-from .common import as_image
 from ..comfy.players import picture
 from ..sockets import CATEGORY, Trace
+from .common import as_image
 
 
 class PlotAlignment(io.ComfyNode):

@@ -8,11 +8,19 @@ from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ..comfy.convert import video_from, waveform_from
-from ..tasks.inputs import fps_of_images
 from ..comfy.memory import ModelHandle
-from .common import MotionProgress, as_image, binder_input, flow_size_input, measuring, own_sound, prompt_input
 from ..comfy.players import picture
+from ..comfy.progress import MotionProgress
 from ..sockets import CATEGORY
+from ..tasks.inputs import fps_of_images
+from .common import (
+    as_image,
+    binder_input,
+    flow_size_input,
+    measuring,
+    own_sound,
+    prompt_input,
+)
 
 UNDEFINED = float("nan")
 
@@ -85,10 +93,10 @@ class ScoreFit(io.ComfyNode):
         from ...seeing_core.visuals.plots import fit_plot
 
         with measuring(binder):
-            video = video_from(video, fps)
-            sound = own_sound(video, video) if audio is None else waveform_from(audio)
-            motion = measure_motion(video, side=flow_size, callback=MotionProgress())
-            fit = measure_fit(video, sound, motion, binder=binder and binder.model, prompt=prompt)
+            source = video_from(video, fps)
+            sound = own_sound(video, source) if audio is None else waveform_from(audio)
+            motion = measure_motion(source, side=flow_size, callback=MotionProgress())
+            fit = measure_fit(source, sound, motion, binder=binder and binder.model, prompt=prompt)
             plot = as_image(fit_plot(fit))
         lag_ms = None if fit.lag.lag_s is None else 1000 * fit.lag.lag_s
         similarity = None if fit.binder is None else fit.binder.av

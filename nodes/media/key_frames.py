@@ -32,6 +32,6 @@ class KeyFrames(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Input.Video | Tensor, count: int) -> io.NodeOutput:
-        video = video_from(video, fps=1.0)
-        frames = torch.stack(list(video.frames(key_frames(video, count))))
+        source = video_from(video, fps=1.0)
+        frames = torch.stack(list(source.frames(key_frames(source, count))))
         return io.NodeOutput(frames.movedim(1, -1).contiguous())

@@ -1,16 +1,70 @@
-"""Align Settings: the advanced bundle, for any of the four tasks."""
+"""Align Settings: every detail of how the output is guided, for any of the four tasks."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from comfy_api.latest import io
 
-from ...seeing_core.guidance.settings import MODES, AlignSettings
-from . import inputs
+from ...seeing_core.guidance.settings import (
+    AUDIO_PRESETS,
+    JOINT_PRESETS,
+    MODES,
+    VIDEO_PRESETS,
+    AlignSettings,
+)
 from ..sockets import CATEGORY, Settings
 
+PRESETS: dict[str, AlignSettings] = {
+    f"{task}: {name}": settings
+    for task, presets in (("audio", AUDIO_PRESETS), ("video", VIDEO_PRESETS), ("video and audio", JOINT_PRESETS))
+    for name, settings in presets.items()
+}
 
-def _weight(name: str, default: float, tooltip: str) -> io.Input:
-    return io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, optional=True, tooltip=tooltip)
+
+def _float(name: str, default: float, tooltip: str, display_name: str | None = None, high: float = 100.0) -> io.Input:
+    step = 0.01 if high == 1.0 else 0.05
+    return io.Float.Input(name, display_name=display_name, default=default, min=0.0, max=high, step=step, tooltip=tooltip)
+
+
+def fields(preset: AlignSettings) -> list[io.Input]:
+    """Every field of the settings as a widget that starts from the preset's value."""
+    value = asdict(preset)
+    return [
+        io.Combo.Input(
+            "mode", options=list(MODES), default=value["mode"],
+            tooltip="What the gradient moves. 'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': "
+            "the step is taken in the predicted clean output. 'unet': the gradient goes through the UNet; slower, and it stays "
+            "closer to what the model knows.",
+        ),
+        _float("strength", value["strength"], "Step size of the latent. 1 is the model's usual one for the mode, 0 leaves the "
+               "latent alone."),
+        _float("prompt_strength", value["prompt_strength"], "Step size of the prompt, which is tuned while sampling (the paper's "
+               "guided prompt tuning). 1 is usual, 0 leaves the prompt alone. Takes about twice the time.", "prompt tuning"),
+        _float("start_fraction", value["start_fraction"], "The part of the steps that runs unguided at the start. 0 guides from "
+               "the first step on (the paper: 0.2), 1 guides none.", high=1.0),
+        _float("end_fraction", value["end_fraction"], "The part of the steps after which guidance stops. 1 guides to the last "
+               "step.", high=1.0),
+        io.Int.Input("inner_steps", default=value["inner_steps"], min=1, max=100,
+                     tooltip="Gradient steps per guided step. Each takes as much time as the first."),
+        io.Int.Input("guide_every", default=value["guide_every"], min=1, max=1000,
+                     tooltip="Of the steps between start and end, every k-th is guided. 2 takes half the time."),
+        _float("cfg_end_fraction", value["cfg_end_fraction"], "The part of the steps after which the prompt is followed without "
+               "classifier-free guidance, which halves the work of those steps. 1 keeps it to the end.",
+               "classifier-free guidance end", high=1.0),
+        _float("vision_weight", value["vision_weight"], "Weight of the picture, where the task has one. 0 leaves it out."),
+        _float("audio_weight", value["audio_weight"], "Weight of the sound, where the task has one. 0 leaves it out."),
+        _float("text_weight", value["text_weight"], "Weight of the prompt. 0 leaves it out. An empty prompt is always left out."),
+        _float("binder_weight", value["binder_weight"], "Weight of everything that ImageBind compares. 0: it may complete the "
+               "prompt, but takes no part in the steps, which is fast."),
+        _float("sync_weight", value["sync_weight"], "Weight of timing: things sound when they move. 1 is usual, 0 leaves it out."),
+        io.Boolean.Input(
+            "complete_prompt", display_name="complete the prompt", default=value["complete_prompt"],
+            tooltip="ImageBind puts the target into words, and the words go before the prompt, unless the prompt fits better "
+            "already. The surest way to the right kind of thing.",
+        ),
+    ]
 
 
 class AlignSettingsNode(io.ComfyNode):
@@ -20,83 +74,19 @@ class AlignSettingsNode(io.ComfyNode):
             node_id="SeeingHearing_AlignSettings",
             display_name="Align Settings",
             category=CATEGORY,
-            description="Everything about how the output is pulled towards its targets, in one bundle. Connected to a "
-            "task node it takes the place of that node's own alignment widgets.",
+            description="Every detail of how the output is guided. Choose the preset to start from, then change what you like. "
+            "Connected to a task node it takes the place of that node's own preset.",
             search_aliases=["aligner", "guidance settings", "prompt tuning", "seeing and hearing advanced"],
             inputs=[
-                io.Combo.Input(
-                    "mode", options=list(MODES), default="unet",
-                    tooltip="How the latent is nudged. 'paper': the paper's released rule. 'gradient': plain gradient "
-                    "descent. 'x0': the step is taken in the predicted clean output. 'unet': the gradient goes through "
-                    "the UNet; slower, and it stays closer to what the model knows.",
+                io.DynamicCombo.Input(
+                    "preset", options=[io.DynamicCombo.Option(name, fields(one)) for name, one in PRESETS.items()],
+                    tooltip="Where to start: choosing a preset fills in its values. 'audio' is for Video to Audio and Image to "
+                    "Audio, 'video' for Audio to Video, 'video and audio' for Video and Audio Together.",
                 ),
-                io.Float.Input(
-                    "strength", display_name="latent strength", default=1.0, min=0.0, max=100.0, step=0.05,
-                    tooltip="How strongly the latent is nudged. 1 is the mode's usual rate, 0 leaves the latent alone.",
-                ),
-                io.Float.Input(
-                    "prompt_strength", display_name="prompt tuning", default=1.0, min=0.0, max=100.0, step=0.05,
-                    tooltip="How strongly the prompt itself is tuned while sampling (the paper's guided prompt tuning). "
-                    "1 is the usual rate, 0 leaves the prompt alone. Costs about twice the time.",
-                ),
-                io.Float.Input(
-                    "start_fraction", default=0.0, min=0.0, max=1.0, step=0.01,
-                    tooltip="The part of the steps that runs unaligned at the start, from 0 to 1. 0 aligns from the first "
-                    "step on (the paper: 0.2), 1 aligns none.",
-                ),
-                io.Float.Input(
-                    "end_fraction", default=1.0, min=0.0, max=1.0, step=0.01,
-                    tooltip="The part of the steps after which alignment stops, from 0 to 1. 1 aligns to the last step.",
-                ),
-                io.Int.Input(
-                    "inner_steps", default=1, min=1, max=100,
-                    tooltip="Nudges per denoise step. Each costs as much time as the first.",
-                ),
-                inputs.vision_weight(),
-                io.Float.Input(
-                    "audio_weight", default=1.0, min=0.0, max=100.0, step=0.05,
-                    tooltip="Weight of the sound in the alignment, where the task has one. 0 leaves it out.",
-                ),
-                inputs.text_weight(),
-                io.Boolean.Input(
-                    "words", display_name="complete the prompt", default=False, optional=True,
-                    tooltip="ImageBind puts the target into words, and the words go before the prompt, unless the prompt fits "
-                    "better already. The surest way to the right kind of thing.",
-                ),
-                _weight(
-                    "fit_weight", 1.0, "Weight of everything that ImageBind compares. 0: it finds words, but takes no part in "
-                    "the steps, which is fast.",
-                ),
-                _weight(
-                    "event_weight", 0.0, "Weight of timing: sound starts when the picture moves. 1 is usual, 0 leaves it out.",
-                ),
-                _weight(
-                    "clip_weight", 0.0, "Weight of each second of sound against the same second of picture, beside their mean. "
-                    "1 is usual, 0 leaves it out.",
-                ),
-                io.Int.Input(
-                    "recurrence", default=0, min=0, max=20, optional=True,
-                    tooltip="How often each aligned step is taken back and done again. Steadier, and as many times slower.",
-                ),
-                io.Float.Input(
-                    "pull", default=0.0, min=0.0, max=1.0, step=0.01, optional=True,
-                    tooltip="How much of each nudge is taken back towards the unaligned result, from 0 to 1.",
-                ),
-                _weight(
-                    "gradient_clip", 0.0, "No part of a nudge is larger than this many times its usual size. 3 tames outliers, 0 "
-                    "is no limit. For the modes 'x0' and 'unet'.",
-                ),
-                io.Float.Input(
-                    "augment", default=0.0, min=0.0, max=10.0, step=0.05, optional=True,
-                    tooltip="How much what ImageBind sees or hears is shifted, cropped and made noisy at random at each nudge. "
-                    "1 is usual, 0 is not at all.",
-                ),
-                *(_weight(part, 1.0, f"Multiplies the strengths in the {third} third of the steps. 1 is usual.")
-                  for part, third in (("early", "first"), ("middle", "second"), ("late", "last"))),
             ],
             outputs=[Settings.Output("settings", tooltip="For the settings input of a task node.")],
         )
 
     @classmethod
-    def execute(cls, **values: float) -> io.NodeOutput:
-        return io.NodeOutput(AlignSettings(**values))
+    def execute(cls, preset: dict[str, Any]) -> io.NodeOutput:
+        return io.NodeOutput(AlignSettings(**{name: value for name, value in preset.items() if name != "preset"}))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...seeing_core.errors import InputError
 from ...seeing_core.guidance.targets import AlignTarget, Images
-from ..comfy.convert import video_from, images_from, waveform_from
+from ..comfy.convert import images_from, video_from, waveform_from
 from ..sockets import CATEGORY, Targets
 
 

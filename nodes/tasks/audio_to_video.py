@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
 
 from ...seeing_core.guidance.settings import VIDEO_PRESETS, AlignSettings
 from ...seeing_core.guidance.targets import AlignTarget
-from . import inputs
-from ..comfy.convert import image_output, log_notes, waveform_from
-from ..comfy.memory import PICTURE_BYTES, ModelHandle, on_device, retry_on_oom
+from ..comfy.convert import image_outputs, log_notes, waveform_from
+from ..comfy.memory import ModelHandle, on_device, retry_on_oom, video_bytes
 from ..comfy.players import video_player
-from .progress import TaskProgress
+from ..comfy.progress import MotionProgress, TaskProgress
 from ..sockets import CATEGORY, Trace
+from . import inputs
 
 
 class AudioToVideo(io.ComfyNode):
@@ -24,8 +25,8 @@ class AudioToVideo(io.ComfyNode):
             display_name="Audio to Video",
             category=CATEGORY,
             has_intermediate_output=True,
-            description="Makes a film that fits a sound. AnimateDiff makes the frames; while it does, ImageBind compares "
-            "them with the sound and the prompt, and nudges them towards both. The film is as long as the sound.",
+            description="Makes a video that fits a sound. AnimateDiff makes the frames; while it does, ImageBind compares "
+            "them with the sound and the prompt, and guides them towards both. The video is as long as the sound.",
             search_aliases=["a2v", "audio reactive", "sound to video", "music video", "visualizer"],
             inputs=[
                 inputs.video_model(),
@@ -34,25 +35,22 @@ class AudioToVideo(io.ComfyNode):
                 inputs.prompt("seen", "a dog barking in a garden"),
                 inputs.negative_prompt("seen", "blurry, text, watermark"),
                 inputs.steps(25),
-                inputs.strength("the sound and the prompt", "latent strength"),
-                inputs.prompt_strength(),
+                inputs.video_preset("the sound and the prompt"),
                 inputs.fps_to_make(),
                 inputs.seed(),
                 io.Float.Input(
                     "duration", default=0.0, min=0.0, max=3600.0, step=0.01, advanced=True,
-                    tooltip="Length of the film in seconds, 0.3 or more. 0: as long as the sound.",
+                    tooltip="Length of the video in seconds, 0.3 or more. 0: as long as the sound.",
                 ),
                 *inputs.sides(),
                 inputs.guidance_scale("guidance_scale", "AnimateDiff", 7.5, "5 to 10"),
                 inputs.settings(),
                 inputs.targets(),
-                inputs.picture_preset(),
-                inputs.words("the sound"),
                 inputs.event_times("move"),
                 inputs.candidates(),
             ],
             outputs=[
-                io.Image.Output("images", tooltip="The frames, in order."),
+                inputs.images_result(),
                 io.Float.Output("fps", tooltip="Their frames per second, for Create Video or Mux Audio into Video."),
                 Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
             ],
@@ -61,26 +59,29 @@ class AudioToVideo(io.ComfyNode):
     @classmethod
     def execute(
         cls, video_model: ModelHandle, binder: ModelHandle, audio: dict[str, Any], prompt: str, negative_prompt: str, steps: int,
-        strength: float, prompt_strength: float, fps: float, seed: int, duration: float, width: int, height: int,
-        guidance_scale: float, settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (),
-        preset: str = "balanced", words: bool = True, event_times: str = "", candidates: int = 1,
+        preset: dict[str, Any], fps: float, seed: int, duration: float, width: int, height: int, guidance_scale: float,
+        settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
+        candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
-        from ...seeing_core.tasks import TaskResult, RunConfig, audio_to_video
+        from ...seeing_core.tasks import RunConfig, TaskResult, audio_to_video
 
-        settings = settings or VIDEO_PRESETS[preset].scaled(strength, prompt_strength, words=words)
-        sound = waveform_from(audio)
-        run = RunConfig(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
+        chosen = inputs.settings_of(VIDEO_PRESETS, preset, settings)
+        waveform = waveform_from(audio)
+        duration_s = waveform.duration_s if duration == 0 else duration
+        run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps))
+        needed = video_bytes(video_model, width, height, duration_s * fps, candidates)
 
-        def work() -> TaskResult:
-            with on_device(video_model, binder, activations_bytes=PICTURE_BYTES, stays=("vision",)):
+        def work(low_memory: bool) -> TaskResult:
+            with on_device(video_model, binder, activations_bytes=needed, keep=("vision",)):
                 return audio_to_video(
-                    video_model.model, binder.model, sound, run, prompt=prompt, negative_prompt=negative_prompt,
-                    duration_s=duration if duration != 0 else None, fps=fps, width=width, height=height,
+                    video_model.model, binder.model, waveform, replace(run, low_memory=low_memory), prompt=prompt,
+                    negative_prompt=negative_prompt, duration_s=duration_s, fps=fps, width=width, height=height,
                     guidance_scale=guidance_scale,
                 )
 
-        result = rank_candidates(retry_on_oom(work, "width, height, duration or candidates"), sound=sound)
+        made = retry_on_oom(work, "width, height, duration or candidates")
+        result = rank_candidates(made, audio=waveform, motion_callback=MotionProgress(candidates))
         log_notes("Audio to Video", result.trace)
-        player = video_player(result.videos, [sound] * len(result.videos))
-        return io.NodeOutput(image_output(result.videos), fps, result.trace, ui=player)
+        player = video_player(result.videos, [waveform] * len(result.videos))
+        return io.NodeOutput(image_outputs(result.videos), fps, result.trace, ui=player)

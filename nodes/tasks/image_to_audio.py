@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
 from ...seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
 from ...seeing_core.guidance.targets import AlignTarget
-from . import inputs
-from ..comfy.convert import audio_output, log_notes, images_from
-from ..comfy.memory import SOUND_BYTES, ModelHandle, on_device, retry_on_oom
+from ..comfy.convert import audio_outputs, images_from, log_notes
+from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
 from ..comfy.players import audio_player
-from .progress import TaskProgress
+from ..comfy.progress import TaskProgress
 from ..sockets import CATEGORY, Trace
+from . import inputs
 
 
 class ImageToAudio(io.ComfyNode):
@@ -36,18 +39,16 @@ class ImageToAudio(io.ComfyNode):
                     tooltip="Length of the sound in seconds.",
                 ),
                 inputs.steps(30),
-                inputs.strength("the picture and the prompt"),
+                inputs.audio_preset("the picture and the prompt"),
                 inputs.seed(),
                 inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
-                inputs.preset(),
                 inputs.settings(),
                 inputs.targets(),
-                inputs.words("the picture"),
                 inputs.event_times("sound"),
                 inputs.candidates(),
             ],
             outputs=[
-                io.Audio.Output("audio", tooltip="The sound: mono, 16 kHz, exactly as long as asked."),
+                inputs.audio_result(),
                 Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
             ],
         )
@@ -55,24 +56,22 @@ class ImageToAudio(io.ComfyNode):
     @classmethod
     def execute(
         cls, audio_model: ModelHandle, binder: ModelHandle, image: Tensor, prompt: str, negative_prompt: str, duration: float,
-        steps: int, strength: float, seed: int, guidance_scale: float, preset: str,
-        settings: AlignSettings | None = None,
-        targets: tuple[AlignTarget, ...] = (), words: bool = True, event_times: str = "", candidates: int = 1,
+        steps: int, preset: dict[str, Any], seed: int, guidance_scale: float, settings: AlignSettings | None = None,
+        targets: tuple[AlignTarget, ...] = (), event_times: str = "", candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
-        from ...seeing_core.tasks import TaskResult, RunConfig, image_to_audio
+        from ...seeing_core.tasks import RunConfig, TaskResult, image_to_audio
 
-        settings = settings or AUDIO_PRESETS[preset].scaled(strength, words=words)
-        run = RunConfig(inputs.seeds(seed, candidates), steps, settings, targets, event_times, TaskProgress(steps))
+        chosen = inputs.settings_of(AUDIO_PRESETS, preset, settings)
+        run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps))
 
-        def work() -> TaskResult:
-            with on_device(audio_model, binder, activations_bytes=SOUND_BYTES, stays=("audio",)):
+        def work(low_memory: bool) -> TaskResult:
+            with on_device(audio_model, binder, activations_bytes=audio_bytes(duration, candidates), keep=("audio",)):
                 return image_to_audio(
-                    audio_model.model, binder.model, images_from(image), run, prompt=prompt,
+                    audio_model.model, binder.model, images_from(image), replace(run, low_memory=low_memory), prompt=prompt,
                     negative_prompt=negative_prompt, duration_s=duration, guidance_scale=guidance_scale,
                 )
 
         result = rank_candidates(retry_on_oom(work, "duration or candidates"))
         log_notes("Image to Audio", result.trace)
-        audio = audio_output(result.waveforms)
-        return io.NodeOutput(audio, result.trace, ui=audio_player(audio))
+        return io.NodeOutput(audio_outputs(result.waveforms), result.trace, ui=audio_player(result.waveforms))

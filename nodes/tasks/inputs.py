@@ -1,10 +1,18 @@
-"""Inputs that several task nodes share, so that a knob has one name, one range and one explanation everywhere."""
+"""Inputs that several task nodes share, so that each has one name, one range and one explanation everywhere."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from comfy_api.latest import io
 
-from ...seeing_core.guidance.settings import JOINT_PRESETS, VIDEO_PRESETS, AUDIO_PRESETS, AlignSettings
+from ...seeing_core.guidance.settings import (
+    AUDIO_PRESETS,
+    JOINT_PRESETS,
+    VIDEO_PRESETS,
+    AlignSettings,
+)
 from ..sockets import AudioModel, Binder, Settings, Targets, VideoModel
 
 
@@ -41,22 +49,6 @@ def steps(default: int) -> io.Input:
     )
 
 
-def strength(towards: str, name: str = "alignment strength") -> io.Input:
-    return io.Float.Input(
-        "strength", display_name=name, default=1.0, min=0.0, max=100.0, step=0.05,
-        tooltip=f"How strongly the result is pulled towards {towards}. 1 is the usual rate; 0 turns this off; above 2 "
-        "the result may look or sound broken.",
-    )
-
-
-def prompt_strength() -> io.Input:
-    return io.Float.Input(
-        "prompt_strength", display_name="prompt tuning", default=1.0, min=0.0, max=100.0, step=0.05,
-        tooltip="How strongly the prompt itself is tuned towards the target while sampling (the paper's guided prompt "
-        "tuning). 1 is the usual rate; 0 turns it off, which halves the time.",
-    )
-
-
 def seed() -> io.Input:
     return io.Int.Input(
         "seed", default=0, min=0, max=2**63 - 1, control_after_generate=True,
@@ -81,7 +73,7 @@ def fps_of_images() -> io.Input:
 def fps_to_make() -> io.Input:
     return io.Float.Input(
         "fps", default=8.0, min=1.0, max=60.0, step=0.01,
-        tooltip="Frames per second of the film. AnimateDiff moves naturally at 8; more takes longer.",
+        tooltip="Frames per second of the video. AnimateDiff moves naturally at 8; more takes longer.",
     )
 
 
@@ -89,7 +81,7 @@ def sides() -> list[io.Input]:
     return [
         io.Int.Input(
             name, default=0, min=0, max=4096, step=8, advanced=True,
-            tooltip=f"{name.capitalize()} of the film in pixels, a multiple of 8. 0: the model's own size (512 for Stable "
+            tooltip=f"{name.capitalize()} of the video in pixels, a multiple of 8. 0: the model's own size (512 for Stable "
             "Diffusion 1.5).",
         )
         for name in ("width", "height")
@@ -99,7 +91,7 @@ def sides() -> list[io.Input]:
 def settings() -> io.Input:
     return Settings.Input(
         "settings", optional=True,
-        tooltip="From Align Settings. When connected, it takes the place of this node's own alignment widgets.",
+        tooltip="From Align Settings. When connected, it takes the place of this node's preset.",
     )
 
 
@@ -110,58 +102,78 @@ def targets() -> io.Input:
     )
 
 
-def preset() -> io.Input:
-    return io.Combo.Input(
-        "preset", options=list(AUDIO_PRESETS), default="balanced", advanced=True,
-        tooltip="How the sound is aligned. 'balanced': the prompt in ImageBind's words and early nudges that place the "
-        "sounds in time, best in our tests. 'quality': nudges for longer, best in time, a little further from real sounds. "
-        "'fast': words and timing alone. 'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': steps in "
-        "the predicted clean sound. For every detail use Align Settings.",
+def preset(presets: Mapping[str, AlignSettings], tooltip: str, target: str) -> io.Input:
+    """A preset, and beneath it the widgets that act in it.  target: what guides, for the tooltips."""
+    return io.DynamicCombo.Input(
+        "preset", options=[io.DynamicCombo.Option(name, _preset_inputs(one, target)) for name, one in presets.items()],
+        tooltip=tooltip + " Align Settings shows and changes every detail; connected, it takes the place of this preset.",
     )
 
 
-def picture_preset() -> io.Input:
-    return _film_preset(
-        VIDEO_PRESETS, "How the film is aligned. 'balanced': the prompt in ImageBind's words and nudges that make things move "
-        "when they sound, best in our tests. 'quality': more of them.",
+def _preset_inputs(settings: AlignSettings, target: str) -> list[io.Input]:
+    shown: list[io.Input] = []
+    if settings.enabled:
+        shown.append(io.Float.Input(
+            "strength", default=1.0, min=0.0, max=100.0, step=0.05,
+            tooltip=f"How strongly the result is guided towards {target}. 1 is usual; 0 turns guidance off; above 2 the result "
+            "may look or sound broken.",
+        ))
+    if settings.complete_prompt:
+        shown.append(io.Boolean.Input(
+            "complete_prompt", display_name="complete the prompt", default=True,
+            tooltip=f"ImageBind puts {target.split(' and ')[0]} into words, and the words go before your prompt, unless your prompt "
+            "fits better already. Turn it off when the prompt alone should decide.",
+        ))
+    return shown
+
+
+def audio_preset(target: str) -> io.Input:
+    return preset(
+        AUDIO_PRESETS, "How the sound is guided. 'balanced': the prompt in ImageBind's words, and early guidance that places "
+        "the sounds in time; best in our tests. 'quality': guided for longer, best in time, a little further from real sounds. "
+        "'fast': prompt completion and timing alone. 'paper': the paper's released rule. 'gradient': plain gradient descent. "
+        "'x0': steps in the predicted clean sound.", target,
     )
 
 
-def joint_preset() -> io.Input:
-    return _film_preset(
-        JOINT_PRESETS, "How film and sound are aligned. 'balanced': one prompt in ImageBind's words for both and early nudges that "
-        "bring sounds and movements together, best in our tests. 'quality': nudges for longer.",
+def video_preset(target: str) -> io.Input:
+    return preset(
+        VIDEO_PRESETS, "How the video is guided. 'balanced': the prompt in ImageBind's words, and guidance that makes things "
+        "move when they sound; best in our tests. 'quality': more of it. 'fast': prompt completion alone. 'paper': the paper's "
+        "rule with a tuned prompt.", target,
     )
 
 
-def _film_preset(presets: dict[str, AlignSettings], says: str) -> io.Input:
-    return io.Combo.Input(
-        "preset", options=list(presets), default="balanced", advanced=True, optional=True,
-        tooltip=f"{says} 'fast': words alone. 'paper': the paper's rule with a tuned prompt. For every detail use Align Settings.",
+def joint_preset(target: str) -> io.Input:
+    return preset(
+        JOINT_PRESETS, "How video and audio are guided. 'balanced': one prompt in ImageBind's words for both, and early guidance "
+        "that brings sounds and movements together; best in our tests. 'quality': guided for longer. 'fast': prompt completion "
+        "alone. 'paper': the paper's rule with a tuned prompt.", target,
     )
 
 
-def words(of: str) -> io.Input:
-    return io.Boolean.Input(
-        "words", display_name="complete the prompt", default=True, advanced=True, optional=True,
-        tooltip=f"ImageBind puts {of} into words, and the words go before your prompt, unless your prompt fits better already. "
-        "Turn it off when the prompt alone should decide. Presets 'paper', 'gradient' and 'x0' never do it.",
-    )
+def settings_of(
+    presets: Mapping[str, AlignSettings], chosen: Mapping[str, Any], connected: AlignSettings | None
+) -> AlignSettings:
+    """What is connected, or else the chosen preset with the widgets beneath it."""
+    if connected is not None:
+        return connected
+    return presets[chosen["preset"]].scaled(
+        chosen.get("strength", 1.0), complete_prompt=chosen.get("complete_prompt", True))
 
 
 def event_times(does: str) -> io.Input:
     return io.String.Input(
         "event_times", default="", advanced=True, optional=True,
-        tooltip=f"When something should {does}, in seconds: '0.5, 1.2'. Empty: found by itself, where there is something to "
-        "go by.",
+        tooltip=f"When something should {does}, in seconds: '0.5, 1.2'. Empty: found in the input.",
     )
 
 
 def candidates() -> io.Input:
     return io.Int.Input(
         "candidates", default=1, min=1, max=16, advanced=True, optional=True,
-        tooltip="How many to make at once, with this seed and the next ones. The best comes first, by how well sound and "
-        "picture coincide (not by ImageBind); all are kept in the batch. Takes that many times as long.",
+        tooltip="How many to make at once, with this seed and the next ones. They leave as a list, best first, by how well sound "
+        "and movement coincide (not by ImageBind). Takes that many times as long.",
     )
 
 
@@ -170,15 +182,11 @@ def seeds(first: int, count: int) -> list[int]:
     return [(first + i) % 2**63 for i in range(count)]
 
 
-def vision_weight(**options: bool) -> io.Input:
-    return io.Float.Input(
-        "vision_weight", default=1.0, min=0.0, max=100.0, step=0.05, **options,
-        tooltip="Weight of the picture in the alignment. 0 leaves it out.",
-    )
+def audio_result() -> io.Output:
+    return io.Audio.Output(
+        "audio", is_output_list=True, tooltip="The sound, exactly as long as asked. Of several candidates a list, best first.")
 
 
-def text_weight(**options: bool) -> io.Input:
-    return io.Float.Input(
-        "text_weight", default=1.0, min=0.0, max=100.0, step=0.05, **options,
-        tooltip="Weight of the prompt in the alignment. 0 leaves it out. An empty prompt is always left out.",
-    )
+def images_result() -> io.Output:
+    return io.Image.Output(
+        "images", is_output_list=True, tooltip="The frames, in order. Of several candidates a list, best first.")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from comfy_api.latest import io
 
 from ...seeing_core.guidance.settings import JOINT_PRESETS, AlignSettings
 from ...seeing_core.guidance.targets import AlignTarget
-from . import inputs
-from ..comfy.convert import audio_output, image_output, log_notes
-from ..comfy.memory import PICTURE_BYTES, SOUND_BYTES, ModelHandle, on_device, retry_on_oom
+from ..comfy.convert import audio_outputs, image_outputs, log_notes
+from ..comfy.memory import (
+    ModelHandle,
+    audio_bytes,
+    on_device,
+    retry_on_oom,
+    video_bytes,
+)
 from ..comfy.players import video_player
-from .progress import TaskProgress
+from ..comfy.progress import MotionProgress, TaskProgress
 from ..sockets import CATEGORY, Trace
+from . import inputs
 
 
 class VideoAndAudio(io.ComfyNode):
@@ -22,8 +31,8 @@ class VideoAndAudio(io.ComfyNode):
             display_name="Video and Audio Together",
             category=CATEGORY,
             has_intermediate_output=True,
-            description="Makes a film and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, and "
-            "ImageBind pulls picture, sound and text towards each other.",
+            description="Makes a video and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, and "
+            "ImageBind guides picture, sound and text towards each other.",
             search_aliases=["joint", "joint-va", "text to video with sound", "t2av", "sounding video"],
             inputs=[
                 inputs.video_model(),
@@ -33,28 +42,25 @@ class VideoAndAudio(io.ComfyNode):
                 inputs.negative_prompt("seen and heard", "blurry, text, music"),
                 io.Float.Input(
                     "duration", default=2.0, min=0.3, max=3600.0, step=0.01,
-                    tooltip="Length of the film and of its sound, in seconds.",
+                    tooltip="Length of the video and of its sound, in seconds.",
                 ),
                 inputs.steps(25),
-                inputs.strength("each other and the prompt", "latent strength"),
-                inputs.prompt_strength(),
+                inputs.joint_preset("a vague prompt and each other"),
                 inputs.seed(),
                 io.Float.Input(
                     "fps", default=8.0, min=1.0, max=60.0, step=0.01, advanced=True,
-                    tooltip="Frames per second of the film. AnimateDiff moves naturally at 8; more takes longer.",
+                    tooltip="Frames per second of the video. AnimateDiff moves naturally at 8; more takes longer.",
                 ),
                 *inputs.sides(),
                 inputs.guidance_scale("video_guidance_scale", "AnimateDiff", 7.5, "5 to 10"),
                 inputs.guidance_scale("audio_guidance_scale", "AudioLDM", 2.5, "2 to 5"),
                 inputs.settings(),
                 inputs.targets(),
-                inputs.joint_preset(),
-                inputs.words("a vague prompt"),
                 inputs.candidates(),
             ],
             outputs=[
-                io.Image.Output("images", tooltip="The frames, in order."),
-                io.Audio.Output("audio", tooltip="The sound: mono, 16 kHz, exactly as long as the frames."),
+                inputs.images_result(),
+                inputs.audio_result(),
                 io.Float.Output("fps", tooltip="Frames per second, for Create Video or Mux Audio into Video."),
                 Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
             ],
@@ -63,26 +69,28 @@ class VideoAndAudio(io.ComfyNode):
     @classmethod
     def execute(
         cls, video_model: ModelHandle, audio_model: ModelHandle, binder: ModelHandle, prompt: str, negative_prompt: str,
-        duration: float, steps: int, strength: float, prompt_strength: float, seed: int, fps: float, width: int,
-        height: int, video_guidance_scale: float, audio_guidance_scale: float, settings: AlignSettings | None = None,
-        targets: tuple[AlignTarget, ...] = (), preset: str = "balanced", words: bool = True, candidates: int = 1,
+        duration: float, steps: int, preset: dict[str, Any], seed: int, fps: float, width: int, height: int,
+        video_guidance_scale: float, audio_guidance_scale: float, settings: AlignSettings | None = None,
+        targets: tuple[AlignTarget, ...] = (), candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
-        from ...seeing_core.tasks import TaskResult, RunConfig, video_and_audio
+        from ...seeing_core.tasks import RunConfig, TaskResult, video_and_audio
 
-        settings = settings or JOINT_PRESETS[preset].scaled(strength, prompt_strength, words=words)
-        run = RunConfig(inputs.seeds(seed, candidates), steps, settings, targets, listener=TaskProgress(steps))
+        chosen = inputs.settings_of(JOINT_PRESETS, preset, settings)
+        run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, callback=TaskProgress(steps))
+        needed = video_bytes(video_model, width, height, duration * fps, candidates) + audio_bytes(duration, candidates)
 
-        def work() -> TaskResult:
-            with on_device(video_model, audio_model, binder, activations_bytes=PICTURE_BYTES + SOUND_BYTES,
-                           stays=("vision", "audio")):
+        def work(low_memory: bool) -> TaskResult:
+            with on_device(video_model, audio_model, binder, activations_bytes=needed, keep=("vision", "audio")):
                 return video_and_audio(
-                    video_model.model, audio_model.model, binder.model, run, prompt=prompt, negative_prompt=negative_prompt,
-                    duration_s=duration, fps=fps, width=width, height=height, video_guidance_scale=video_guidance_scale,
-                    audio_guidance_scale=audio_guidance_scale,
+                    video_model.model, audio_model.model, binder.model, replace(run, low_memory=low_memory), prompt=prompt,
+                    negative_prompt=negative_prompt, duration_s=duration, fps=fps, width=width, height=height,
+                    video_guidance_scale=video_guidance_scale, audio_guidance_scale=audio_guidance_scale,
                 )
 
-        result = rank_candidates(retry_on_oom(work, "width, height, duration or candidates"))
+        made = retry_on_oom(work, "width, height, duration or candidates")
+        result = rank_candidates(made, motion_callback=MotionProgress(candidates))
         log_notes("Video and Audio Together", result.trace)
         player = video_player(result.videos, result.waveforms)
-        return io.NodeOutput(image_output(result.videos), audio_output(result.waveforms), fps, result.trace, ui=player)
+        return io.NodeOutput(
+            image_outputs(result.videos), audio_outputs(result.waveforms), fps, result.trace, ui=player)

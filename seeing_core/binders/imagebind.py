@@ -15,7 +15,13 @@ from torch.overrides import TorchFunctionMode
 from ..media.types import Segment, Video
 from ..precision import to_fp32
 from .imagebind_inputs import (
-    RATE_HZ, audio_input, clip_segments, clips_of, sample_frame_indices, to_square, vision_batches,
+    RATE_HZ,
+    audio_input,
+    clip_segments,
+    clips_of,
+    sample_frame_indices,
+    to_square,
+    vision_batches,
 )
 from .imagebind_package import imagebind_module, tokenizer
 

@@ -10,8 +10,8 @@ from torch.nn.functional import cosine_similarity
 
 from ..binders.base import Binder
 from ..errors import InputError, check_number
-from ..media.types import Video, Waveform
 from ..guidance.targets import Images, embed_media
+from ..media.types import Video, Waveform
 
 MAX_PHRASES = 5000
 MAX_IMAGES = 64

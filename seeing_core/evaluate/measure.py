@@ -12,12 +12,18 @@ from torch import Tensor
 
 from ..binders.base import Binder
 from ..errors import InputError
+from ..media.audio_file import audio_track, read_sound
 from ..media.types import Video, Waveform
-from ..metrics.features import Features, FilmExtractor, SoundExtractor, film_extractor, sound_extractor
+from ..media.video_file import VideoFile
+from ..metrics.features import (
+    Features,
+    FilmExtractor,
+    SoundExtractor,
+    film_extractor,
+    sound_extractor,
+)
 from ..metrics.fit import AVFit, measure_fit
 from ..metrics.motion import FLOW_SIDE, Motion, measure_motion
-from ..media.audio_file import read_sound, audio_track
-from ..media.video_file import VideoFile
 
 MEASURES = ("av_align_one_to_one", "av_align_paper", "lag_ms", "lag_abs_ms", "lag_correlation", "binder_av", "binder_vt",
             "binder_at")

@@ -10,7 +10,7 @@ from ..media.types import Video, Waveform
 from .av_align import AVAlign, av_align
 from .binder_scores import BinderScores, binder_scores
 from .lag import Lag, measure_lag
-from .motion import FLOW_SIDE, Motion, Callback, measure_motion
+from .motion import FLOW_SIDE, Callback, Motion, measure_motion
 from .onsets import Onsets, find_onsets
 
 WEAK_CORRELATION = 0.3  # unrelated sound and picture reach it in half of the cases

@@ -10,21 +10,25 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..binders.fbank import fbank
+from ..guidance.loop import Preview
+from ..media.resample import resample
 
 WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT, CURVE_HEIGHT = 512, 96, 160, 84
 FRAMES = 4
 WORDS_HEIGHT = 32  # of the curve's picture
+SPECTRUM_HZ = 16000
 QUIET = -2.0  # log-mel; what never gets louder than this is drawn dark, silence (-15.9) black
 PAPER, INK, LOSS, FAINT = (24, 24, 32), (120, 200, 255), (255, 203, 107), (90, 90, 110)
 HEAT = np.array([(10, 8, 32), (90, 20, 110), (200, 60, 90), (250, 150, 60), (255, 245, 190)], dtype=np.float32)
 
 
-def preview(previews: Sequence[Tensor], losses: Sequence[tuple[int, float]], steps: int) -> Image.Image:
-    """The first sample of each track: frames (B, n, 3, H, W) as a strip, samples (B, n) as waveform and spectrogram.
+def preview(previews: Sequence[Preview], losses: Sequence[tuple[int, float]], steps: int) -> Image.Image:
+    """The first sample of each medium: frames as a strip, audio as waveform and spectrogram.
 
     Below them the loss so far: `losses` are pairs of denoise step and loss, of `steps` steps in all.
     """
-    rows = [frame_strip(first) if (first := track[0]).ndim == 4 else sound_picture(first) for track in previews]
+    rows = [frame_strip(one.data[0]) if one.medium == "vision" else sound_picture(one.data[0], round(one.rate))
+            for one in previews]
     rows.append(loss_curve(losses, steps))
     whole = Image.new("RGB", (WIDTH, sum(row.height for row in rows)))
     top = 0
@@ -59,9 +63,10 @@ def frame_strip(frames: Tensor) -> Image.Image:
     return strip.resize((WIDTH, max(1, round(strip.height * WIDTH / strip.width))))
 
 
-def sound_picture(samples: Tensor) -> Image.Image:
-    """(n,) at 16 kHz -> a picture: the waveform above its log-mel spectrogram, time from left to right."""
-    return Image.fromarray(np.concatenate([_wave(samples.cpu().float()), _spectrum(samples.cpu().float())]))
+def sound_picture(samples: Tensor, rate_hz: int = SPECTRUM_HZ) -> Image.Image:
+    """(n,) -> a picture: the waveform above its log-mel spectrogram, up to 8 kHz, time from left to right."""
+    heard = resample(samples[None].float(), rate_hz, SPECTRUM_HZ)[0].cpu()
+    return Image.fromarray(np.concatenate([_wave(samples.cpu().float()), _spectrum(heard)]))
 
 
 def _wave(samples: Tensor) -> np.ndarray:
@@ -77,7 +82,7 @@ def _wave(samples: Tensor) -> np.ndarray:
 
 
 def _spectrum(samples: Tensor) -> np.ndarray:
-    """(SPECTRUM_HEIGHT, WIDTH, 3): low sounds at the bottom, loud ones bright, 60 dB from dark to bright."""
+    """(n,) at 16 kHz -> (SPECTRUM_HEIGHT, WIDTH, 3): low sounds at the bottom, loud ones bright, 60 dB from dark to bright."""
     mels = fbank(samples).T.flip(0)  # (bins, frames)
     size = (SPECTRUM_HEIGHT, WIDTH)
     mels = interpolate(mels[None, None], size=size, mode="bilinear")[0, 0].numpy()

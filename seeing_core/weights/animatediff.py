@@ -16,8 +16,23 @@ from ..errors import InputError
 from ..generators.animatediff import AnimateDiff
 from .checking import load_strict, looks_like
 from .files import read_tensors
-from .latent_diffusion import UNET, VAE, count, under, unet_config, unet_state, vae_config, vae_state
-from .libraries import check_folder, converted_diffusers, converted_transformers, load_part, read
+from .latent_diffusion import (
+    UNET,
+    VAE,
+    count,
+    under,
+    unet_config,
+    unet_state,
+    vae_config,
+    vae_state,
+)
+from .libraries import (
+    check_folder,
+    converted_diffusers,
+    converted_transformers,
+    load_part,
+    read,
+)
 from .lora import Lora, add_loras
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer")
@@ -172,7 +187,9 @@ def _motion(path: Path, dtype: torch.dtype) -> nn.Module:
 
 def _converted_motion(where: str, state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """MotionAdapter's configuration, and the original names and positions under its names."""
-    from diffusers.loaders.single_file_utils import convert_animatediff_checkpoint_to_diffusers
+    from diffusers.loaders.single_file_utils import (
+        convert_animatediff_checkpoint_to_diffusers,
+    )
 
     levels = count(r"down_blocks\.(\d+)\.", state)
     widths = tuple(state[f"down_blocks.{level}.motion_modules.0.temporal_transformer.norm.weight"].shape[0]

@@ -9,12 +9,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..generators.audioldm import AudioLDM
 from ..errors import InputError
+from ..generators.audioldm import AudioLDM
 from .checking import looks_like
 from .files import read_tensors
-from .latent_diffusion import UNET, VAE, count, under, unet_config, unet_state, vae_config, vae_state
-from .libraries import check_folder, converted_diffusers, converted_transformers, load_part, read
+from .latent_diffusion import (
+    UNET,
+    VAE,
+    count,
+    under,
+    unet_config,
+    unet_state,
+    vae_config,
+    vae_state,
+)
+from .libraries import (
+    check_folder,
+    converted_diffusers,
+    converted_transformers,
+    load_part,
+    read,
+)
 
 PARTS = ("unet", "vae", "vocoder", "text_encoder", "tokenizer", "scheduler")
 VOCODER, CLAP = VAE + "vocoder.", "cond_stage_model.model."

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import InputError
-from .files import first_line
 from .catalog import RemoteModel
+from .files import first_line
 
 INDICES = ("model_index.json", "config.json")  # what makes a folder a model: fetched last
 SMALL = (".json", ".txt", ".model", ".jinja")

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.binders.imagebind import ImageBind
+from seeing_core.generators.audioldm import ConditionedAudioLDM
 from tests import plain
 
 

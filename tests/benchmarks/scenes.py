@@ -16,8 +16,20 @@ from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
 from seeing_core.guidance.loop import sample
-from seeing_core.guidance.losses import EventTimesTerm, OnsetMotionTerm, PairTerm, TargetTerm, Term, WeightedLoss
-from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
+from seeing_core.guidance.losses import (
+    EventTimesTerm,
+    OnsetMotionTerm,
+    PairTerm,
+    TargetTerm,
+    Term,
+    WeightedLoss,
+)
+from seeing_core.guidance.settings import (
+    AUDIO_PRESETS,
+    JOINT_PRESETS,
+    VIDEO_PRESETS,
+    AlignSettings,
+)
 from tests.benchmarks.counting import Cost, count
 from tests.benchmarks.sizes import Models
 

@@ -37,12 +37,23 @@ from seeing_core.metrics.frechet import frechet_distance, gaussian_of
 from seeing_core.metrics.interval import mean_interval
 from seeing_core.metrics.motion import measure_motion
 from seeing_core.metrics.onsets import find_onsets
-from seeing_core.tasks import RunConfig, TaskResult, audio_to_video, image_to_audio, video_and_audio, video_to_audio
+from seeing_core.tasks import (
+    RunConfig,
+    TaskResult,
+    audio_to_video,
+    image_to_audio,
+    video_and_audio,
+    video_to_audio,
+)
 from tests.benchmarks.scenes import PRESETS, STEPS
 from tests.benchmarks.sizes import Models, pocket
 from tests.pocket.judge_picture import picture_features
 from tests.pocket.judges import (
-    judge_video_kind, judge_sound_kind, picture_event_times, sound_event_times, sound_features,
+    judge_sound_kind,
+    judge_video_kind,
+    picture_event_times,
+    sound_event_times,
+    sound_features,
 )
 from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip
 

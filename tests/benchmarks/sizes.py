@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.binders.imagebind import ImageBind, blank_towers, build
-from seeing_core.pocket import MODELS_DIR
 from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.generators.audioldm import AudioLDM
+from seeing_core.pocket import MODELS_DIR
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
@@ -60,7 +60,12 @@ def huge_binder() -> Models:
 def audioldm_m(width: int = 192) -> AudioLDM:
     """width: 128 for AudioLDM-s, 192 for -m, 256 for -l."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import ClapTextConfig, ClapTextModelWithProjection, SpeechT5HifiGan, SpeechT5HifiGanConfig
+    from transformers import (
+        ClapTextConfig,
+        ClapTextModelWithProjection,
+        SpeechT5HifiGan,
+        SpeechT5HifiGanConfig,
+    )
 
     widths = [width * factor for factor in (1, 2, 3, 5)]
     unet = UNet2DConditionModel(

@@ -15,7 +15,12 @@ import torch
 from torch import Tensor
 
 from tests.pocket.world_kinds import (
-    AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index, partial_captions, precise_captions,
+    AMBIGUOUS_CAPTIONS,
+    KIND_NAMES,
+    KINDS,
+    kind_index,
+    partial_captions,
+    precise_captions,
 )
 from tests.pocket.world_picture import render_frames
 from tests.pocket.world_sound import RATE_HZ, render_sound

@@ -8,10 +8,15 @@ import torch
 from PIL import Image
 
 from scripts.comfy_server import ComfyServer, error_of, output_files
-from tests.stand_ins import write_imagebind
-from tests.stand_ins_original import original_motion, original_sd, write, write_detectable_sd, write_wide_motion
-
 from tests.server.conftest import IMAGEBIND, run
+from tests.stand_ins import write_imagebind
+from tests.stand_ins_original import (
+    original_motion,
+    original_sd,
+    write,
+    write_detectable_sd,
+    write_wide_motion,
+)
 
 BASE, MOTION, LORA = "small_sd15.safetensors", "mm_sd_v15_v2.ckpt", "style.safetensors"
 OUTPUTS = ("model", "clip", "vae")

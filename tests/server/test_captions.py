@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from scripts.comfy_server import COMFYUI, ROOT, error_of
-from tests.stand_ins_captions import write_blip, write_qwen2_audio, write_qwen_vl
-
 from tests.server.conftest import IMAGEBIND, run, workflow
+from tests.stand_ins_captions import write_blip, write_qwen2_audio, write_qwen_vl
 
 QWEN, BLIP, LISTENER = "Qwen2-VL-2B-Instruct", "Salesforce/blip-image-captioning-base", "Qwen/Qwen2-Audio-7B-Instruct"
 

@@ -7,7 +7,6 @@ import pytest
 
 from scripts.comfy_server import error_of, output_files
 from scripts.demo import sample_sound
-
 from tests.server.conftest import run
 
 

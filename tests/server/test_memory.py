@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from scripts.comfy_server import ROOT, ComfyServer, error_of
-
 from tests.server.conftest import GIVES_BACK, resident, run, write_stand_ins
 from tests.server.test_tasks import write_sound
 

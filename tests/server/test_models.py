@@ -11,14 +11,19 @@ import torch
 
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
 from tests.hub import open_hub
+from tests.server.conftest import GIVES_BACK, reserved, reserved_after_freeing, run
+from tests.server.test_captions import caption_audio, caption_image
 from tests.stand_ins import IMAGEBIND_SIZES, write_imagebind, write_imagebind_of
 from tests.stand_ins_captions import write_blip, write_qwen2_audio, write_qwen_vl
 from tests.stand_ins_original import (
-    original_audioldm, original_motion, original_sd, write, write_wide_audioldm, write_wide_motion, write_wide_sd,
+    original_audioldm,
+    original_motion,
+    original_sd,
+    write,
+    write_wide_audioldm,
+    write_wide_motion,
+    write_wide_sd,
 )
-
-from tests.server.conftest import GIVES_BACK, reserved, reserved_after_freeing, run
-from tests.server.test_captions import caption_audio, caption_image
 
 IMAGEBIND, AUDIO = "imagebind_huge.pth", "authors/audioldm-s-full.ckpt"
 BASE, MOTION = "sd15/dream.safetensors", "mm_sd_v15_v2.ckpt"

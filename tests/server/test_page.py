@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from scripts.comfy_page import api_of, comfy_page, load_graph, strip_markup
+from scripts.comfy_page import api_of, comfy_page, load_graph, plain
 from scripts.comfy_server import ROOT
 
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
@@ -24,7 +24,7 @@ def test_page_makes_the_api_twin_of_each_workflow(page, name):
     page.on("pageerror", lambda error: problems.append(str(error)))
     load_graph(page, json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8")))
     twin = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    made = strip_markup(api_of(page))
+    made = plain(api_of(page))
     for node in made.values():
         node["inputs"].pop("video-preview", None)  # the page's own player, not an input
     assert made == twin

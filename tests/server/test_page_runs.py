@@ -16,7 +16,6 @@ from playwright.sync_api import Page
 from scripts.comfy_page import chromium, open_page, open_template, show_node
 from scripts.comfy_server import LINK, ROOT
 from scripts.demo import sample_picture, sample_sound
-
 from tests.server.test_compare import compare
 
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))

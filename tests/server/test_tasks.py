@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from scripts.comfy_server import ROOT, error_of, output_files
-
 from tests.server.conftest import run
 
 

@@ -8,7 +8,6 @@ import av
 import pytest
 
 from scripts.comfy_server import error_of, output_files
-
 from tests.server.conftest import film_path, free, run, workflow
 
 

@@ -7,12 +7,16 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
-from transformers import ClapTextModelWithProjection, PreTrainedTokenizerFast, RobertaTokenizerFast
+from transformers import (
+    ClapTextModelWithProjection,
+    PreTrainedTokenizerFast,
+    RobertaTokenizerFast,
+)
 
-from tests.pocket.training.mel import LogMel
-from tests.pocket.training.scoring import generated_kinds, load_audio_models
 from tests.pocket.training.clap import EMBEDDING, embed
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, trainable
+from tests.pocket.training.mel import LogMel
+from tests.pocket.training.scoring import generated_kinds, load_audio_models
 from tests.pocket.world import plan_scene, scene_captions, scene_samples
 
 SEED_BASE = 1_400_000

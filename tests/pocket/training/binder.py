@@ -8,17 +8,36 @@ from torch import Tensor, nn
 
 from seeing_core.binders.imagebind import build
 from seeing_core.binders.imagebind_inputs import (
-    RATE_HZ, RGB_MEAN, RGB_STD, audio_input, clip_segments, frame_indices, to_square,
+    RATE_HZ,
+    RGB_MEAN,
+    RGB_STD,
+    audio_input,
+    clip_segments,
+    frame_indices,
+    to_square,
 )
 from seeing_core.binders.imagebind_package import tokenizer
-from seeing_core.media.types import VideoFrames
 from seeing_core.guidance.state import unit_rms
+from seeing_core.media.types import VideoFrames
+from tests.pocket.training.common import (
+    Card,
+    Folders,
+    Run,
+    fast_precision,
+    save_half,
+    trainable,
+)
 from tests.pocket.training.contrast import agreement_loss, kind_targets
 from tests.pocket.training.mel import LogMel
 from tests.pocket.training.scoring import load_sound_decoder
 from tests.pocket.training.scoring_binder import binder_scores
-from tests.pocket.training.common import Card, Folders, Run, fast_precision, save_half, trainable
-from tests.pocket.world import FPS, plan_scene, scene_captions, scene_frames, scene_samples
+from tests.pocket.world import (
+    FPS,
+    plan_scene,
+    scene_captions,
+    scene_frames,
+    scene_samples,
+)
 from tests.pocket.world_kinds import KINDS, kind_index, precise_captions
 
 SEED_BASE = 1_300_000

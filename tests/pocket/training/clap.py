@@ -6,13 +6,23 @@ from pathlib import Path
 import torch
 from tokenizers import ByteLevelBPETokenizer
 from torch import Tensor, nn
-from transformers import ClapTextConfig, ClapTextModelWithProjection, RobertaTokenizerFast
+from transformers import (
+    ClapTextConfig,
+    ClapTextModelWithProjection,
+    RobertaTokenizerFast,
+)
 
+from tests.pocket.training.common import Card, Folders, Run, trainable
 from tests.pocket.training.contrast import agreement_loss, kind_targets
 from tests.pocket.training.mel_vae import sound_pool
-from tests.pocket.training.common import Card, Folders, Run, trainable
 from tests.pocket.world import plan_scene
-from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KINDS, kind_index, partial_captions, precise_captions
+from tests.pocket.world_kinds import (
+    AMBIGUOUS_CAPTIONS,
+    KINDS,
+    kind_index,
+    partial_captions,
+    precise_captions,
+)
 
 SEED_BASE = 1_200_000
 STEPS = 1500

@@ -4,8 +4,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from tests.pocket.training.mel import LogMel
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, trainable
+from tests.pocket.training.mel import LogMel
 from tests.pocket.world import plan_scene, scene_samples
 
 SEED_BASE = 1_000_000

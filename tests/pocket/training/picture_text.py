@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tests.pocket.training.common import Card, Folders, Run, trainable
-from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KINDS, partial_captions, precise_captions
+from tests.pocket.world_kinds import (
+    AMBIGUOUS_CAPTIONS,
+    KINDS,
+    partial_captions,
+    precise_captions,
+)
 
 STAGE = "picture_text"
 TEXT_WIDTH, MAX_TOKENS = 64, 77

@@ -7,12 +7,17 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
-from transformers import AutoTokenizer, ClapTextModelWithProjection, PreTrainedTokenizerBase, SpeechT5HifiGan
+from transformers import (
+    AutoTokenizer,
+    ClapTextModelWithProjection,
+    PreTrainedTokenizerBase,
+    SpeechT5HifiGan,
+)
 
-from tests.pocket.judges import judge_sound_kind, sound_event_times
 from tests.pocket.judge_scores import event_match
-from tests.pocket.training.mel import HOP, LogMel
+from tests.pocket.judges import judge_sound_kind, sound_event_times
 from tests.pocket.training.clap import embed
+from tests.pocket.training.mel import HOP, LogMel
 from tests.pocket.world import TEST_SEEDS, plan_scene, scene_captions, scene_samples
 
 LATENT_HOP = 4 * HOP

@@ -14,17 +14,38 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from tests.pocket.training.picture_text import captions_of_world, save_text, tokenize, train_text_encoder
-from tests.pocket.training.picture_vae import picture_vae_path, train_picture_vae
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, trainable
+from tests.pocket.training.picture_text import (
+    captions_of_world,
+    save_text,
+    tokenize,
+    train_text_encoder,
+)
+from tests.pocket.training.picture_vae import picture_vae_path, train_picture_vae
 from tests.pocket.training.video_models import (
-    build_motion_adapter, build_scheduler, build_unet, load_joined, noise_at, save_pipeline,
+    build_motion_adapter,
+    build_scheduler,
+    build_unet,
+    load_joined,
+    noise_at,
+    save_pipeline,
 )
 from tests.pocket.training.video_sampling import (
-    VideoParts, hue_drift_deg, kind_counts, sample_clips, share_right, share_with_events,
+    VideoParts,
+    hue_drift_deg,
+    kind_counts,
+    sample_clips,
+    share_right,
+    share_with_events,
 )
 from tests.pocket.world import TEST_SEEDS, plan_scene, scene_frames
-from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index, precise_captions
+from tests.pocket.world_kinds import (
+    AMBIGUOUS_CAPTIONS,
+    KIND_NAMES,
+    KINDS,
+    kind_index,
+    precise_captions,
+)
 
 __all__ = ["train_picture_vae", "train_video"]
 

@@ -4,7 +4,12 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers import (
+    DDIMScheduler,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
 from torch import Tensor, nn
 
 from tests.pocket.training.picture_text import TEXT_WIDTH

@@ -7,10 +7,10 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from tests.pocket.training.mel import HOP, LogMel
-from tests.pocket.training.scoring import rebuilt_scores
-from tests.pocket.training.mel_vae import random_crops, sound_pool
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, trainable
+from tests.pocket.training.mel import HOP, LogMel
+from tests.pocket.training.mel_vae import random_crops, sound_pool
+from tests.pocket.training.scoring import rebuilt_scores
 
 SEED_BASE = 1_100_000
 STEPS = 900

@@ -1,0 +1,42 @@
+"""Progress, cancel, and the little picture of what forms."""
+
+from __future__ import annotations
+
+import comfy.model_management as management
+from comfy.cli_args import LatentPreviewMethod, args
+from comfy.utils import ProgressBar
+
+from ...seeing_core.guidance.loop import Progress
+from ...seeing_core.visuals.preview import WIDTH, preview
+
+
+class TaskProgress:
+    """A callback for the core: moves the node's bar, stops on cancel.
+
+    Sends a picture of what forms, unless the user has switched previews off in ComfyUI.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.bar = ProgressBar(steps)
+        self.losses: list[tuple[int, float]] = []
+
+    def __call__(self, progress: Progress) -> None:
+        management.throw_exception_if_processing_interrupted()
+        if progress.evaluation is None:
+            self.bar.update_absolute(progress.step + 1, progress.steps)
+        elif progress.inner == 0 and args.preview_method != LatentPreviewMethod.NoPreviews:
+            self.losses.append((progress.step, progress.evaluation.means["loss"]))
+            picture = preview(progress.evaluation.previews, self.losses, progress.steps)
+            self.bar.update_absolute(progress.step, progress.steps, ("JPEG", picture, WIDTH))
+
+
+class MotionProgress:
+    """Moves the node's bar while the motion of videos is measured one after another; stops on cancel."""
+
+    def __init__(self, videos: int = 1) -> None:
+        self.bar, self.videos, self.finished = ProgressBar(1000), videos, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        management.throw_exception_if_processing_interrupted()
+        self.bar.update_absolute(round(1000 * (self.finished + done / total) / self.videos), 1000)
+        self.finished += done == total
