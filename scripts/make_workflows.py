@@ -47,7 +47,7 @@ LAYOUTS = {
 3. To say yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
         ("1  Your clip", 300, {"1": 400}), ("2  The models", 320, MODELS),
         ("3  What is in it", 360, {"8": 60, "9": 260}), ("4  Its sound", 400, {"4": 0}),
-        ("5  The film with its sound", 340, {"5": 150, "6": 460}), ("How the alignment went", 360, {"7": 620}),
+        ("5  The video with its sound", 340, {"5": 150, "6": 460}), ("How the alignment went", 360, {"7": 620}),
     )),
     "image_to_audio": Layout("Sound for a picture", """1. **Load Image**: choose your picture.
 2. Set the **duration** of the sound in seconds and press **Run**.
@@ -55,17 +55,17 @@ LAYOUTS = {
         ("1  Your picture", 300, {"1": 330}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
         ("4  Its sound", 400, {"4": 0}), ("5  Listen", 320, {"5": 140}), ("How the alignment went", 360, {"7": 480}),
     )),
-    "audio_to_video": Layout("Pictures for a sound", """1. **Load Audio**: choose your sound. The film will be as long.
-2. Press **Run**. Another **seed** gives another film.
+    "audio_to_video": Layout("Pictures for a sound", """1. **Load Audio**: choose your sound. The video will be as long.
+2. Press **Run**. Another **seed** gives another video.
 3. To say yourself what should be seen, write it into *phrases* of **Describe with ImageBind**.""", (
         ("1  Your sound", 320, {"1": 160}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
-        ("4  Its pictures", 400, {"4": 0}), ("5  The film with your sound", 340, {"5": 170, "6": 460}),
+        ("4  Its pictures", 400, {"4": 0}), ("5  The video with your sound", 340, {"5": 170, "6": 460}),
         ("How the alignment went", 360, {"7": 580}),
     )),
-    "video_and_audio_together": Layout("A film with its sound, from words", """1. Write the **prompt**: what should be seen and heard.
+    "video_and_audio_together": Layout("A video with its sound, from words", """1. Write the **prompt**: what should be seen and heard.
 2. Set the **duration** in seconds and press **Run**.
-3. Another **seed** gives another film.""", (
-        ("1  The models", 320, {"1": 60, "2": 60, "3": 60}), ("2  Film and sound", 400, {"4": 0}),
+3. Another **seed** gives another video.""", (
+        ("1  The models", 320, {"1": 60, "2": 60, "3": 60}), ("2  Video and sound", 400, {"4": 0}),
         ("3  Together", 340, {"5": 170, "6": 460}), ("How the alignment went", 360, {"7": 580}),
     )),
 }
@@ -127,10 +127,19 @@ def complete(api: dict[str, Any], definitions: dict[str, Any]) -> None:
     """Gives the pack's nodes the defaults of widgets that the file does not name yet."""
     for node in api.values():
         if node["class_type"].startswith("SeeingHearing_"):
-            for group in ("required", "optional"):
-                for field, (kind, options) in definitions[node["class_type"]]["input"].get(group, {}).items():
-                    if kind in WIDGETS:
-                        node["inputs"].setdefault(field, options["default"])
+            _complete(node["inputs"], definitions[node["class_type"]]["input"])
+
+
+def _complete(inputs: dict[str, Any], definition: dict[str, Any], prefix: str = "") -> None:
+    for group in ("required", "optional"):
+        for name, (kind, options) in definition.get(group, {}).items():
+            field = prefix + name
+            if kind in WIDGETS:
+                inputs.setdefault(field, options["default"])
+            elif kind == "COMFY_DYNAMICCOMBO_V3":  # a choice with widgets of its own beneath it
+                chosen = inputs.setdefault(field, options["options"][0]["key"])
+                [own] = [option["inputs"] for option in options["options"] if option["key"] == chosen]
+                _complete(inputs, own, field + ".")
 
 
 def arrange(

@@ -30,7 +30,7 @@ WRITES_TEXT = ("ForConditionalGeneration", "ForCausalLM")
 
 
 @dataclass(frozen=True)
-class Kind:
+class CaptionerKind:
     """A kind of captioner.  known: those on huggingface.co, best first."""
 
     name: str
@@ -39,7 +39,7 @@ class Kind:
 
     @property
     def known_names(self) -> list[str]:
-        return [one.source for one in self.known]
+        return [one.source for one in self.catalog]
 
 
 def _sees(config: dict[str, Any]) -> bool:
@@ -52,25 +52,25 @@ def _captioner(name: str, size_gb: float, facts: str) -> RemoteModel:
     return RemoteModel(name.rpartition("/")[2], "LLM", name, int(size_gb * GB), facts, f"{HUB}/{name}")
 
 
-IMAGE = Kind("image captioner", _sees, (
+IMAGE = CaptionerKind("image captioner", _sees, (
     _captioner("Qwen/Qwen2-VL-2B-Instruct", 4.4, "Apache-2.0"),
     _captioner("Qwen/Qwen3-VL-2B-Instruct", 4.3, "Apache-2.0, needs transformers 4.57"),
     _captioner("Qwen/Qwen2.5-VL-7B-Instruct", 16.6, "Apache-2.0"),
     _captioner("Salesforce/blip-image-captioning-base", 1.0, "BSD-3-Clause"),
     _captioner("Salesforce/blip-image-captioning-large", 1.9, "BSD-3-Clause"),
 ))
-AUDIO = Kind("audio captioner", lambda config: config.get("model_type") == "qwen2_audio", (
+AUDIO = CaptionerKind("audio captioner", lambda config: config.get("model_type") == "qwen2_audio", (
     _captioner("Qwen/Qwen2-Audio-7B-Instruct", 16.8, "Apache-2.0"),
 ))
 
 
-def choices(kind: Kind) -> list[str]:
+def choices(kind: CaptionerKind) -> list[str]:
     """What lies on this machine, then the well-known names that do not."""
     found = sorted(_found(kind))
     return [*found, *(name for name in kind.known_names if name not in found)]
 
 
-def folder_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Path:
+def folder_of(kind: CaptionerKind, choice: str, download_if_missing: bool = False) -> Path:
     """The folder of a choice; a well-known name also finds a folder that is called by its last part.
 
     One that is absent is fetched when that is allowed. Raises InputError naming the folders looked in, and where to get the
@@ -78,15 +78,15 @@ def folder_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Pat
     """
     found = _found(kind)
     named = {name.rpartition("/")[2]: path for name, path in found.items()}
-    wanted = next((one for one in kind.known if one.source == choice), None)
+    wanted = next((one for one in kind.catalog if one.source == choice), None)
     folder = found.get(choice) or (named.get(wanted.name) if wanted else None)
     if folder is not None:
         return folder
     if wanted and download_if_missing:
         return fetch_here(wanted, Path(folder_paths.get_folder_paths(wanted.folder)[0]))
-    catalog = "; ".join(f"{one.source} ({one.facts})" for one in kind.known)
+    catalog = "; ".join(f"{one.source} ({one.facts})" for one in kind.catalog)
     roots = ", ".join([*_roots(), str(_hub_cache())])
-    example = wanted or kind.known[0]
+    example = wanted or kind.catalog[0]
     raise InputError(
         kind.name, f"'{choice}', which is not on this machine", f"a model folder in {roots}",
         f"Switch on download_if_missing, or put all files of {example.page} into models/LLM/{example.name} and press R in the "
@@ -130,7 +130,7 @@ def _roots() -> list[str]:
     return [root for name in ROOTS for root in folder_paths.get_folder_paths(name)]
 
 
-def _found(kind: Kind) -> dict[str, Path]:
+def _found(kind: CaptionerKind) -> dict[str, Path]:
     """Every folder of this kind below the model roots and in the Hugging Face cache, by its name."""
     found: dict[str, Path] = {}
     for root in _roots():

@@ -23,16 +23,16 @@ def download_if_missing() -> io.Input:
     )
 
 
-def fetch_here(catalog: RemoteModel, folder: Path) -> Path:
+def fetch_here(wanted: RemoteModel, folder: Path) -> Path:
     """The model below `folder`, fetched now. Raises InputError when that fails; Cancel keeps what has come."""
     from ...seeing_core.weights.download import fetch
 
-    bar = ProgressBar(max(1, catalog.size // MB))
+    bar = ProgressBar(max(1, wanted.size // MB))
 
     def callback(done: int, total: int) -> None:
         management.throw_exception_if_processing_interrupted()
         bar.update_absolute(done // MB, max(1, total // MB))
 
-    path = fetch(catalog, folder, callback)
+    path = fetch(wanted, folder, callback)
     folder_paths.filename_list_cache.clear()
     return path

@@ -12,7 +12,7 @@ import folder_paths
 
 from ...seeing_core.errors import InputError
 from ...seeing_core.pocket import MODELS_DIR
-from ...seeing_core.weights import catalog as catalog
+from ...seeing_core.weights import catalog
 from ...seeing_core.weights.catalog import RemoteModel
 from .downloads import fetch_here
 
@@ -27,7 +27,7 @@ DEPTH = 3  # how many folders below a model root a diffusers folder is looked fo
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModelKind:
     """A kind of model.
 
     what: its name in messages.  pocket: the built-in one.  file_roots: ComfyUI model folders of single files.
@@ -49,13 +49,13 @@ class Kind:
                 for root in folder_paths.get_folder_paths(name)]
 
 
-AUDIOLDM = Kind("AudioLDM model", MODELS_DIR / "audioldm", ("audioldm",), ("audioldm", "diffusers"), "model_index.json",
+AUDIOLDM = ModelKind("AudioLDM model", MODELS_DIR / "audioldm", ("audioldm",), ("audioldm", "diffusers"), "model_index.json",
                 "AudioLDMPipeline", catalog.AUDIOLDM)
-BASE = Kind("base model", MODELS_DIR / "animatediff" / "sd", ("checkpoints",), ("diffusers",), "model_index.json",
+BASE = ModelKind("base model", MODELS_DIR / "animatediff" / "sd", ("checkpoints",), ("diffusers",), "model_index.json",
             "StableDiffusionPipeline", catalog.BASE)
-MOTION = Kind("motion module", MODELS_DIR / "animatediff" / "motion_adapter", ("animatediff_models",),
+MOTION = ModelKind("motion module", MODELS_DIR / "animatediff" / "motion_adapter", ("animatediff_models",),
               ("animatediff_models",), "config.json", "MotionAdapter", catalog.MOTION)
-IMAGEBIND = Kind("ImageBind model", MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", ("imagebind",),
+IMAGEBIND = ModelKind("ImageBind model", MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", ("imagebind",),
                  catalog=catalog.IMAGEBIND)
 
 
@@ -67,14 +67,14 @@ def register() -> None:
             folder_paths.folder_names_and_paths[name][1].update(extensions)
 
 
-def choices(kind: Kind) -> list[str]:
+def choices(kind: ModelKind) -> list[str]:
     """The built-in model, what was found, and the well-known names that were not."""
     found = _found(kind)
     here = {name.rpartition("/")[2] for name in found}
-    return [POCKET, *sorted(found), *(one.name for one in kind.known if one.name not in here)]
+    return [POCKET, *sorted(found), *(one.name for one in kind.catalog if one.name not in here)]
 
 
-def path_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Path:
+def path_of(kind: ModelKind, choice: str, download_if_missing: bool = False) -> Path:
     """The folder or file of a choice; a well-known one that is absent is fetched when that is allowed.
 
     Raises InputError naming the folders looked in, the size, the licence and the page when there is none of that name.
@@ -82,7 +82,7 @@ def path_of(kind: Kind, choice: str, download_if_missing: bool = False) -> Path:
     if choice == POCKET:
         return kind.pocket
     found = _found(kind)
-    wanted = next((one for one in kind.known if one.name == choice), None)
+    wanted = next((one for one in kind.catalog if one.name == choice), None)
     if wanted and choice not in found:  # it may lie in a subfolder
         found |= {choice: path for name, path in found.items() if name.rpartition("/")[2] == choice}
     if choice in found:
@@ -132,7 +132,7 @@ def lora_file(folder: str, choice: str) -> Path | None:
     return _inside("LoRA", found[choice])
 
 
-def _found(kind: Kind) -> dict[str, Path]:
+def _found(kind: ModelKind) -> dict[str, Path]:
     """Folders and single files, by their names with "/" between folders."""
     folders = _diffusers_folders(kind)
     files = {name: path for name, path in _files(kind.file_roots).items()
@@ -155,7 +155,7 @@ def _part_of_a_folder(path: Path) -> bool:
     return (path.parent / "config.json").is_file()
 
 
-def _diffusers_folders(kind: Kind) -> dict[str, Path]:
+def _diffusers_folders(kind: ModelKind) -> dict[str, Path]:
     """Every folder below the kind's roots whose index file names its class, by its name."""
     found: dict[str, Path] = {}
     for root in [root for name in kind.folder_roots for root in folder_paths.get_folder_paths(name)]:
