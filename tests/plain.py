@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -65,7 +66,7 @@ def audio_input(samples: Tensor) -> Tensor:
 
 @torch.no_grad()
 def target_embeddings(binder: ImageBind, video: VideoFrames, prompt: str, duration_s: float) -> tuple[Tensor, Tensor]:
-    """(1, D) of the film, the mean of its clips, and (1, D) of the prompt."""
+    """(1, D) of the video, the mean of its clips, and (1, D) of the prompt."""
     seen = vision_input(video, duration_s)[None].to(binder.precision)
     return binder.towers({"vision": seen})["vision"], binder.towers({"text": binder._tokenizer(prompt)[None]})["text"]
 
@@ -91,6 +92,13 @@ def clap(model: AudioLDM, text: str) -> Tensor:
     return normalize(model.text_encoder(**tokens).text_embeds)
 
 
+def ddim(model: AudioLDM, steps: int) -> Any:
+    """diffusers' own scheduler, which the loop does not use."""
+    scheduler = copy.deepcopy(model.scheduler)
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
 def rms(x: Tensor) -> Tensor:
     return x.square().mean().sqrt()
 
@@ -99,7 +107,7 @@ def guided_latent(
     model: AudioLDM, loss: Callable[[Tensor], Tensor], z: Tensor, scheduler: Any, *, prompt: str, mode: str,
     rate: float, prompt_rate: float = 0.0,
 ) -> Tensor:
-    """The final latent of noise z: classifier-free guidance 2.5, one nudge after each step i > int(steps * 0.2)."""
+    """The final latent of noise z: classifier-free guidance 2.5, one gradient step after each step i > int(steps * 0.2)."""
     negative, y = clap(model, "").detach(), clap(model, prompt).detach()
     steps = len(scheduler.timesteps)
     for i, t in enumerate(scheduler.timesteps):

@@ -9,15 +9,14 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from seeing_core.guidance.old_losses import Target
 from torch import Tensor
 
 from seeing_core.binders.imagebind import ImageBind
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
-from seeing_core.guidance.clips import SoundView
+from seeing_core.generators.audioldm import STEP_SIZES, AudioLDM
+from seeing_core.guidance.clips import AudioView
 from seeing_core.guidance.loop import Progress, sample
-from seeing_core.guidance.losses import FitTargets
-from seeing_core.guidance.settings import MODES, PROMPT_RATES, RATES, AlignSettings
+from seeing_core.guidance.losses import TargetTerm, WeightedLoss
+from seeing_core.guidance.settings import MODES, UNGUIDED, AlignSettings
 from seeing_core.media.types import VideoFrames
 from seeing_core.tasks import RunConfig, TaskResult, video_to_audio
 from tests import plain
@@ -58,19 +57,20 @@ def test_latents_equal_a_plain_loop(
 ) -> None:
     """In double precision: in single, a gradient near 0 may round to either sign, and Adam's step is a sign."""
     audioldm, binder = copy.deepcopy(audioldm).double(), copy.deepcopy(binder).double()
-    task = ConditionedAudioLDM.from_prompt(audioldm, PROMPT, duration_s=DURATION_S)
+    generator = audioldm.conditioned([PROMPT], duration_s=DURATION_S)
     seen, read = plain.target_embeddings(binder, video, PROMPT, DURATION_S)
-    objective = FitTargets(SoundView.of(task, binder), [[Target("vision", seen[0]), Target("text", read[0])]])
+    terms = [TargetTerm("vision", 1.0, "audio", seen[0]), TargetTerm("text", 1.0, "audio", read[0])]
+    weighted = WeightedLoss({"audio": AudioView(generator, binder)}, [terms])
     settings = AlignSettings(mode, prompt_strength=prompt_strength)
-    [ours] = sample([task], objective, settings, seeds=[3], steps=10, report=lambda progress: None)
+    [ours] = sample([generator], weighted, settings, seeds=[3], steps=10)
 
     loss = plain.binder_loss(audioldm, binder, video, PROMPT, SAMPLES)
-    noise = torch.randn(1, 8, task.latent_length, 16, generator=torch.Generator().manual_seed(3)).double()
-    theirs = plain.guided_latent(audioldm, loss, noise, task.new_scheduler(10), prompt=PROMPT, mode=mode,
-                                 rate=RATES["sound"][mode], prompt_rate=prompt_strength * PROMPT_RATES["sound"])
-    [vanilla] = sample([task], objective, AlignSettings(strength=0), seeds=[3], steps=10, report=lambda progress: None)
+    noise = torch.randn(1, 8, generator.latent_length, 16, generator=torch.Generator().manual_seed(3)).double()
+    theirs = plain.guided_latent(audioldm, loss, noise, plain.ddim(audioldm, 10), prompt=PROMPT, mode=mode,
+                                 rate=STEP_SIZES.latent[mode], prompt_rate=prompt_strength * STEP_SIZES.prompt)
+    [unguided] = sample([generator], weighted, UNGUIDED, seeds=[3], steps=10)
     assert (ours - theirs).abs().max() <= 1e-4
-    assert (ours - vanilla).abs().max() > 1e-2
+    assert (ours - unguided).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("settings", STRONG, ids=lambda s: f"{s.mode}-{s.prompt_strength}")
@@ -81,11 +81,11 @@ def test_guidance_lowers_its_loss(
         """Of each of five seeds, at each guided step."""
         seen: list[Tensor] = []
 
-        def listener(progress: Progress) -> None:
+        def callback(progress: Progress) -> None:
             if progress.evaluation:
                 seen.append(progress.evaluation.loss)
 
-        run(audioldm, binder, video, steps=6, settings=settings, seeds=range(5), listener=listener)
+        run(audioldm, binder, video, steps=6, settings=settings, seeds=range(5), callback=callback)
         return seen
 
     first, *_, last = losses(settings)
@@ -104,9 +104,9 @@ def test_each_inner_step_goes_on_from_the_last(
     assert first > second > third
 
 
-def test_trace_holds_what_the_listener_saw(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
+def test_trace_holds_what_the_callback_saw(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames) -> None:
     seen: list[Progress] = []
-    result = run(audioldm, binder, video, settings=AlignSettings(inner_steps=2), seeds=[1, 2], listener=seen.append)
+    result = run(audioldm, binder, video, settings=AlignSettings(inner_steps=2), seeds=[1, 2], callback=seen.append)
     inner = [progress for progress in seen if progress.evaluation]
     assert [(p.step, p.inner) for p in inner] == [(step, i) for step in (1, 2, 3) for i in (0, 1)]
     assert [p.step for p in seen if not p.evaluation] == [0, 1, 2, 3]
@@ -114,7 +114,8 @@ def test_trace_holds_what_the_listener_saw(audioldm: AudioLDM, binder: ImageBind
         assert (point.step, point.inner) == (progress.step, progress.inner)
         assert point.loss == pytest.approx(float(progress.evaluation.loss.mean()))
         assert point.loss == pytest.approx(point.terms["vision"] + point.terms["text"], abs=1e-5)
-        assert progress.evaluation.previews[0].shape == (2, DURATION_S * 16000)
+        assert progress.evaluation.previews[0].data.shape == (2, DURATION_S * 16000)
+        assert progress.evaluation.previews[0].rate == 16000
 
 
 def test_fixed_targets_are_embedded_once(audioldm: AudioLDM, fresh_binder: ImageBind, video: VideoFrames) -> None:
@@ -129,7 +130,7 @@ def test_fixed_targets_are_embedded_once(audioldm: AudioLDM, fresh_binder: Image
 def test_clips_of_an_inner_step_are_one_batch(audioldm: AudioLDM, fresh_binder: ImageBind, video: VideoFrames) -> None:
     with counted(fresh_binder) as calls:
         run(audioldm, fresh_binder, video, seeds=[1, 2, 3])
-    assert ("vision", 2) in calls  # 1.2 s of film are two clips of two frames, and two frames are one patch in time
+    assert ("vision", 2) in calls  # 1.2 s of video are two clips of two frames, and two frames are one patch in time
     assert [batch for tower, batch in calls if tower == "audio"] == [6, 6, 6]  # two clips of three sounds
 
 
@@ -137,11 +138,11 @@ def test_clips_of_an_inner_step_are_one_batch(audioldm: AudioLDM, fresh_binder: 
     AlignSettings(strength=0), AlignSettings(start_fraction=1), AlignSettings(end_fraction=0),
     AlignSettings(vision_weight=0, text_weight=0),
 ])
-def test_no_guidance_is_the_vanilla_sample(
+def test_no_guidance_is_the_plain_sample(
     audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, settings: AlignSettings
 ) -> None:
     result = run(audioldm, binder, video, settings=settings)
-    scheduler = ConditionedAudioLDM.from_prompt(audioldm, PROMPT, duration_s=DURATION_S).new_scheduler(4)
+    scheduler = plain.ddim(audioldm, 4)
     z = torch.randn(1, 8, 32, 16, generator=torch.Generator().manual_seed(0))
     labels = torch.cat([plain.clap(audioldm, ""), plain.clap(audioldm, PROMPT)])
     with torch.no_grad():
@@ -178,13 +179,13 @@ def test_cancel_stops_at_once_and_the_next_run_is_whole(audioldm: AudioLDM, bind
     before = stacked(run(audioldm, binder, video, settings=settings))
     heard: list[Progress] = []
 
-    def listener(progress: Progress) -> None:
+    def callback(progress: Progress) -> None:
         heard.append(progress)
         if progress.step == 2 and progress.inner == 1:
             raise Cancelled
 
     with counted(binder) as calls, pytest.raises(Cancelled):
-        run(audioldm, binder, video, settings=settings, listener=listener)
+        run(audioldm, binder, video, settings=settings, callback=callback)
     assert (heard[-1].step, heard[-1].inner) == (2, 1)
     assert len(calls) == 5  # three inner steps of the first guided step, two of the second, nothing after the cancel
     assert torch.equal(stacked(run(audioldm, binder, video, settings=settings)), before)
