@@ -66,14 +66,14 @@ class CaptionImage(io.ComfyNode):
     ) -> io.NodeOutput:
         from ...seeing_core.captions.loading import load_image_captioner
 
-        format_score = images_from(images)
+        pictures_in = images_from(images)
         folder = captioning.folder_of(captioning.IMAGE, model, download_if_missing)
         if trust_remote_code:
             logging.warning("Caption Image: trust_remote_code is on; Python files in '%s' may run with all your rights.",
                             folder)
         captions = captioning.ask(
             lambda: load_image_captioner(folder, remote_code=trust_remote_code),
-            lambda captioner: captioner.caption(format_score, prompt, together=pictures == TOGETHER, max_tokens=max_tokens,
+            lambda captioner: captioner.caption(pictures_in, prompt, together=pictures == TOGETHER, max_tokens=max_tokens,
                                                 on_token=captioning.TokenProgress()),
         )
         return io.NodeOutput(joined(captions))

@@ -1,4 +1,4 @@
-"""Describe with ImageBind: a picture, film or sound in, the phrases that fit it best out."""
+"""Describe with ImageBind: a picture, video or sound in, the phrases that fit it best out."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class DescribeWithImageBind(io.ComfyNode):
     ) -> io.NodeOutput:
         own = read_phrases(phrases)
         ranked = own if own and own_phrases == INSTEAD else list(dict.fromkeys([*own, *shipped_phrases()]))
-        format_score = _core_media(media)
+        given = _core_media(media)
         with on_device(binder, activations_bytes=DESCRIBE_BYTES):
-            best = describe(binder.model, format_score, ranked, count)
+            best = describe(binder.model, given, ranked, count)
         return io.NodeOutput(", ".join(match.phrase for match in best),
                              "\n".join(f"{match.score:+.3f}  {match.phrase}" for match in best))
 

@@ -114,8 +114,8 @@ def _tower_on_device(
     @contextmanager
     def visit(tower: str) -> Iterator[None]:
         if tower not in loaded:
+            _load([*others, *loaded.values(), binder.patchers[tower]], activations_bytes)
             loaded[tower] = binder.patchers[tower]
-            _load([*others, *loaded.values()], activations_bytes)
         try:
             yield
         finally:  # after a cancel or an error as well

@@ -1,4 +1,4 @@
-"""Score Audio-Visual Fit: how well a sound fits a film, in numbers, in words and in a picture."""
+"""Score Audio-Visual Fit: how well a sound fits a video, in numbers, in words and in a picture."""
 
 from __future__ import annotations
 

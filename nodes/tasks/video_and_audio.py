@@ -1,4 +1,4 @@
-"""Video and Audio Together: a text in, a film with its sound out."""
+"""Video and Audio Together: a text in, a video with its sound out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class VideoAndAudio(io.ComfyNode):
             category=CATEGORY,
             has_intermediate_output=True,
             description="Makes a video and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, and "
-            "ImageBind guides picture, sound and text towards each other.",
+            "ImageBind guides video, audio and text towards each other.",
             search_aliases=["joint", "joint-va", "text to video with sound", "t2av", "sounding video"],
             inputs=[
                 inputs.video_model(),
@@ -45,12 +45,9 @@ class VideoAndAudio(io.ComfyNode):
                     tooltip="Length of the video and of its sound, in seconds.",
                 ),
                 inputs.steps(25),
-                inputs.joint_preset("a vague prompt and each other"),
+                inputs.joint_preset(),
                 inputs.seed(),
-                io.Float.Input(
-                    "fps", default=8.0, min=1.0, max=60.0, step=0.01, advanced=True,
-                    tooltip="Frames per second of the video. AnimateDiff moves naturally at 8; more takes longer.",
-                ),
+                inputs.fps_to_make(advanced=True),
                 *inputs.sides(),
                 inputs.guidance_scale("video_guidance_scale", "AnimateDiff", 7.5, "5 to 10"),
                 inputs.guidance_scale("audio_guidance_scale", "AudioLDM", 2.5, "2 to 5"),
@@ -76,7 +73,7 @@ class VideoAndAudio(io.ComfyNode):
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, video_and_audio
 
-        chosen = inputs.settings_of(JOINT_PRESETS, preset, settings)
+        chosen = inputs.chosen_settings("Video and Audio Together", JOINT_PRESETS, preset, settings, targets=targets)
         run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, callback=TaskProgress(steps))
         needed = video_bytes(video_model, width, height, duration * fps, candidates) + audio_bytes(duration, candidates)
 
