@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from seeing_core.media.types import VideoFrames, Waveform
+from seeing_core.binders.imagebind_inputs import vision_batches
+from seeing_core.media.types import Segment, Video, VideoFrames, Waveform
 
 SIDE_PX = 64
 BURST_S = 0.02
@@ -41,3 +42,10 @@ def bursts(times_s: Sequence[float], duration_s: float, rate_hz: int = 16000) ->
         part = samples[:, start : start + round(BURST_S * rate_hz)]
         part += 0.3 * torch.randn(part.shape, generator=generator)
     return Waveform(samples.clamp(-1, 1), rate_hz)
+
+
+def vision_input(video: Video, segments: Sequence[Segment]) -> Tensor:
+    """(S, 3, 2, 224, 224): what ImageBind's vision tower is given of all segments, in their order."""
+    batches = list(vision_batches(video, segments, 3))
+    order = torch.tensor([number for numbers, _ in batches for number in numbers])
+    return torch.cat([clips for _, clips in batches])[order.argsort()]

@@ -12,17 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from seeing_core.binders.imagebind_inputs import vision_input
 from seeing_core.errors import InputError
+from seeing_core.media.resample import mono, resample
 from seeing_core.media.types import (
     VideoFrames,
     Waveform,
     check_duration,
     fit_length,
-    mono,
-    resample,
 )
 from seeing_core.media.video_file import VideoFile
+from tests.made import vision_input
 
 FRAMES = torch.zeros(4, 3, 8, 8)
 

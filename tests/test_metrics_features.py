@@ -84,7 +84,7 @@ def test_look_profile_tells_films_apart():
 
 
 def test_pocket_judge_as_an_extractor():
-    features = sound_extractor("pocket")(bursts([0.2, 0.9], 2.0))
+    features = sound_extractor("tests.pocket.judge_scores:judged_sound")(bursts([0.2, 0.9], 2.0))
     assert features.rows.ndim == 2 and features.logits.shape == (len(KIND_NAMES),)
 
 

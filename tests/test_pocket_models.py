@@ -16,10 +16,10 @@ from seeing_core.binders.imagebind import ImageBind, build
 from seeing_core.binders.imagebind_inputs import (
     clip_segments,
     frame_indices,
-    vision_input,
 )
 from seeing_core.media.types import VideoFrames
 from seeing_core.pocket import MODELS_DIR
+from tests.made import vision_input
 from tests.pocket.judges import judge_sound_kind
 from tests.pocket.training.binder import picture_input
 from tests.pocket.training.clap import embed
@@ -123,7 +123,7 @@ def test_training_saw_the_binders_own_input() -> None:
     clip = make_clip(TEST_SEEDS + 9, 3.0)
     video = VideoFrames(clip.frames, clip.fps)
     picks = torch.stack([clip.frames[frame_indices(video.times_s, segment)] for segment in clip_segments(3.0)])
-    torch.testing.assert_close(picture_input(picks[None])[0], vision_input(video, 3.0))
+    torch.testing.assert_close(picture_input(picks[None])[0], vision_input(video, clip_segments(3.0)))
 
 
 def test_binder_tells_kinds_apart(binder: ImageBind) -> None:

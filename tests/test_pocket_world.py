@@ -65,9 +65,9 @@ def test_wrong_arguments_are_named() -> None:
 def test_captions_say_as_much_as_their_level(clips: list[WorldClip]) -> None:
     for clip in clips:
         kind = KINDS[kind_index(clip.kind)]
-        assert kind.name in clip.caption and (kind.doing in clip.caption or kind.waveforms[1] in clip.caption)
-        assert sum(clue in clip.partial_caption for clue in (kind.name, kind.colour, *kind.waveforms)) <= 1
-        assert any(clue in clip.partial_caption for clue in (kind.name, kind.colour, kind.doing, *kind.waveforms))
+        assert kind.name in clip.caption and (kind.doing in clip.caption or kind.sounds[1] in clip.caption)
+        assert sum(clue in clip.partial_caption for clue in (kind.name, kind.colour, *kind.sounds)) <= 1
+        assert any(clue in clip.partial_caption for clue in (kind.name, kind.colour, kind.doing, *kind.sounds))
         assert clip.ambiguous_caption in AMBIGUOUS_CAPTIONS
         for other in KINDS:
             assert not {other.name, other.colour, other.doing} & set(clip.ambiguous_caption.split())

@@ -13,7 +13,8 @@ import torch
 from seeing_core.errors import InputError
 from seeing_core.media.audio_file import audio_track, read_sound
 from seeing_core.media.mux import mux
-from seeing_core.media.types import Waveform, mono
+from seeing_core.media.resample import mono
+from seeing_core.media.types import Waveform
 from seeing_core.media.video_file import VideoFile
 from tests.made import bursts, jumping_film
 

@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
                         "and FILE_files, which keeps what is measured")
     parser.add_argument("--prompts", metavar="FILE.csv", help="two columns, file name and prompt, for the binder scores")
     parser.add_argument("--binder", metavar="FILE", help="an ImageBind weight file: adds binder scores")
-    parser.add_argument("--sound-features", default="mel", metavar="NAME", help="mel (default, no weights), pocket, "
+    parser.add_argument("--sound-features", default="mel", metavar="NAME", help="mel (default, no weights), "
                         "vggish=FILE, panns=FILE, none, or package.module:function")
     parser.add_argument("--picture-features", default="look", metavar="NAME", help="look (default, no weights), i3d=FILE, "
                         "none, or package.module:function")

@@ -51,19 +51,11 @@ def look_profile(video: Video) -> Features:
     return Features(torch.cat([total.flatten() / count, change.flatten() / max(count - 1, 1)])[None])
 
 
-def pocket_sound(sound: Waveform) -> Features:
-    """(1, D): what the pocket world's own judge looks at, by signal processing alone; logits: its score of each kind."""
-    from ...tests.pocket.judges import judge_sound_kind, sound_features
-
-    samples = mono(sound, 16000)
-    return Features(sound_features(samples)[None], judge_sound_kind(samples)[1])
-
-
 def sound_extractor(name: str) -> SoundExtractor | None:
-    """The extractor of a name: none, mel, pocket, vggish=FILE, panns=FILE, or a callable as package.module:function."""
+    """The extractor of a name: none, mel, vggish=FILE, panns=FILE, or a callable as package.module:function."""
     from .published import panns, vggish
 
-    return _extractor("sound features", name, {"mel": mel_profile, "pocket": pocket_sound},
+    return _extractor("sound features", name, {"mel": mel_profile},
                       {"vggish": vggish, "panns": panns})
 
 

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
-from tests.pocket.judge_sound import sound_templates
+from seeing_core.media.resample import mono
+from seeing_core.media.types import Waveform
+from seeing_core.metrics.features import Features
+from tests.pocket.judge_sound import judge_sound_kind, sound_features, sound_templates
 
 
 def event_match(found_s: list[float], true_s: tuple[float, ...] | list[float], tolerance_s: float = 0.1) -> float:
@@ -23,3 +26,9 @@ def event_match(found_s: list[float], true_s: tuple[float, ...] | list[float], t
 def typicality(features: Tensor) -> float:
     """Cosine of sound features (D,) to the nearest kind's mean, 1 for a typical sound."""
     return float(torch.nn.functional.cosine_similarity(features[None], sound_templates().means).max())
+
+
+def judged_sound(waveform: Waveform) -> Features:
+    """(1, D): what the sound judge looks at; logits: its score of each kind. For `--sound-features` of the evaluation command."""
+    samples = mono(waveform, 16000)
+    return Features(sound_features(samples)[None], judge_sound_kind(samples)[1])

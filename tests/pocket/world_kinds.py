@@ -80,9 +80,9 @@ def partial_captions(kind: Kind) -> tuple[str, ...]:
         article(kind.name),
         f"{article(kind.colour)} thing",
         f"something {kind.doing}",
-        kind.waveforms[0],
-        kind.waveforms[1],
-        kind.waveforms[2],
+        kind.sounds[0],
+        kind.sounds[1],
+        kind.sounds[2],
         f"the {kind.name}",
         f"something {kind.colour}",
     )
