@@ -15,6 +15,7 @@ from ...seeing_core.guidance.settings import (
     AlignSettings,
 )
 from ..sockets import CATEGORY, Settings
+from .inputs import known_preset
 
 PRESETS: dict[str, AlignSettings] = {
     f"{task}: {name}": settings
@@ -89,5 +90,6 @@ class AlignSettingsNode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, preset: dict[str, Any]) -> io.NodeOutput:
-        return io.NodeOutput(AlignSettings(**{name: value for name, value in preset.items() if name != "preset"}))
+    def execute(cls, preset: dict[str, Any] | None = None) -> io.NodeOutput:
+        values = known_preset(preset, PRESETS)
+        return io.NodeOutput(AlignSettings(**{name: value for name, value in values.items() if name != "preset"}))

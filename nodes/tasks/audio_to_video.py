@@ -59,7 +59,8 @@ class AudioToVideo(io.ComfyNode):
     @classmethod
     def execute(
         cls, video_model: ModelHandle, binder: ModelHandle, audio: dict[str, Any], prompt: str, negative_prompt: str, steps: int,
-        preset: dict[str, Any], fps: float, seed: int, duration: float, width: int, height: int, guidance_scale: float,
+        fps: float, seed: int, duration: float, width: int, height: int, guidance_scale: float,
+        preset: dict[str, Any] | None = None,
         settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
         candidates: int = 1,
     ) -> io.NodeOutput:

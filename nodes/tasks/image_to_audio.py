@@ -56,7 +56,8 @@ class ImageToAudio(io.ComfyNode):
     @classmethod
     def execute(
         cls, audio_model: ModelHandle, binder: ModelHandle, image: Tensor, prompt: str, negative_prompt: str, duration: float,
-        steps: int, preset: dict[str, Any], seed: int, guidance_scale: float, settings: AlignSettings | None = None,
+        steps: int, seed: int, guidance_scale: float, preset: dict[str, Any] | None = None,
+        settings: AlignSettings | None = None,
         targets: tuple[AlignTarget, ...] = (), event_times: str = "", candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import io
 
+from ...seeing_core.errors import InputError
 from ...seeing_core.guidance.settings import (
     AUDIO_PRESETS,
     JOINT_PRESETS,
@@ -165,10 +166,14 @@ def joint_preset() -> io.Input:
 
 
 def chosen_settings(
-    node: str, presets: Mapping[str, AlignSettings], preset: Mapping[str, Any], connected: AlignSettings | None, *,
+    node: str, presets: Mapping[str, AlignSettings], preset: Mapping[str, Any] | None, connected: AlignSettings | None, *,
     targets: Sequence[AlignTarget] = (), event_times: str = "",
 ) -> AlignSettings:
-    """What is connected, or else the preset with the widgets beneath it. Inputs that have no effect are noted in the log."""
+    """What is connected, or else the preset with the widgets beneath it. Inputs that have no effect are noted in the log.
+
+    Raises InputError where there is no preset.
+    """
+    preset = known_preset(preset, presets)
     if connected is None:
         settings = presets[preset["preset"]].scaled(
             preset.get("strength", 1.0), complete_prompt=preset.get("complete_prompt", True))
@@ -181,6 +186,13 @@ def chosen_settings(
         logging.warning("%s: targets are not used, because ImageBind takes no part in the steps (strength or binder weight 0)",
                         node)
     return settings
+
+
+def known_preset(preset: Mapping[str, Any] | None, presets: Iterable[str]) -> Mapping[str, Any]:
+    """The preset. ComfyUI does not refuse an unknown one: it leaves the input out."""
+    if preset is None:
+        raise InputError("preset", "one that this node does not have", "one of " + ", ".join(presets))
+    return preset
 
 
 def event_times(does: str, empty: str) -> io.Input:

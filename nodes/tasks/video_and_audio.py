@@ -66,8 +66,9 @@ class VideoAndAudio(io.ComfyNode):
     @classmethod
     def execute(
         cls, video_model: ModelHandle, audio_model: ModelHandle, binder: ModelHandle, prompt: str, negative_prompt: str,
-        duration: float, steps: int, preset: dict[str, Any], seed: int, fps: float, width: int, height: int,
-        video_guidance_scale: float, audio_guidance_scale: float, settings: AlignSettings | None = None,
+        duration: float, steps: int, seed: int, fps: float, width: int, height: int,
+        video_guidance_scale: float, audio_guidance_scale: float, preset: dict[str, Any] | None = None,
+        settings: AlignSettings | None = None,
         targets: tuple[AlignTarget, ...] = (), candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates

@@ -61,7 +61,8 @@ class VideoToAudio(io.ComfyNode):
     @classmethod
     def execute(
         cls, audio_model: ModelHandle, binder: ModelHandle, video: Input.Video | Tensor, prompt: str, negative_prompt: str,
-        steps: int, preset: dict[str, Any], seed: int, fps: float, duration: float, guidance_scale: float,
+        steps: int, seed: int, fps: float, duration: float, guidance_scale: float,
+        preset: dict[str, Any] | None = None,
         settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
         candidates: int = 1,
     ) -> io.NodeOutput:

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.comfy_page import api_of, comfy_page, load_graph, plain
 from scripts.comfy_server import ROOT
+from scripts.make_locales import all_inputs
 
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 
@@ -43,10 +44,9 @@ def test_every_input_explains_itself(server):
     assert len(nodes) >= 5
     for name, info in nodes.items():
         assert info["category"].startswith("Seeing & Hearing") and info["description"], name
-        for group in ("required", "optional"):  # hidden ones are the server's own
-            for field, spec in info["input"].get(group, {}).items():
-                assert len(spec[1].get("tooltip", "")) > 15, f"{name}.{field}"
+        for field, _, options in all_inputs(info["input"]):
+            assert len(options.get("tooltip", "")) > 15, f"{name}.{field}"
         assert all(info["output_tooltips"]), name
-    format_score = [field for field, spec in nodes["SeeingHearing_VideoToAudio"]["input"]["required"].items()
-             if not spec[1].get("advanced") and spec[0] in ("INT", "FLOAT", "STRING", "COMBO")]
-    assert format_score == ["prompt", "negative_prompt", "steps", "strength", "seed"]
+    shown = [field for field, kind, options in all_inputs(nodes["SeeingHearing_VideoToAudio"]["input"])
+             if not options.get("advanced") and kind in ("INT", "FLOAT", "STRING", "COMBO", "BOOLEAN", "COMFY_DYNAMICCOMBO_V3")]
+    assert shown == ["prompt", "negative_prompt", "steps", "preset", "preset.strength", "preset.complete_prompt", "seed"]
