@@ -29,7 +29,7 @@ def nodes() -> dict[str, str]:
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "io.Schema":
                 values = {word.arg: word.value for word in call.keywords}
                 found[ast.literal_eval(values["node_id"])] = ast.literal_eval(values["description"])
-    return found
+    return dict(sorted(found.items()))
 
 
 def models() -> dict[str, list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Caption Image: pictures in, words out."""
+"""Caption Image: images in, words out."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class CaptionImage(io.ComfyNode):
             node_id="SeeingHearing_CaptionImage",
             display_name="Caption Image",
             category=CATEGORY + "/captions",
-            description="Describes pictures in words with a vision-language model, for a prompt. The model leaves memory "
-            "before the next node runs. For a video, put Key Frames in front.",
+            description="Describes images in words with a vision-language model, for a prompt. The model is unloaded before "
+            "the next node runs. For a video, put Key Frames in front.",
             search_aliases=["describe image", "image to text", "interrogate", "vlm", "qwen vl", "blip", "prompt from image"],
             inputs=[
-                io.Image.Input("images", tooltip="One picture or a few, at most 16. Large ones are made smaller first."),
+                io.Image.Input("images", tooltip="One image or a few, at most 16. Large ones are scaled down first."),
                 io.Combo.Input(
                     "model", options=models, default=models[0],
                     tooltip="The captioner: a model folder found in models/LLM, models/diffusers or the Hugging Face "
@@ -37,17 +37,16 @@ class CaptionImage(io.ComfyNode):
                 ),
                 io.String.Input(
                     "prompt", multiline=True, default=IMAGE_PROMPT,
-                    tooltip="What the model is asked. Empty: the usual question. BLIP describes unasked and does not read "
-                    "this.",
+                    tooltip="What the model is asked. Empty: the usual question. BLIP takes no question and ignores this.",
                 ),
                 io.Combo.Input(
                     "pictures", options=[EACH, TOGETHER], default=EACH, advanced=True,
-                    tooltip="Several pictures: 'each' is described on its own, and the captions follow one another, equal "
-                    "ones once; 'together' asks one question about all (not with BLIP; takes more memory).",
+                    tooltip="With several images, 'each' describes every image by itself and joins the captions, without "
+                    "duplicates; 'together' asks one question about all of them (not with BLIP; takes more memory).",
                 ),
                 io.Int.Input(
                     "max_tokens", default=100, min=1, max=MOST_TOKENS, advanced=True,
-                    tooltip="Where a caption is cut off, in tokens (about three quarters of a word each).",
+                    tooltip="The longest caption, in tokens (about three quarters of a word each).",
                 ),
                 io.Boolean.Input(
                     "trust_remote_code", default=False, advanced=True,

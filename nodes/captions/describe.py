@@ -35,28 +35,28 @@ class DescribeWithImageBind(io.ComfyNode):
                 inputs.binder(),
                 io.MultiType.Input(
                     "media", types=[io.Image, io.Video, io.Audio],
-                    tooltip="One picture or up to 64, a video, or a sound of 0.3 s to one hour. Of a batch of sounds, the "
-                    "first.",
+                    tooltip="Up to 64 images, a video, or a sound of 0.3 s to one hour. Of a batch of sounds, only the "
+                    "first is used.",
                 ),
                 io.String.Input(
                     "phrases", multiline=True, default="",
-                    tooltip="Your own phrases in English, one a line: 'a dog barking'. Empty: the built-in list of about "
+                    tooltip="Your own phrases in English, one per line: 'a dog barking'. Empty: the built-in list of about "
                     "500.",
                 ),
                 io.Int.Input(
                     "count", default=3, min=1, max=MAX_PHRASES,
-                    tooltip="How many phrases come out, best first.",
+                    tooltip="How many phrases to return, best first.",
                 ),
                 io.Combo.Input(
                     "own_phrases", options=[INSTEAD, BESIDE], default=INSTEAD, advanced=True,
-                    tooltip="Whether your own phrases take the place of the built-in list or are added to it.",
+                    tooltip="Whether your own phrases replace the built-in list or are added to it.",
                 ),
             ],
             outputs=[
                 io.String.Output("description", tooltip="The best phrases, separated by commas, for a prompt input."),
                 io.String.Output(
-                    "scores", tooltip="The best phrases, one a line, each after its similarity (cosine, -1 to 1; higher "
-                    "fits better). Preview as Text shows it.",
+                    "scores", tooltip="The best phrases, one per line, each with its similarity in front (cosine, -1 to 1; "
+                    "higher fits better). Preview as Text shows it.",
                 ),
             ],
         )

@@ -25,15 +25,15 @@ EMBED_BYTES = 2**30  # ImageBind over the segments of a video, without gradients
 def binder_input() -> io.Input:
     return Binder.Input(
         "binder", optional=True,
-        tooltip="From Load ImageBind; may stay empty. With it the similarity of sound and picture is measured as well. "
-        "That is what the alignment itself raises, so a high value alone proves nothing.",
+        tooltip="From Load ImageBind; optional. With it the similarity of sound and picture is measured as well. Guidance "
+        "raises exactly this, so a high value alone proves nothing.",
     )
 
 
 def prompt_input() -> io.Input:
     return io.String.Input(
         "prompt", multiline=True, default="", advanced=True,
-        tooltip="A sentence to compare sound and picture with. Needs a binder; may stay empty.",
+        tooltip="A sentence to compare sound and picture with. Needs a binder; optional.",
     )
 
 

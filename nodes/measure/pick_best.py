@@ -60,7 +60,7 @@ class PickBestSound(io.ComfyNode):
             inputs=[
                 io.MultiType.Input(
                     "video", types=[io.Video, io.Image],
-                    tooltip="The video, or a batch of images (then set fps). Two frames or more.",
+                    tooltip="The video, or a batch of images (set fps as well). Two frames or more.",
                 ),
                 io.Autogrow.Input(
                     "candidates", tooltip="The sounds to choose from, one or several by each of up to 32 sockets; a new socket appears "
@@ -104,7 +104,7 @@ class PickBestVideo(io.ComfyNode):
             description="Of several videos (or image batches) for one sound, picks the one that fits best.",
             search_aliases=["best of", "choose seed", "rank video", "select best", "compare seeds"],
             inputs=[
-                io.Audio.Input("audio", tooltip="The sound that all of them should fit; of a batch, the first."),
+                io.Audio.Input("audio", tooltip="The sound that all of them should fit. Of a batch, only the first is used."),
                 io.Autogrow.Input(
                     "candidates",
                     tooltip="The videos or image batches to choose from, one or several by each of up to 32 sockets; a new "

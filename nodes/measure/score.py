@@ -40,21 +40,21 @@ class ScoreFit(io.ComfyNode):
             inputs=[
                 io.MultiType.Input(
                     "video", types=[io.Video, io.Image],
-                    tooltip="The video, or a batch of images (then set fps and connect audio). Two frames or more.",
+                    tooltip="The video, or a batch of images (set fps and connect audio as well). Two frames or more.",
                 ),
                 prompt_input(),
                 fps_of_images(),
                 flow_size_input(),
                 io.Audio.Input(
                     "audio", optional=True,
-                    tooltip="The sound; of a batch, the first. Without it the video's own sound track is measured.",
+                    tooltip="The sound. Of a batch, only the first is used. Without it the video's own sound track is measured.",
                 ),
                 binder_input(),
             ],
             outputs=[
                 io.Float.Output(
                     "av_align", display_name="AV-Align",
-                    tooltip="AV-Align, one to one, from 0 to 1: matched onsets and motions among all of them. Trust this "
+                    tooltip="AV-Align, one to one, from 0 to 1: the share of onsets and motions that match. Trust this "
                     "one first. nan when nothing sounds and nothing moves.",
                 ),
                 io.Float.Output(

@@ -52,7 +52,7 @@ class AudioToVideo(io.ComfyNode):
             outputs=[
                 inputs.images_result(),
                 io.Float.Output("fps", tooltip="Their frames per second, for Create Video or Mux Audio into Video."),
-                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
             ],
         )
 

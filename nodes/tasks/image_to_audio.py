@@ -49,7 +49,7 @@ class ImageToAudio(io.ComfyNode):
             ],
             outputs=[
                 inputs.audio_result(),
-                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
             ],
         )
 
@@ -57,8 +57,8 @@ class ImageToAudio(io.ComfyNode):
     def execute(
         cls, audio_model: ModelHandle, binder: ModelHandle, image: Tensor, prompt: str, negative_prompt: str, duration: float,
         steps: int, seed: int, guidance_scale: float, preset: dict[str, Any] | None = None,
-        settings: AlignSettings | None = None,
-        targets: tuple[AlignTarget, ...] = (), event_times: str = "", candidates: int = 1,
+        settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
+        candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, image_to_audio

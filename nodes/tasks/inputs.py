@@ -159,7 +159,7 @@ def joint_preset() -> io.Input:
     return preset(
         JOINT_PRESETS, "How video and audio are guided. 'balanced': completes the prompt for both, then guides the early steps, "
         "so that sounds and movements come together; best in our tests. 'quality': guides for longer. 'fast': prompt completion "
-        "only. 'paper': the paper's rule, which also tunes the prompt.", "each other and the prompt",
+        "only. 'paper': the paper's rule, which also tunes the prompt.", "a match of video, audio and prompt",
         completion="ImageBind makes a vague prompt precise: one of its phrases close to the prompt, drawn by the seed, is put in "
         "front of it for both models.",
     )
@@ -217,9 +217,9 @@ def seeds(first: int, count: int) -> list[int]:
 
 def audio_result() -> io.Output:
     return io.Audio.Output(
-        "audio", is_output_list=True, tooltip="The sound, exactly as long as asked. Of several candidates a list, best first.")
+        "audio", is_output_list=True, tooltip="The sound, exactly as long as asked for. With several candidates a list, best first.")
 
 
 def images_result() -> io.Output:
     return io.Image.Output(
-        "images", is_output_list=True, tooltip="The frames, in order. Of several candidates a list, best first.")
+        "images", is_output_list=True, tooltip="The frames, in order. With several candidates a list, best first.")

@@ -59,7 +59,7 @@ class VideoAndAudio(io.ComfyNode):
                 inputs.images_result(),
                 inputs.audio_result(),
                 io.Float.Output("fps", tooltip="Frames per second, for Create Video or Mux Audio into Video."),
-                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
             ],
         )
 

@@ -54,7 +54,7 @@ class VideoToAudio(io.ComfyNode):
             ],
             outputs=[
                 inputs.audio_result(),
-                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
             ],
         )
 

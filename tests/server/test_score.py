@@ -151,7 +151,7 @@ def test_the_video_that_fits_is_picked(server, horn, bell):
     assert len(output_files(entry, server)) == 1
 
 
-def test_the_candidates_of_one_socket_all_take_part(server, horn, bell):
+def test_the_candidates_of_one_socket_all_take_part(server, uploaded, horn, bell):
     """Lists, as a task node gives them: three sounds by one socket, one by another."""
     api = pick([["4", 0], ["12", 0]])
     waveforms(api)
