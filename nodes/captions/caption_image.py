@@ -25,9 +25,10 @@ class CaptionImage(io.ComfyNode):
             node_id="SeeingHearing_CaptionImage",
             display_name="Caption Image",
             category=CATEGORY + "/captions",
-            description="Describes images in words with a vision-language model, for a prompt. The model is unloaded before "
-            "the next node runs. For a video, put Key Frames in front.",
-            search_aliases=["describe image", "image to text", "interrogate", "vlm", "qwen vl", "blip", "prompt from image"],
+            description="Describes images in words with a vision-language model, for a prompt. The model is unloaded "
+            "before the next node runs. For a video, put Key Frames in front.",
+            search_aliases=["describe "
+                "image", "image to text", "interrogate", "vlm", "qwen vl", "blip", "prompt from image"],
             inputs=[
                 io.Image.Input("images", tooltip="One image or a few, at most 16. Large ones are scaled down first."),
                 io.Combo.Input(
@@ -37,12 +38,14 @@ class CaptionImage(io.ComfyNode):
                 ),
                 io.String.Input(
                     "prompt", multiline=True, default=IMAGE_PROMPT,
-                    tooltip="What the model is asked. Empty: the usual question. BLIP takes no question and ignores this.",
+                    tooltip="What the model is asked. Empty: the usual question. BLIP takes no question and ignores "
+                    "this.",
                 ),
                 io.Combo.Input(
                     "pictures", options=[EACH, TOGETHER], default=EACH, advanced=True,
-                    tooltip="With several images, 'each' describes every image by itself and joins the captions, without "
-                    "duplicates; 'together' asks one question about all of them (not with BLIP; takes more memory).",
+                    tooltip="With several images, 'each' describes every image by itself and joins the captions, "
+                    "without duplicates; 'together' asks one question about all of them (not with BLIP; takes more "
+                    "memory).",
                 ),
                 io.Int.Input(
                     "max_tokens", default=100, min=1, max=MOST_TOKENS, advanced=True,
@@ -50,8 +53,8 @@ class CaptionImage(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "trust_remote_code", default=False, advanced=True,
-                    tooltip="Runs the Python files in the model's folder, with all your rights on this machine. Only for "
-                    "models that need it and whose code you have read. Off: no code of a model is run.",
+                    tooltip="Runs the Python files in the model's folder, with all your rights on this machine. Only "
+                    "for models that need it and whose code you have read. Off: no code of a model is run.",
                 ),
                 download_if_missing(),
             ],
@@ -68,7 +71,8 @@ class CaptionImage(io.ComfyNode):
         pictures_in = images_from(images)
         folder = captioning.folder_of(captioning.IMAGE, model, download_if_missing)
         if trust_remote_code:
-            logging.warning("Caption Image: trust_remote_code is on; Python files in '%s' may run with all your rights.",
+            logging.warning("Caption Image: trust_remote_code is on; Python files in '%s' may run with all your "
+                "rights.",
                             folder)
         captions = captioning.ask(
             lambda: load_image_captioner(folder, remote_code=trust_remote_code),

@@ -28,8 +28,8 @@ class DescribeWithImageBind(io.ComfyNode):
             node_id="SeeingHearing_Describe",
             display_name="Describe with ImageBind",
             category=CATEGORY + "/captions",
-            description="Finds the phrases that fit a picture, a video or a sound best, with ImageBind alone: no further "
-            "model is needed. Ranks a built-in list of everyday sounds and scenes, or your own.",
+            description="Finds the phrases that fit a picture, a video or a sound best, with ImageBind alone: no "
+            "further model is needed. Ranks a built-in list of everyday sounds and scenes, or your own.",
             search_aliases=["caption", "tag", "classify", "zero shot", "what is this", "imagebind caption"],
             inputs=[
                 inputs.binder(),
@@ -40,8 +40,8 @@ class DescribeWithImageBind(io.ComfyNode):
                 ),
                 io.String.Input(
                     "phrases", multiline=True, default="",
-                    tooltip="Your own phrases in English, one per line: 'a dog barking'. Empty: the built-in list of about "
-                    "500.",
+                    tooltip="Your own phrases in English, one per line: 'a dog barking'. Empty: the built-in list of "
+                    "about 500.",
                 ),
                 io.Int.Input(
                     "count", default=3, min=1, max=MAX_PHRASES,
@@ -55,8 +55,8 @@ class DescribeWithImageBind(io.ComfyNode):
             outputs=[
                 io.String.Output("description", tooltip="The best phrases, separated by commas, for a prompt input."),
                 io.String.Output(
-                    "scores", tooltip="The best phrases, one per line, each with its similarity in front (cosine, -1 to 1; "
-                    "higher fits better). Preview as Text shows it.",
+                    "scores", tooltip="The best phrases, one per line, each with its similarity in front (cosine, -1 "
+                    "to 1; higher fits better). Preview as Text shows it.",
                 ),
             ],
         )

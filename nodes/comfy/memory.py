@@ -153,7 +153,8 @@ def retry_on_oom(work: Callable[[bool], Made], lower: str) -> Made:
             raise
         _free_all()
         raise InputError("memory", f"a task too large for this machine ({first_line(error)})", "one that fits",
-                         f"Lower {lower}, choose a smaller precision in the loaders, or close other programs.") from error
+                         f"Lower {lower}, choose a smaller precision in the loaders, or close other "
+                         "programs.") from error
 
 
 def _free_all() -> None:

@@ -25,8 +25,8 @@ EMBED_BYTES = 2**30  # ImageBind over the segments of a video, without gradients
 def binder_input() -> io.Input:
     return Binder.Input(
         "binder", optional=True,
-        tooltip="From Load ImageBind; optional. With it the similarity of sound and picture is measured as well. Guidance "
-        "raises exactly this, so a high value alone proves nothing.",
+        tooltip="From Load ImageBind; optional. With it the similarity of sound and picture is measured as well. "
+        "Guidance raises exactly this, so a high value alone proves nothing.",
     )
 
 
@@ -40,8 +40,8 @@ def prompt_input() -> io.Input:
 def flow_size_input() -> io.Input:
     return io.Int.Input(
         "flow_size", default=FLOW_SIDE, min=0, max=4096, advanced=True,
-        tooltip="Motion is measured on frames whose short side is reduced to this many pixels. 0: the video's own size, "
-        "as the paper's code does; much slower.",
+        tooltip="Motion is measured on frames whose short side is reduced to this many pixels. 0: the video's own "
+        "size, as the paper's code does; much slower.",
     )
 
 

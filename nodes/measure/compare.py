@@ -40,39 +40,43 @@ class Compare(io.ComfyNode):
             category=CATEGORY + "/measure",
             is_input_list=True,
             has_intermediate_output=True,
-            description="Puts up to six sounds or videos side by side: frames, waveforms, spectrograms and scores on one "
-            "sheet, and one video in which each is heard in turn. For choosing between seeds and settings by eye and ear.",
+            description="Puts up to six sounds or videos side by side: frames, waveforms, spectrograms and scores on "
+            "one sheet, and one video in which each is heard in turn. For choosing between seeds and settings by eye "
+            "and ear.",
             search_aliases=["a/b", "ab test", "contact sheet", "grid", "side by side", "compare seeds", "xy plot"],
             inputs=[
                 io.Autogrow.Input(
-                    "candidates", tooltip="The sounds or videos to compare, up to 6; a new socket appears for each. A socket may bring "
-                    "several, such as the candidates of a task node; each counts.",
+                    "candidates", tooltip="The sounds or videos to compare, up to 6; a new socket appears for each. A "
+                    "socket may bring several, such as the candidates of a task node; each counts.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.MultiType.Input("candidate", types=MEDIA, tooltip="A sound, a video, or the frames of one; or several candidates."),
+                        io.MultiType.Input("candidate", types=MEDIA, tooltip="A sound, a video, or the frames of one; "
+                            "or several candidates."),
                         prefix="candidate", min=1, max=6),
                 ),
                 io.String.Input(
                     "labels", multiline=True, default="",
-                    tooltip="What to call them, one per line, in the order of the sockets: 'seed 1'. Empty: A, B, C ...",
+                    tooltip="What to call them, one per line, in the order of the sockets: 'seed 1'. Empty: A, B, C "
+                    "...",
                 ),
                 prompt_input(),
                 fps_of_images(),
                 flow_size_input(),
                 io.MultiType.Input(
                     "video", types=[io.Video, io.Image], optional=True,
-                    tooltip="The video that all sounds are for. Without it they are shown and played without a picture, "
-                    "and not scored.",
+                    tooltip="The video that all sounds are for. Without it they are shown and played without a "
+                    "picture, and not scored.",
                 ),
                 io.Audio.Input(
                     "audio", optional=True,
-                    tooltip="The sound that all videos are for; of a batch, the first. Without it each video's own sound "
-                    "track is used.",
+                    tooltip="The sound that all videos are for; of a batch, the first. Without it each video's own "
+                    "sound track is used.",
                 ),
                 binder_input(),
             ],
             outputs=[
                 io.Image.Output("sheet", tooltip="All candidates side by side, with their scores."),
-                io.Video.Output("video", tooltip="The sheet as a video: each candidate plays in turn, marked in green."),
+                io.Video.Output("video", tooltip="The sheet as a video: each candidate plays in turn, marked in "
+                    "green."),
                 io.String.Output("report", tooltip="Their scores in words, for Preview as Text."),
             ],
         )

@@ -32,8 +32,8 @@ def _measure_input() -> io.Input:
     return io.Combo.Input(
         "measure", options=list(MEASURES), default=DEFAULT,
         tooltip="What counts as best. 'AV-Align (one to one)': things sound when they move. 'smallest lag': the fewest "
-        "milliseconds between sound and movement. The two 'binder' measures need a binder; guidance has raised them already, so "
-        "they hardly tell guided candidates apart. Ties are settled by lag correlation.",
+        "milliseconds between sound and movement. The two 'binder' measures need a binder; guidance has raised them "
+        "already, so they hardly tell guided candidates apart. Ties are settled by lag correlation.",
     )
 
 
@@ -54,8 +54,8 @@ class PickBestSound(io.ComfyNode):
             display_name="Pick Best Sound",
             category=CATEGORY + "/measure",
             is_input_list=True,
-            description="Of several sounds for one video, picks the one that fits best. A socket may bring several sounds, "
-            "such as the candidates of Video to Audio; all of them take part.",
+            description="Of several sounds for one video, picks the one that fits best. A socket may bring several "
+            "sounds, such as the candidates of Video to Audio; all of them take part.",
             search_aliases=["best of", "choose seed", "rank audio", "select best", "compare seeds"],
             inputs=[
                 io.MultiType.Input(
@@ -63,10 +63,11 @@ class PickBestSound(io.ComfyNode):
                     tooltip="The video, or a batch of images (set fps as well). Two frames or more.",
                 ),
                 io.Autogrow.Input(
-                    "candidates", tooltip="The sounds to choose from, one or several by each of up to 32 sockets; a new socket appears "
-                    "for each.",
+                    "candidates", tooltip="The sounds to choose from, one or several by each of up to 32 sockets; a "
+                    "new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.Audio.Input("audio", tooltip="A sound, or several candidates."), prefix="audio", min=1, max=MAX_SOCKETS),
+                        io.Audio.Input("audio", tooltip="A sound, or several "
+                            "candidates."), prefix="audio", min=1, max=MAX_SOCKETS),
                 ),
                 _measure_input(),
                 prompt_input(),
@@ -104,13 +105,15 @@ class PickBestVideo(io.ComfyNode):
             description="Of several videos (or image batches) for one sound, picks the one that fits best.",
             search_aliases=["best of", "choose seed", "rank video", "select best", "compare seeds"],
             inputs=[
-                io.Audio.Input("audio", tooltip="The sound that all of them should fit. Of a batch, only the first is used."),
+                io.Audio.Input("audio", tooltip="The sound that all of them should fit. Of a batch, only the first is "
+                    "used."),
                 io.Autogrow.Input(
                     "candidates",
-                    tooltip="The videos or image batches to choose from, one or several by each of up to 32 sockets; a new "
-                    "socket appears for each.",
+                    tooltip="The videos or image batches to choose from, one or several by each of up to 32 sockets; a "
+                    "new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.MatchType.Input("video", kind, tooltip="A video, or the frames of one; or several candidates."),
+                        io.MatchType.Input("video", kind, tooltip="A video, or the frames of one; or several "
+                            "candidates."),
                         prefix="video", min=1, max=MAX_SOCKETS),
                 ),
                 _measure_input(),

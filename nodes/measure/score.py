@@ -33,9 +33,9 @@ class ScoreFit(io.ComfyNode):
             display_name="Score Audio-Visual Fit",
             category=CATEGORY + "/measure",
             has_intermediate_output=True,
-            description="Measures how well a sound fits a video: whether things sound when they move (AV-Align), by how "
-            "much the sound is late, and, with a binder, whether sound and picture show the same thing. A value that "
-            "cannot be defined, because nothing sounds and nothing moves or no binder is connected, is nan.",
+            description="Measures how well a sound fits a video: whether things sound when they move (AV-Align), by "
+            "how much the sound is late, and, with a binder, whether sound and picture show the same thing. A value "
+            "that cannot be defined, because nothing sounds and nothing moves or no binder is connected, is nan.",
             search_aliases=["av-align", "sync score", "evaluate", "audio video alignment", "metrics", "desync", "lag"],
             inputs=[
                 io.MultiType.Input(
@@ -47,7 +47,8 @@ class ScoreFit(io.ComfyNode):
                 flow_size_input(),
                 io.Audio.Input(
                     "audio", optional=True,
-                    tooltip="The sound. Of a batch, only the first is used. Without it the video's own sound track is measured.",
+                    tooltip="The sound. Of a batch, only the first is used. Without it the video's own sound track is "
+                    "measured.",
                 ),
                 binder_input(),
             ],
@@ -59,13 +60,13 @@ class ScoreFit(io.ComfyNode):
                 ),
                 io.Float.Output(
                     "av_align_paper", display_name="AV-Align, paper form",
-                    tooltip="AV-Align as the paper's code computes it, to compare with published tables. One motion may "
-                    "match several onsets, so a busy sound scores high; it can exceed 1.",
+                    tooltip="AV-Align as the paper's code computes it, to compare with published tables. One motion "
+                    "may match several onsets, so a busy sound scores high; it can exceed 1.",
                 ),
                 io.Float.Output(
                     "lag_ms", display_name="lag, ms",
-                    tooltip="By how many milliseconds the sound comes after the picture; negative: before. nan when the "
-                    "sound or the picture never changes.",
+                    tooltip="By how many milliseconds the sound comes after the picture; negative: before. nan when "
+                    "the sound or the picture never changes.",
                 ),
                 io.Float.Output(
                     "lag_correlation", display_name="lag correlation",
@@ -73,7 +74,8 @@ class ScoreFit(io.ComfyNode):
                 ),
                 io.Float.Output(
                     "binder_similarity", display_name="binder similarity",
-                    tooltip="Cosine of the binder's embeddings of sound and picture, from -1 to 1. nan without a binder.",
+                    tooltip="Cosine of the binder's embeddings of sound and picture, from -1 to 1. nan without a "
+                    "binder.",
                 ),
                 io.String.Output("report", tooltip="All of it in a few sentences, for Preview as Text."),
                 io.Image.Output(

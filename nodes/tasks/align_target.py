@@ -20,13 +20,14 @@ class AlignTargetNode(io.ComfyNode):
             node_id="SeeingHearing_AlignTarget",
             display_name="Align Target",
             category=CATEGORY,
-            description="One more thing that the output should fit: 'it should also sound like this'. Chain several and "
-            "connect the last one to the targets input of a task node.",
+            description="One more thing that the output should fit: 'it should also sound like this'. Chain several "
+            "and connect the last one to the targets input of a task node.",
             search_aliases=["reference sound", "style target", "timbre", "mood", "guide by example"],
             inputs=[
                 io.MultiType.Input(
                     "media", types=[io.Audio, io.Image, io.Video], optional=True,
-                    tooltip="A reference sound, one or several images, or a video. When it is connected, the text is not used.",
+                    tooltip="A reference sound, one or several images, or a video. When it is connected, the text is "
+                    "not used.",
                 ),
                 io.String.Input(
                     "text", multiline=True, default="",

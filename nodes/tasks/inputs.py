@@ -84,8 +84,8 @@ def sides() -> list[io.Input]:
     return [
         io.Int.Input(
             name, default=0, min=0, max=4096, step=8, advanced=True,
-            tooltip=f"{name.capitalize()} of the video in pixels, a multiple of 8. 0: the model's own size (512 for Stable "
-            "Diffusion 1.5).",
+            tooltip=f"{name.capitalize()} of the video in pixels, a multiple of 8. 0: the model's own size (512 for "
+            "Stable Diffusion 1.5).",
         )
         for name in ("width", "height")
     ]
@@ -94,7 +94,8 @@ def sides() -> list[io.Input]:
 def settings() -> io.Input:
     return Settings.Input(
         "settings", optional=True,
-        tooltip="From Align Settings. When connected, it takes the place of this node's preset and the widgets below it.",
+        tooltip="From Align Settings. When connected, it takes the place of this node's preset and the widgets below "
+        "it.",
     )
 
 
@@ -113,8 +114,8 @@ def preset(
     For the tooltips: target: what the output is guided towards.  remark: on strength.  completion: how a prompt is completed.
     """
     completion = completion or (
-        f"ImageBind describes {target.split(' and ')[0]} in a few words, which are put in front of your prompt unless your prompt "
-        "already fits better.")
+        f"ImageBind describes {target.split(' and ')[0]} in a few words, which are put in front of your prompt unless "
+        "your prompt already fits better.")
     options = [io.DynamicCombo.Option(name, _preset_inputs(one, target, remark, completion)) for name, one in presets.items()]
     return io.DynamicCombo.Input(
         "preset", options=options,
@@ -127,8 +128,8 @@ def _preset_inputs(settings: AlignSettings, target: str, remark: str, completion
     if settings.enabled:
         shown.append(io.Float.Input(
             "strength", default=1.0, min=0.0, max=100.0, step=0.05,
-            tooltip=f"Strength of the guidance towards {target}. 1 is usual, 0 turns guidance off; above 2 the result may look or "
-            "sound broken." + remark,
+            tooltip=f"Strength of the guidance towards {target}. 1 is usual, 0 turns guidance off; above 2 the result "
+            "may look or sound broken." + remark,
         ))
     if settings.complete_prompt:
         shown.append(io.Boolean.Input(
@@ -140,28 +141,29 @@ def _preset_inputs(settings: AlignSettings, target: str, remark: str, completion
 
 def audio_preset(target: str, remark: str = "") -> io.Input:
     return preset(
-        AUDIO_PRESETS, "How the sound is guided. 'balanced': completes the prompt, then guides the early steps, where it is "
-        "settled when things sound; best in our tests. 'quality': guides for longer; best timing, slightly less natural sound. "
-        "'fast': prompt completion and timing only. 'paper': the rule of the paper's released code. 'gradient': plain gradient "
-        "descent. 'x0': gradient steps in the predicted clean sound.", target, remark=remark,
+        AUDIO_PRESETS, "How the sound is guided. 'balanced': completes the prompt, then guides the early steps, where "
+        "it is settled when things sound; best in our tests. 'quality': guides for longer; best timing, slightly less "
+        "natural sound. 'fast': prompt completion and timing only. 'paper': the rule of the paper's released code. "
+        "'gradient': plain gradient descent. 'x0': gradient steps in the predicted clean sound.", target, remark=remark,
     )
 
 
 def video_preset(target: str) -> io.Input:
     return preset(
-        VIDEO_PRESETS, "How the video is guided. 'balanced': completes the prompt and makes things move when they sound; best in "
-        "our tests. 'quality': the same at every step. 'fast': prompt completion only. 'paper': the paper's rule, which also "
-        "tunes the prompt.", target,
+        VIDEO_PRESETS, "How the video is guided. 'balanced': completes the prompt and makes things move when they "
+        "sound; best in our tests. 'quality': the same at every step. 'fast': prompt completion only. 'paper': the "
+        "paper's rule, which also tunes the prompt.", target,
     )
 
 
 def joint_preset() -> io.Input:
     return preset(
-        JOINT_PRESETS, "How video and audio are guided. 'balanced': completes the prompt for both, then guides the early steps, "
-        "so that sounds and movements come together; best in our tests. 'quality': guides for longer. 'fast': prompt completion "
-        "only. 'paper': the paper's rule, which also tunes the prompt.", "a match of video, audio and prompt",
-        completion="ImageBind makes a vague prompt precise: one of its phrases close to the prompt, drawn by the seed, is put in "
-        "front of it for both models.",
+        JOINT_PRESETS, "How video and audio are guided. 'balanced': completes the prompt for both, then guides the "
+        "early steps, so that sounds and movements come together; best in our tests. 'quality': guides for longer. "
+        "'fast': prompt completion only. 'paper': the paper's rule, which also tunes the "
+        "prompt.", "a match of video, audio and prompt",
+        completion="ImageBind makes a vague prompt precise: one of its phrases close to the prompt, drawn by the seed, "
+        "is put in front of it for both models.",
     )
 
 
@@ -183,7 +185,8 @@ def chosen_settings(
     if event_times.strip() and not settings.enabled:
         logging.warning("%s: event times are not used, because no step is guided (strength 0)", node)
     if targets and not (settings.enabled and settings.binder_weight):
-        logging.warning("%s: targets are not used, because ImageBind takes no part in the steps (strength or binder weight 0)",
+        logging.warning("%s: targets are not used, because ImageBind takes no part in the steps (strength or binder "
+            "weight 0)",
                         node)
     return settings
 
@@ -205,8 +208,8 @@ def event_times(does: str, empty: str) -> io.Input:
 def candidates(order: str = "the one whose sounds and movements coincide best is first") -> io.Input:
     return io.Int.Input(
         "candidates", default=1, min=1, max=16, advanced=True, optional=True,
-        tooltip="How many results to make in one run, with this seed and the ones after it. They come out as a list, and the nodes "
-        "that follow run once for each; " + order + ". Takes that many times as long.",
+        tooltip="How many results to make in one run, with this seed and the ones after it. They come out as a list, "
+        "and the nodes that follow run once for each; " + order + ". Takes that many times as long.",
     )
 
 
@@ -217,7 +220,8 @@ def seeds(first: int, count: int) -> list[int]:
 
 def audio_result() -> io.Output:
     return io.Audio.Output(
-        "audio", is_output_list=True, tooltip="The sound, exactly as long as asked for. With several candidates a list, best first.")
+        "audio", is_output_list=True, tooltip="The sound, exactly as long as asked for. With several candidates a "
+            "list, best first.")
 
 
 def images_result() -> io.Output:

@@ -28,7 +28,8 @@ class VideoToAudio(io.ComfyNode):
             has_intermediate_output=True,
             description="Makes sound that fits a video. AudioLDM makes the sound; meanwhile ImageBind compares it "
             "with the video and the prompt and guides it towards both. The sound is exactly as long as the video.",
-            search_aliases=["v2a", "foley", "sound effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
+            search_aliases=["v2a", "foley", "sound "
+                "effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
             inputs=[
                 inputs.audio_model(),
                 inputs.binder(),

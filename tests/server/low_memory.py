@@ -16,6 +16,7 @@ TOO_MUCH = 2**58  # bytes: no machine has them
 
 async def main() -> None:
     nodes = await nodes_of(pack)
+    from pack.nodes.comfy import memory
     from pack.nodes.comfy.memory import on_device, retry_on_oom
     from pack.seeing_core.errors import InputError
 
@@ -65,6 +66,13 @@ async def main() -> None:
                 raise management.InterruptProcessingException
         except management.InterruptProcessingException:
             report["after a cancel"] = [names.get(id(loaded.model.model)) for loaded in management.current_loaded_models]
+    gib = memory.GIB
+    report["memory asked for"] = {
+        "10 s of audio": memory.audio_bytes(10.24, 1) / gib, "an hour": memory.audio_bytes(3600, 1) / gib,
+        "four of 1 s": memory.audio_bytes(1.024, 4) / gib, "16 frames of 512 x 512": memory.video_bytes(video, 512, 512, 16, 1) / gib,
+        "1024 x 1024, two": memory.video_bytes(video, 1024, 1024, 16, 2) / gib,
+        "the model's own 64 x 64": memory.video_bytes(video, 0, 0, 16, 1) / gib,
+    }
     print_report(report)
 
 

@@ -28,6 +28,10 @@ def test_towers_come_and_go_and_memory_may_run_out(tmp_path):
     assert report["too large"].startswith("memory: received a task too large for this machine (")
     assert "Lower width, height or duration" in report["too large"]
     assert report["another error"] == "RuntimeError"
+    asked = report["memory asked for"]  # in GiB
+    assert asked["10 s of audio"] == asked["an hour"] == 3 and asked["16 frames of 512 x 512"] == 6
+    assert asked["four of 1 s"] == pytest.approx(4 * 0.3) and asked["1024 x 1024, two"] == 2 * 4 * 6
+    assert asked["the model's own 64 x 64"] == 0.5  # the least
     assert report["after a cancel"] == []  # the tower that was embedding has left as well
 
 
