@@ -1,4 +1,4 @@
-"""The sockets of this pack. Models travel as `Managed`; settings, targets and the trace as the core's own values."""
+"""The sockets of this pack. Models travel as `ModelHandle`; settings, targets and the trace as the core's own values."""
 
 from comfy_api.latest import io
 

@@ -111,15 +111,19 @@ class ComfyServer:
             answer.raise_for_status()
             return (await answer.json())["name"]
 
-    async def run(self, prompt: dict[str, Any], *, event: Event = lambda kind, data: None) -> dict[str, Any]:
+    async def run(
+        self, prompt: dict[str, Any], *, event: Event = lambda kind, data: None, extra_data: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Queues an API-format workflow, tells `event` each message, returns its history entry when it has ended.
+
+        extra_data: the page's own settings for this run, such as {"preview_method": "none"}.
 
         Raises RuntimeError when the server refuses the workflow.
         """
         client = uuid.uuid4().hex
         async with aiohttp.ClientSession() as session:
             async with session.ws_connect(f"{self.url}/ws?clientId={client}", max_msg_size=0) as socket_:
-                queued = {"prompt": prompt, "client_id": client}
+                queued = {"prompt": prompt, "client_id": client, "extra_data": dict(extra_data or {})}
                 async with session.post(self.url + "/prompt", json=queued) as answer:
                     reply = await answer.json()
                 if answer.status != 200 or reply.get("node_errors"):

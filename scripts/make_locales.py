@@ -43,13 +43,29 @@ def node_definitions(object_info: Tree) -> Tree:
     return {name: _definition(info) for name, info in sorted(object_info.items()) if name.startswith("SeeingHearing_")}
 
 
+def all_inputs(definition: Tree, prefix: str = "") -> Iterator[tuple[str, str, Tree]]:
+    """(name, type, options) of every input. One beneath a choice is called "choice.input" and comes once, however many options
+    bring it."""
+    for group in ("required", "optional"):
+        for name, (kind, options) in definition.get(group, {}).items():
+            yield prefix + name, kind, options
+            if kind == "COMFY_DYNAMICCOMBO_V3":
+                nested = {found[0]: found for option in options["options"]
+                          for found in all_inputs(option["inputs"], f"{prefix}{name}.")}
+                yield from nested.values()
+
+
+def spoken(name: str, options: Tree) -> str:
+    """What an input is called in the editor."""
+    return options.get("display_name") or name.rpartition(".")[2].replace("_", " ")
+
+
 def _definition(info: Tree) -> Tree:
-    inputs = {name: spec[1] for group in ("required", "optional") for name, spec in info["input"].get(group, {}).items()}
     return {
         "display_name": info["display_name"],
         "description": info["description"],
-        "inputs": {name: {"name": spec.get("display_name") or name.replace("_", " "), "tooltip": spec["tooltip"]}
-                   for name, spec in inputs.items()},
+        "inputs": {name.replace(".", "_"): {"name": spoken(name, options), "tooltip": options["tooltip"]}
+                   for name, _, options in all_inputs(info["input"])},  # the page writes a point in a name as _
         "outputs": {str(index): {"name": name.replace("_", " "), "tooltip": tip}
                     for index, (name, tip) in enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))},
     }

@@ -24,12 +24,12 @@ def main() -> None:
 def nodes() -> dict[str, str]:
     """Each node's id and what it does, from the literals in nodes/."""
     found = {}
-    for path in sorted((ROOT / "nodes").glob("*.py")):
+    for path in sorted((ROOT / "nodes").rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "io.Schema":
                 values = {word.arg: word.value for word in call.keywords}
                 found[ast.literal_eval(values["node_id"])] = ast.literal_eval(values["description"])
-    return found
+    return dict(sorted(found.items()))
 
 
 def models() -> dict[str, list[dict[str, Any]]]:

@@ -110,9 +110,9 @@ def thumbnail(path: Path, server: ComfyServer) -> Image.Image:
     frames, samples = read(path)
     if frames is not None:
         return stacked([frame_strip(frames), sound_picture(samples)])
-    format_score = Image.open(server.base / "input" / "picture.png").convert("RGB").resize((128, 128))
+    frame = Image.open(server.base / "input" / "picture.png").convert("RGB").resize((128, 128))
     row = Image.new("RGB", (WIDTH, 128), PAPER)
-    row.paste(format_score, ((WIDTH - 128) // 2, 0))
+    row.paste(frame, ((WIDTH - 128) // 2, 0))
     return stacked([row, sound_picture(samples)])
 
 

@@ -1,4 +1,4 @@
-// Players for the results on the nodes that make sound or film. A node tells its files by ui["player"], see nodes/players.py.
+// Players for the results on the nodes that make sound or video. A node tells its files by ui["player"], see nodes/comfy/players.py.
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
 
@@ -10,12 +10,12 @@ const TAGS = {
   SeeingHearing_Compare: "video"
 }
 const HEIGHTS = { audio: 60, video: 240 } // pixels
-const MOST_SHOWN = 3 // further ones are reached by scrolling
+const MAX_SHOWN = 3 // further ones are reached by scrolling
 
 function addPlayer(node) {
   const box = document.createElement("div")
   box.style.overflowY = "auto"
-  const height = () => Math.min(box.children.length, MOST_SHOWN) * HEIGHTS[TAGS[node.comfyClass]]
+  const height = () => Math.min(box.children.length, MAX_SHOWN) * HEIGHTS[TAGS[node.comfyClass]]
   const widget = node.addDOMWidget("player", "SEEING_HEARING_PLAYER", box, {
     serialize: false, hideOnZoom: false, getMinHeight: height, getMaxHeight: height
   })

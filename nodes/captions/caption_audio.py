@@ -22,18 +22,20 @@ class CaptionAudio(io.ComfyNode):
             node_id="SeeingHearing_CaptionAudio",
             display_name="Caption Audio",
             category=CATEGORY + "/captions",
-            description="Describes a sound in words with an audio-language model, for a prompt. The model leaves memory "
+            description="Describes a sound in words with an audio-language model, for a prompt. The model is unloaded "
             "before the next node runs.",
             search_aliases=["describe audio", "audio to text", "sound caption", "qwen audio", "prompt from sound"],
             inputs=[
                 io.Audio.Input(
                     "audio",
-                    tooltip="The sound, 0.3 s to 5 min. Of a batch, the first. Each 30 s get a caption of their own.",
+                    tooltip="The sound, 0.3 s to 5 min. Of a batch, only the first is used. Every 30 s get a caption "
+                    "of their own.",
                 ),
                 io.Combo.Input(
                     "model", options=models, default=models[0],
-                    tooltip="The captioner: a Qwen2-Audio folder found in models/LLM, models/diffusers or the Hugging Face "
-                    "cache. The well-known name is listed as well; choosing it when it is absent tells where to get it.",
+                    tooltip="The captioner: a Qwen2-Audio folder found in models/LLM, models/diffusers or the Hugging "
+                    "Face cache. The well-known name is listed as well; choosing it when it is absent tells where to "
+                    "get it.",
                 ),
                 io.String.Input(
                     "prompt", multiline=True, default=AUDIO_PROMPT,
@@ -41,7 +43,7 @@ class CaptionAudio(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "max_tokens", default=100, min=1, max=MOST_TOKENS, advanced=True,
-                    tooltip="Where a caption is cut off, in tokens (about three quarters of a word each).",
+                    tooltip="The longest caption, in tokens (about three quarters of a word each).",
                 ),
                 download_if_missing(),
             ],

@@ -1,4 +1,4 @@
-"""Caption Image: pictures in, words out."""
+"""Caption Image: images in, words out."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class CaptionImage(io.ComfyNode):
             node_id="SeeingHearing_CaptionImage",
             display_name="Caption Image",
             category=CATEGORY + "/captions",
-            description="Describes pictures in words with a vision-language model, for a prompt. The model leaves memory "
+            description="Describes images in words with a vision-language model, for a prompt. The model is unloaded "
             "before the next node runs. For a video, put Key Frames in front.",
-            search_aliases=["describe image", "image to text", "interrogate", "vlm", "qwen vl", "blip", "prompt from image"],
+            search_aliases=["describe "
+                "image", "image to text", "interrogate", "vlm", "qwen vl", "blip", "prompt from image"],
             inputs=[
-                io.Image.Input("images", tooltip="One picture or a few, at most 16. Large ones are made smaller first."),
+                io.Image.Input("images", tooltip="One image or a few, at most 16. Large ones are scaled down first."),
                 io.Combo.Input(
                     "model", options=models, default=models[0],
                     tooltip="The captioner: a model folder found in models/LLM, models/diffusers or the Hugging Face "
@@ -37,22 +38,23 @@ class CaptionImage(io.ComfyNode):
                 ),
                 io.String.Input(
                     "prompt", multiline=True, default=IMAGE_PROMPT,
-                    tooltip="What the model is asked. Empty: the usual question. BLIP describes unasked and does not read "
+                    tooltip="What the model is asked. Empty: the usual question. BLIP takes no question and ignores "
                     "this.",
                 ),
                 io.Combo.Input(
                     "pictures", options=[EACH, TOGETHER], default=EACH, advanced=True,
-                    tooltip="Several pictures: 'each' is described on its own, and the captions follow one another, equal "
-                    "ones once; 'together' asks one question about all (not with BLIP; takes more memory).",
+                    tooltip="With several images, 'each' describes every image by itself and joins the captions, "
+                    "without duplicates; 'together' asks one question about all of them (not with BLIP; takes more "
+                    "memory).",
                 ),
                 io.Int.Input(
                     "max_tokens", default=100, min=1, max=MOST_TOKENS, advanced=True,
-                    tooltip="Where a caption is cut off, in tokens (about three quarters of a word each).",
+                    tooltip="The longest caption, in tokens (about three quarters of a word each).",
                 ),
                 io.Boolean.Input(
                     "trust_remote_code", default=False, advanced=True,
-                    tooltip="Runs the Python files in the model's folder, with all your rights on this machine. Only for "
-                    "models that need it and whose code you have read. Off: no code of a model is run.",
+                    tooltip="Runs the Python files in the model's folder, with all your rights on this machine. Only "
+                    "for models that need it and whose code you have read. Off: no code of a model is run.",
                 ),
                 download_if_missing(),
             ],
@@ -66,14 +68,15 @@ class CaptionImage(io.ComfyNode):
     ) -> io.NodeOutput:
         from ...seeing_core.captions.loading import load_image_captioner
 
-        format_score = images_from(images)
+        pictures_in = images_from(images)
         folder = captioning.folder_of(captioning.IMAGE, model, download_if_missing)
         if trust_remote_code:
-            logging.warning("Caption Image: trust_remote_code is on; Python files in '%s' may run with all your rights.",
+            logging.warning("Caption Image: trust_remote_code is on; Python files in '%s' may run with all your "
+                "rights.",
                             folder)
         captions = captioning.ask(
             lambda: load_image_captioner(folder, remote_code=trust_remote_code),
-            lambda captioner: captioner.caption(format_score, prompt, together=pictures == TOGETHER, max_tokens=max_tokens,
+            lambda captioner: captioner.caption(pictures_in, prompt, together=pictures == TOGETHER, max_tokens=max_tokens,
                                                 on_token=captioning.TokenProgress()),
         )
         return io.NodeOutput(joined(captions))

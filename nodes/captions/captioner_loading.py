@@ -89,8 +89,8 @@ def folder_of(kind: CaptionerKind, choice: str, download_if_missing: bool = Fals
     example = wanted or kind.catalog[0]
     raise InputError(
         kind.name, f"'{choice}', which is not on this machine", f"a model folder in {roots}",
-        f"Switch on download_if_missing, or put all files of {example.page} into models/LLM/{example.name} and press R in the "
-        f"editor. Well-known ones: {catalog}."
+        f"Switch on download_if_missing, or put all files of {example.page} into models/LLM/{example.name} and press R "
+        f"in the editor. Well-known ones: {catalog}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Describe with ImageBind: a picture, film or sound in, the phrases that fit it best out."""
+"""Describe with ImageBind: a picture, video or sound in, the phrases that fit it best out."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ class DescribeWithImageBind(io.ComfyNode):
             node_id="SeeingHearing_Describe",
             display_name="Describe with ImageBind",
             category=CATEGORY + "/captions",
-            description="Finds the phrases that fit a picture, a video or a sound best, with ImageBind alone: no further "
-            "model is needed. Ranks a built-in list of everyday sounds and scenes, or your own.",
+            description="Finds the phrases that fit a picture, a video or a sound best, with ImageBind alone: no "
+            "further model is needed. Ranks a built-in list of everyday sounds and scenes, or your own.",
             search_aliases=["caption", "tag", "classify", "zero shot", "what is this", "imagebind caption"],
             inputs=[
                 inputs.binder(),
                 io.MultiType.Input(
                     "media", types=[io.Image, io.Video, io.Audio],
-                    tooltip="One picture or up to 64, a video, or a sound of 0.3 s to one hour. Of a batch of sounds, the "
-                    "first.",
+                    tooltip="Up to 64 images, a video, or a sound of 0.3 s to one hour. Of a batch of sounds, only the "
+                    "first is used.",
                 ),
                 io.String.Input(
                     "phrases", multiline=True, default="",
-                    tooltip="Your own phrases in English, one a line: 'a dog barking'. Empty: the built-in list of about "
-                    "500.",
+                    tooltip="Your own phrases in English, one per line: 'a dog barking'. Empty: the built-in list of "
+                    "about 500.",
                 ),
                 io.Int.Input(
                     "count", default=3, min=1, max=MAX_PHRASES,
-                    tooltip="How many phrases come out, best first.",
+                    tooltip="How many phrases to return, best first.",
                 ),
                 io.Combo.Input(
                     "own_phrases", options=[INSTEAD, BESIDE], default=INSTEAD, advanced=True,
-                    tooltip="Whether your own phrases take the place of the built-in list or are added to it.",
+                    tooltip="Whether your own phrases replace the built-in list or are added to it.",
                 ),
             ],
             outputs=[
                 io.String.Output("description", tooltip="The best phrases, separated by commas, for a prompt input."),
                 io.String.Output(
-                    "scores", tooltip="The best phrases, one a line, each after its similarity (cosine, -1 to 1; higher "
-                    "fits better). Preview as Text shows it.",
+                    "scores", tooltip="The best phrases, one per line, each with its similarity in front (cosine, -1 "
+                    "to 1; higher fits better). Preview as Text shows it.",
                 ),
             ],
         )
@@ -67,9 +67,9 @@ class DescribeWithImageBind(io.ComfyNode):
     ) -> io.NodeOutput:
         own = read_phrases(phrases)
         ranked = own if own and own_phrases == INSTEAD else list(dict.fromkeys([*own, *shipped_phrases()]))
-        format_score = _core_media(media)
+        given = _core_media(media)
         with on_device(binder, activations_bytes=DESCRIBE_BYTES):
-            best = describe(binder.model, format_score, ranked, count)
+            best = describe(binder.model, given, ranked, count)
         return io.NodeOutput(", ".join(match.phrase for match in best),
                              "\n".join(f"{match.score:+.3f}  {match.phrase}" for match in best))
 

@@ -21,19 +21,19 @@ def video_from(media: Input.Video | Tensor, fps: float) -> VideoFile | VideoFram
     A video that is a file stays on disk. Raises InputError on NaN, on a wrong shape and on a bad fps.
     """
     if isinstance(media, Tensor):
-        return _clip(media, fps)
+        return _frames(media, fps)
     if isinstance(media, InputImpl.VideoFromFile):
         return VideoFile(media.get_stream_source(), *media.get_active_trim_window())
     components = media.get_components()
-    return _clip(components.images, float(components.frame_rate))
+    return _frames(components.images, float(components.frame_rate))
 
 
 def images_from(images: Tensor) -> Tensor:
     """An IMAGE batch (B, H, W, 3 or 4) as (B, 3, H, W); alpha is left out. Raises InputError on NaN and a wrong shape."""
-    return _clip(images, fps=1.0).pixels
+    return _frames(images, fps=1.0).pixels
 
 
-def _clip(images: Tensor, fps: float) -> VideoFrames:
+def _frames(images: Tensor, fps: float) -> VideoFrames:
     if images.ndim != 4 or images.shape[-1] not in (3, 4):
         raise InputError("images", f"a tensor of shape {tuple(images.shape)}", "(batch, height, width, 3)")
     # A copy: ComfyUI's tensors were made in inference mode and cannot take part in autograd.

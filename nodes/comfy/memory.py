@@ -114,8 +114,8 @@ def _tower_on_device(
     @contextmanager
     def visit(tower: str) -> Iterator[None]:
         if tower not in loaded:
+            _load([*others, *loaded.values(), binder.patchers[tower]], activations_bytes)
             loaded[tower] = binder.patchers[tower]
-            _load([*others, *loaded.values()], activations_bytes)
         try:
             yield
         finally:  # after a cancel or an error as well
@@ -153,7 +153,8 @@ def retry_on_oom(work: Callable[[bool], Made], lower: str) -> Made:
             raise
         _free_all()
         raise InputError("memory", f"a task too large for this machine ({first_line(error)})", "one that fits",
-                         f"Lower {lower}, choose a smaller precision in the loaders, or close other programs.") from error
+                         f"Lower {lower}, choose a smaller precision in the loaders, or close other "
+                         "programs.") from error
 
 
 def _free_all() -> None:

@@ -25,6 +25,8 @@ class TaskProgress:
         if progress.evaluation is None:
             self.bar.update_absolute(progress.step + 1, progress.steps)
         elif progress.inner == 0 and args.preview_method != LatentPreviewMethod.NoPreviews:
+            if self.losses and progress.step <= self.losses[-1][0]:
+                self.losses.clear()  # a second attempt, after memory ran out
             self.losses.append((progress.step, progress.evaluation.means["loss"]))
             picture = preview(progress.evaluation.previews, self.losses, progress.steps)
             self.bar.update_absolute(progress.step, progress.steps, ("JPEG", picture, WIDTH))
@@ -39,4 +41,4 @@ class MotionProgress:
     def __call__(self, done: int, total: int) -> None:
         management.throw_exception_if_processing_interrupted()
         self.bar.update_absolute(round(1000 * (self.finished + done / total) / self.videos), 1000)
-        self.finished += done == total
+        self.finished = (self.finished + (done == total)) % self.videos  # measured again in a second attempt

@@ -1,7 +1,8 @@
-"""What the nodes that measure share: their common inputs, a film's own sound, progress while motion is measured."""
+"""What the nodes that measure share: their common inputs, a video's own sound, the binder on the device."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,30 +19,40 @@ from ..comfy.convert import waveform_from
 from ..comfy.memory import ModelHandle, enable_autograd, on_device
 from ..sockets import Binder
 
-EMBED_BYTES = 2**30  # ImageBind over the clips of a film without gradients, rounded up
+EMBED_BYTES = 2**30  # ImageBind over the segments of a video, without gradients, rounded up
 
 
 def binder_input() -> io.Input:
     return Binder.Input(
         "binder", optional=True,
-        tooltip="From Load ImageBind; may stay empty. With it the similarity of sound and picture is measured as well. "
-        "That is what the alignment itself raises, so a high value alone proves nothing.",
+        tooltip="From Load ImageBind; optional. With it the similarity of sound and picture is measured as well. "
+        "Guidance raises exactly this, so a high value alone proves nothing.",
     )
 
 
 def prompt_input() -> io.Input:
     return io.String.Input(
         "prompt", multiline=True, default="", advanced=True,
-        tooltip="A sentence to compare sound and picture with. Needs a binder; may stay empty.",
+        tooltip="A sentence to compare sound and picture with. Needs a binder; optional.",
     )
 
 
 def flow_size_input() -> io.Input:
     return io.Int.Input(
         "flow_size", default=FLOW_SIDE, min=0, max=4096, advanced=True,
-        tooltip="Motion is measured on frames whose short side is reduced to this many pixels. 0: the video's own size, "
-        "as the paper's code does; much slower.",
+        tooltip="Motion is measured on frames whose short side is reduced to this many pixels. 0: the video's own "
+        "size, as the paper's code does; much slower.",
     )
+
+
+def first_of_each(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What a node with `is_input_list` got by the sockets that take one thing."""
+    return {name: values[0] for name, values in inputs.items()}
+
+
+def all_candidates(sockets: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """What a node with `is_input_list` got by a growing row of sockets, each of which may have brought a list."""
+    return [one for values in sockets.values() for one in values]
 
 
 def sounds_from(audio: dict[str, Any] | None) -> list[Waveform]:

@@ -15,23 +15,25 @@ from ..comfy.progress import MotionProgress
 from ..sockets import CATEGORY
 from ..tasks.inputs import fps_of_images
 from .common import (
+    all_candidates,
     as_image,
     binder_input,
+    first_of_each,
     flow_size_input,
     measuring,
     prompt_input,
     sounds_from,
 )
 
-MAX_CANDIDATES = 32
+MAX_SOCKETS = 32
 
 
 def _measure_input() -> io.Input:
     return io.Combo.Input(
         "measure", options=list(MEASURES), default=DEFAULT,
-        tooltip="What is best. 'AV-Align (one to one)': things sound when they move. 'smallest lag': in milliseconds. "
-        "The two 'binder' measures need a binder; they are what the alignment raised already, so they tell aligned "
-        "candidates apart badly. Ties go by lag correlation.",
+        tooltip="What counts as best. 'AV-Align (one to one)': things sound when they move. 'smallest lag': the fewest "
+        "milliseconds between sound and movement. The two 'binder' measures need a binder; guidance has raised them "
+        "already, so they hardly tell guided candidates apart. Ties are settled by lag correlation.",
     )
 
 
@@ -51,18 +53,21 @@ class PickBestSound(io.ComfyNode):
             node_id="SeeingHearing_PickBestSound",
             display_name="Pick Best Sound",
             category=CATEGORY + "/measure",
-            description="Of several sounds for one video, picks the one that fits best. Every candidate may be a batch of "
-            "sounds; all of them take part.",
+            is_input_list=True,
+            description="Of several sounds for one video, picks the one that fits best. A socket may bring several "
+            "sounds, such as the candidates of Video to Audio; all of them take part.",
             search_aliases=["best of", "choose seed", "rank audio", "select best", "compare seeds"],
             inputs=[
                 io.MultiType.Input(
                     "video", types=[io.Video, io.Image],
-                    tooltip="The video, or a batch of images (then set fps). Two frames or more.",
+                    tooltip="The video, or a batch of images (set fps as well). Two frames or more.",
                 ),
                 io.Autogrow.Input(
-                    "candidates", tooltip="The sounds to choose from, up to 32; a new socket appears for each.",
+                    "candidates", tooltip="The sounds to choose from, one or several by each of up to 32 sockets; a "
+                    "new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.Audio.Input("audio", tooltip="A sound, or a batch of sounds."), prefix="audio", min=1, max=MAX_CANDIDATES),
+                        io.Audio.Input("audio", tooltip="A sound, or several "
+                            "candidates."), prefix="audio", min=1, max=MAX_SOCKETS),
                 ),
                 _measure_input(),
                 prompt_input(),
@@ -74,14 +79,18 @@ class PickBestSound(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, video: Input.Video | Tensor, candidates: io.Autogrow.Type, measure: str, prompt: str, fps: float,
+    def execute(cls, candidates: io.Autogrow.Type, **inputs: list[Any]) -> io.NodeOutput:
+        return cls._pick(all_candidates(candidates), **first_of_each(inputs))
+
+    @classmethod
+    def _pick(
+        cls, candidates: list[dict[str, Any]], video: Input.Video | Tensor, measure: str, prompt: str, fps: float,
         flow_size: int, binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
         source = video_from(video, fps)
-        sounds = [sound for audio in candidates.values() for sound in sounds_from(audio)]
+        sounds = [sound for audio in candidates for sound in sounds_from(audio)]
         number, words, plot = _best([(source, sound) for sound in sounds], measure, prompt, flow_size, binder)
-        return io.NodeOutput(audio_output((sounds[number - 1],)), words, number, plot)
+        return io.NodeOutput(audio_output(sounds[number - 1]), words, number, plot)
 
 
 class PickBestVideo(io.ComfyNode):
@@ -92,16 +101,20 @@ class PickBestVideo(io.ComfyNode):
             node_id="SeeingHearing_PickBestVideo",
             display_name="Pick Best Video",
             category=CATEGORY + "/measure",
+            is_input_list=True,
             description="Of several videos (or image batches) for one sound, picks the one that fits best.",
             search_aliases=["best of", "choose seed", "rank video", "select best", "compare seeds"],
             inputs=[
-                io.Audio.Input("audio", tooltip="The sound that all of them should fit; of a batch, the first."),
+                io.Audio.Input("audio", tooltip="The sound that all of them should fit. Of a batch, only the first is "
+                    "used."),
                 io.Autogrow.Input(
                     "candidates",
-                    tooltip="The videos or image batches to choose from, up to 32; a new socket appears for each.",
+                    tooltip="The videos or image batches to choose from, one or several by each of up to 32 sockets; a "
+                    "new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.MatchType.Input("video", kind, tooltip="A video, or the frames of one."),
-                        prefix="video", min=1, max=MAX_CANDIDATES),
+                        io.MatchType.Input("video", kind, tooltip="A video, or the frames of one; or several "
+                            "candidates."),
+                        prefix="video", min=1, max=MAX_SOCKETS),
                 ),
                 _measure_input(),
                 prompt_input(),
@@ -114,14 +127,18 @@ class PickBestVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, audio: dict[str, Any], candidates: io.Autogrow.Type, measure: str, prompt: str, fps: float, flow_size: int,
-        binder: ModelHandle | None = None,
+    def execute(cls, candidates: io.Autogrow.Type, **inputs: list[Any]) -> io.NodeOutput:
+        return cls._pick(all_candidates(candidates), **first_of_each(inputs))
+
+    @classmethod
+    def _pick(
+        cls, candidates: list[Input.Video | Tensor], audio: dict[str, Any], measure: str, prompt: str, fps: float,
+        flow_size: int, binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
-        media, sound = list(candidates.values()), waveform_from(audio)
-        pairs = [(video_from(one, fps), sound) for one in media]
+        sound = waveform_from(audio)
+        pairs = [(video_from(one, fps), sound) for one in candidates]
         number, words, plot = _best(pairs, measure, prompt, flow_size, binder)
-        return io.NodeOutput(media[number - 1], words, number, plot)
+        return io.NodeOutput(candidates[number - 1], words, number, plot)
 
 
 def _best(

@@ -18,10 +18,11 @@ class PlotAlignment(io.ComfyNode):
             display_name="Plot Alignment",
             category=CATEGORY + "/measure",
             has_intermediate_output=True,
-            description="Draws how the alignment loss and its parts went over the denoise steps. A curve that falls was "
-            "pulled closer; one that stays flat was not reached; one that jumps up and down asks for less strength.",
+            description="Draws the alignment loss and its terms over the denoise steps. A falling curve means that the "
+            "output came closer to its target; a flat one, that it did not; one that jumps up and down calls for less "
+            "strength.",
             search_aliases=["loss curve", "trace", "alignment graph", "guidance plot"],
-            inputs=[Trace.Input("trace", tooltip="From a node that aligns, Video to Audio for example.")],
+            inputs=[Trace.Input("trace", tooltip="From a task node, for example Video to Audio.")],
             outputs=[io.Image.Output("plot", tooltip="Loss over denoise steps; smaller is closer. 1200 x 720 pixels.")],
         )
 

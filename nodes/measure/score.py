@@ -1,4 +1,4 @@
-"""Score Audio-Visual Fit: how well a sound fits a film, in numbers, in words and in a picture."""
+"""Score Audio-Visual Fit: how well a sound fits a video, in numbers, in words and in a picture."""
 
 from __future__ import annotations
 
@@ -33,39 +33,40 @@ class ScoreFit(io.ComfyNode):
             display_name="Score Audio-Visual Fit",
             category=CATEGORY + "/measure",
             has_intermediate_output=True,
-            description="Measures how well a sound fits a video: whether things sound when they move (AV-Align), by how "
-            "much the sound is late, and, with a binder, whether sound and picture show the same thing. A value that "
-            "cannot be defined, because nothing sounds and nothing moves or no binder is connected, is nan.",
+            description="Measures how well a sound fits a video: whether things sound when they move (AV-Align), by "
+            "how much the sound is late, and, with a binder, whether sound and picture show the same thing. A value "
+            "that cannot be defined, because nothing sounds and nothing moves or no binder is connected, is nan.",
             search_aliases=["av-align", "sync score", "evaluate", "audio video alignment", "metrics", "desync", "lag"],
             inputs=[
                 io.MultiType.Input(
                     "video", types=[io.Video, io.Image],
-                    tooltip="The video, or a batch of images (then set fps and connect audio). Two frames or more.",
+                    tooltip="The video, or a batch of images (set fps and connect audio as well). Two frames or more.",
                 ),
                 prompt_input(),
                 fps_of_images(),
                 flow_size_input(),
                 io.Audio.Input(
                     "audio", optional=True,
-                    tooltip="The sound; of a batch, the first. Without it the video's own sound track is measured.",
+                    tooltip="The sound. Of a batch, only the first is used. Without it the video's own sound track is "
+                    "measured.",
                 ),
                 binder_input(),
             ],
             outputs=[
                 io.Float.Output(
                     "av_align", display_name="AV-Align",
-                    tooltip="AV-Align, one to one, from 0 to 1: matched onsets and motions among all of them. Trust this "
+                    tooltip="AV-Align, one to one, from 0 to 1: the share of onsets and motions that match. Trust this "
                     "one first. nan when nothing sounds and nothing moves.",
                 ),
                 io.Float.Output(
                     "av_align_paper", display_name="AV-Align, paper form",
-                    tooltip="AV-Align as the paper's code computes it, to compare with published tables. One motion may "
-                    "match several onsets, so a busy sound scores high; it can exceed 1.",
+                    tooltip="AV-Align as the paper's code computes it, to compare with published tables. One motion "
+                    "may match several onsets, so a busy sound scores high; it can exceed 1.",
                 ),
                 io.Float.Output(
                     "lag_ms", display_name="lag, ms",
-                    tooltip="By how many milliseconds the sound comes after the picture; negative: before. nan when the "
-                    "sound or the picture never changes.",
+                    tooltip="By how many milliseconds the sound comes after the picture; negative: before. nan when "
+                    "the sound or the picture never changes.",
                 ),
                 io.Float.Output(
                     "lag_correlation", display_name="lag correlation",
@@ -73,7 +74,8 @@ class ScoreFit(io.ComfyNode):
                 ),
                 io.Float.Output(
                     "binder_similarity", display_name="binder similarity",
-                    tooltip="Cosine of the binder's embeddings of sound and picture, from -1 to 1. nan without a binder.",
+                    tooltip="Cosine of the binder's embeddings of sound and picture, from -1 to 1. nan without a "
+                    "binder.",
                 ),
                 io.String.Output("report", tooltip="All of it in a few sentences, for Preview as Text."),
                 io.Image.Output(

@@ -1,4 +1,4 @@
-"""Mux Audio into Video: the clip with its new sound, the picture untouched."""
+"""Mux Audio into Video: the video with its new sound, the picture untouched."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...seeing_core.media.mux import FITS, mux
 from ..comfy.convert import video_from, waveform_from
 from ..comfy.players import temporary_video
 from ..sockets import CATEGORY
+from ..tasks.inputs import fps_of_images
 
 
 class MuxAudioIntoVideo(io.ComfyNode):
@@ -26,18 +27,15 @@ class MuxAudioIntoVideo(io.ComfyNode):
             inputs=[
                 io.MultiType.Input(
                     "video", types=[io.Video, io.Image],
-                    tooltip="The video, or a batch of images (then set fps below). Its own sound, if any, is replaced.",
+                    tooltip="The video, or a batch of images (set fps as well). Its own sound, if any, is replaced.",
                 ),
-                io.Audio.Input("audio", tooltip="The new sound. Of a batch of sounds, the first is taken."),
+                io.Audio.Input("audio", tooltip="The new sound. Of a batch, only the first is used."),
                 io.Combo.Input(
                     "fit", options=list(FITS), default=FITS[0],
                     tooltip="When the lengths differ. 'fit to picture': the sound is cut, or silence is added, at its "
-                    "end. 'trim to shorter': the longer one is cut; a picture that is cut must be encoded anew.",
+                    "end. 'trim to shorter': the longer one is cut; a picture that is cut has to be encoded again.",
                 ),
-                io.Float.Input(
-                    "fps", default=8.0, min=0.01, max=1000.0, step=0.01, advanced=True,
-                    tooltip="Frames per second of an image batch. A video knows its own; this is then not used.",
-                ),
+                fps_of_images(),
             ],
             outputs=[io.Video.Output("video", tooltip="The video with its new sound, for Save Video.")],
         )

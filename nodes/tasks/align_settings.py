@@ -15,6 +15,7 @@ from ...seeing_core.guidance.settings import (
     AlignSettings,
 )
 from ..sockets import CATEGORY, Settings
+from .inputs import known_preset
 
 PRESETS: dict[str, AlignSettings] = {
     f"{task}: {name}": settings
@@ -34,35 +35,40 @@ def fields(preset: AlignSettings) -> list[io.Input]:
     return [
         io.Combo.Input(
             "mode", options=list(MODES), default=value["mode"],
-            tooltip="What the gradient moves. 'paper': the paper's released rule. 'gradient': plain gradient descent. 'x0': "
-            "the step is taken in the predicted clean output. 'unet': the gradient goes through the UNet; slower, and it stays "
-            "closer to what the model knows.",
+            tooltip="How a gradient step is taken. 'paper': the rule of the paper's released code. 'gradient': plain "
+            "gradient descent. 'x0': in the predicted clean output. 'unet': through the UNet, which is slower and "
+            "stays closer to what the model has learnt.",
         ),
-        _float("strength", value["strength"], "Step size of the latent. 1 is the model's usual one for the mode, 0 leaves the "
-               "latent alone."),
-        _float("prompt_strength", value["prompt_strength"], "Step size of the prompt, which is tuned while sampling (the paper's "
-               "guided prompt tuning). 1 is usual, 0 leaves the prompt alone. Takes about twice the time.", "prompt tuning"),
-        _float("start_fraction", value["start_fraction"], "The part of the steps that runs unguided at the start. 0 guides from "
-               "the first step on (the paper: 0.2), 1 guides none.", high=1.0),
-        _float("end_fraction", value["end_fraction"], "The part of the steps after which guidance stops. 1 guides to the last "
-               "step.", high=1.0),
+        _float("strength", value["strength"], "Step size of the guidance. 1 is what is usual for the model and the "
+               "mode, 0 leaves the latent alone."),
+        _float("prompt_strength", value["prompt_strength"], "Step size of guided prompt tuning, which changes the "
+               "prompt itself while sampling (from the paper). 1 is usual, 0 leaves the prompt alone. Takes about "
+               "twice the time.", "prompt tuning"),
+        _float("start_fraction", value["start_fraction"], "The share of the steps at the start that run unguided. 0 "
+               "guides from the first step on (the paper: 0.2), 1 guides none.", high=1.0),
+        _float("end_fraction", value["end_fraction"], "The share of the steps after which guidance stops. 1 guides up "
+               "to the last step.", high=1.0),
         io.Int.Input("inner_steps", default=value["inner_steps"], min=1, max=100,
-                     tooltip="Gradient steps per guided step. Each takes as much time as the first."),
+                     tooltip="Gradient steps per guided step. Each takes as long as the first."),
         io.Int.Input("guide_every", default=value["guide_every"], min=1, max=1000,
                      tooltip="Of the steps between start and end, every k-th is guided. 2 takes half the time."),
-        _float("cfg_end_fraction", value["cfg_end_fraction"], "The part of the steps after which the prompt is followed without "
-               "classifier-free guidance, which halves the work of those steps. 1 keeps it to the end.",
-               "classifier-free guidance end", high=1.0),
-        _float("vision_weight", value["vision_weight"], "Weight of the picture, where the task has one. 0 leaves it out."),
-        _float("audio_weight", value["audio_weight"], "Weight of the sound, where the task has one. 0 leaves it out."),
-        _float("text_weight", value["text_weight"], "Weight of the prompt. 0 leaves it out. An empty prompt is always left out."),
-        _float("binder_weight", value["binder_weight"], "Weight of everything that ImageBind compares. 0: it may complete the "
-               "prompt, but takes no part in the steps, which is fast."),
-        _float("sync_weight", value["sync_weight"], "Weight of timing: things sound when they move. 1 is usual, 0 leaves it out."),
+        _float("cfg_end_fraction", value["cfg_end_fraction"], "The share of the steps after which classifier-free "
+               "guidance is off, which halves the work of those steps. 1 keeps it on to the end.",
+               "cfg end fraction", high=1.0),
+        _float("vision_weight", value["vision_weight"], "Weight of what is seen, in the tasks that have a video or an "
+               "image. 0 leaves it out."),
+        _float("audio_weight", value["audio_weight"], "Weight of what is heard, in the tasks that have audio. 0 leaves "
+               "it out."),
+        _float("text_weight", value["text_weight"], "Weight of the prompt. 0 leaves it out. An empty prompt is always "
+               "left out."),
+        _float("binder_weight", value["binder_weight"], "Weight of everything that ImageBind compares. At 0 ImageBind "
+               "takes no part in the steps, which is fast; it can still complete the prompt."),
+        _float("sync_weight", value["sync_weight"], "Weight of timing: things sound when they move. 1 is usual, 0 "
+               "leaves it out."),
         io.Boolean.Input(
             "complete_prompt", display_name="complete the prompt", default=value["complete_prompt"],
-            tooltip="ImageBind puts the target into words, and the words go before the prompt, unless the prompt fits better "
-            "already. The surest way to the right kind of thing.",
+            tooltip="ImageBind describes the target in a few words, which are put in front of the prompt unless the "
+            "prompt already fits better. The most reliable way to get the right kind of thing.",
         ),
     ]
 
@@ -74,19 +80,21 @@ class AlignSettingsNode(io.ComfyNode):
             node_id="SeeingHearing_AlignSettings",
             display_name="Align Settings",
             category=CATEGORY,
-            description="Every detail of how the output is guided. Choose the preset to start from, then change what you like. "
-            "Connected to a task node it takes the place of that node's own preset.",
+            description="Every detail of how the output is guided. Choose the preset to start from, then change what "
+            "you like. Connected to a task node it takes the place of that node's own preset.",
             search_aliases=["aligner", "guidance settings", "prompt tuning", "seeing and hearing advanced"],
             inputs=[
                 io.DynamicCombo.Input(
                     "preset", options=[io.DynamicCombo.Option(name, fields(one)) for name, one in PRESETS.items()],
-                    tooltip="Where to start: choosing a preset fills in its values. 'audio' is for Video to Audio and Image to "
-                    "Audio, 'video' for Audio to Video, 'video and audio' for Video and Audio Together.",
+                    tooltip="Where to start: choosing a preset fills in its values. 'audio' presets are for Video to "
+                    "Audio and Image to Audio, 'video' presets for Audio to Video, 'video and audio' presets for Video "
+                    "and Audio Together.",
                 ),
             ],
             outputs=[Settings.Output("settings", tooltip="For the settings input of a task node.")],
         )
 
     @classmethod
-    def execute(cls, preset: dict[str, Any]) -> io.NodeOutput:
-        return io.NodeOutput(AlignSettings(**{name: value for name, value in preset.items() if name != "preset"}))
+    def execute(cls, preset: dict[str, Any] | None = None) -> io.NodeOutput:
+        values = known_preset(preset, PRESETS)
+        return io.NodeOutput(AlignSettings(**{name: value for name, value in values.items() if name != "preset"}))

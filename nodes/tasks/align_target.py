@@ -20,13 +20,14 @@ class AlignTargetNode(io.ComfyNode):
             node_id="SeeingHearing_AlignTarget",
             display_name="Align Target",
             category=CATEGORY,
-            description="One more thing that the output should fit: 'it should also sound like this'. Chain several, then "
-            "connect the last to the targets input of a task node.",
+            description="One more thing that the output should fit: 'it should also sound like this'. Chain several "
+            "and connect the last one to the targets input of a task node.",
             search_aliases=["reference sound", "style target", "timbre", "mood", "guide by example"],
             inputs=[
                 io.MultiType.Input(
                     "media", types=[io.Audio, io.Image, io.Video], optional=True,
-                    tooltip="A reference sound, one or several pictures, or a video. When connected, the text is not used.",
+                    tooltip="A reference sound, one or several images, or a video. When it is connected, the text is "
+                    "not used.",
                 ),
                 io.String.Input(
                     "text", multiline=True, default="",
@@ -34,8 +35,7 @@ class AlignTargetNode(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "weight", default=1.0, min=0.0, max=100.0, step=0.05,
-                    tooltip="Weight of this target beside the others; the prompt and the main target have 1. 0 leaves it "
-                    "out.",
+                    tooltip="Weight of this target relative to the others. 0 leaves it out.",
                 ),
                 Targets.Input("targets", optional=True, tooltip="The chain so far, from another Align Target."),
             ],
@@ -53,7 +53,7 @@ class AlignTargetNode(io.ComfyNode):
 def _core_media(media: dict[str, Any] | Input.Video | Tensor | None, text: str) -> Any:
     if media is None:
         if not text.strip():
-            raise InputError("target", "neither media nor text", "a sound, pictures, a video, or some words")
+            raise InputError("target", "neither media nor text", "a sound, images, a video, or some words")
         return text
     if isinstance(media, dict):
         return waveform_from(media)

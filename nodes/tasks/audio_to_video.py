@@ -25,13 +25,13 @@ class AudioToVideo(io.ComfyNode):
             display_name="Audio to Video",
             category=CATEGORY,
             has_intermediate_output=True,
-            description="Makes a video that fits a sound. AnimateDiff makes the frames; while it does, ImageBind compares "
-            "them with the sound and the prompt, and guides them towards both. The video is as long as the sound.",
+            description="Makes a video that fits a sound. AnimateDiff makes the frames; meanwhile ImageBind compares "
+            "them with the sound and the prompt and guides them towards both. The video is as long as the sound.",
             search_aliases=["a2v", "audio reactive", "sound to video", "music video", "visualizer"],
             inputs=[
                 inputs.video_model(),
                 inputs.binder(),
-                io.Audio.Input("audio", tooltip="The sound. Of a batch, the first."),
+                io.Audio.Input("audio", tooltip="The sound. Of a batch, only the first is used."),
                 inputs.prompt("seen", "a dog barking in a garden"),
                 inputs.negative_prompt("seen", "blurry, text, watermark"),
                 inputs.steps(25),
@@ -46,27 +46,29 @@ class AudioToVideo(io.ComfyNode):
                 inputs.guidance_scale("guidance_scale", "AnimateDiff", 7.5, "5 to 10"),
                 inputs.settings(),
                 inputs.targets(),
-                inputs.event_times("move"),
+                inputs.event_times("move", "Empty: when something starts to sound."),
                 inputs.candidates(),
             ],
             outputs=[
                 inputs.images_result(),
                 io.Float.Output("fps", tooltip="Their frames per second, for Create Video or Mux Audio into Video."),
-                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
             ],
         )
 
     @classmethod
     def execute(
         cls, video_model: ModelHandle, binder: ModelHandle, audio: dict[str, Any], prompt: str, negative_prompt: str, steps: int,
-        preset: dict[str, Any], fps: float, seed: int, duration: float, width: int, height: int, guidance_scale: float,
+        fps: float, seed: int, duration: float, width: int, height: int, guidance_scale: float,
+        preset: dict[str, Any] | None = None,
         settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, audio_to_video
 
-        chosen = inputs.settings_of(VIDEO_PRESETS, preset, settings)
+        chosen = inputs.chosen_settings(
+            "Audio to Video", VIDEO_PRESETS, preset, settings, targets=targets, event_times=event_times)
         waveform = waveform_from(audio)
         duration_s = waveform.duration_s if duration == 0 else duration
         run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps))

@@ -1,4 +1,4 @@
-"""Image to Audio: a picture in, sound that fits it out."""
+"""Image to Audio: an image in, sound that fits it out."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class ImageToAudio(io.ComfyNode):
             display_name="Image to Audio",
             category=CATEGORY,
             has_intermediate_output=True,
-            description="Makes sound that fits a picture, or several pictures together.",
+            description="Makes sound that fits an image, or several images together.",
             search_aliases=["i2a", "sound from picture", "foley", "sound effect", "sfx", "ambience"],
             inputs=[
                 inputs.audio_model(),
                 inputs.binder(),
-                io.Image.Input("image", tooltip="The picture. Of a batch, all pictures count alike."),
+                io.Image.Input("image", tooltip="The image. In a batch, all images count equally."),
                 inputs.prompt("heard", "waves on a beach"),
                 inputs.negative_prompt("heard", "music, speech, low quality"),
                 io.Float.Input(
@@ -39,30 +39,32 @@ class ImageToAudio(io.ComfyNode):
                     tooltip="Length of the sound in seconds.",
                 ),
                 inputs.steps(30),
-                inputs.audio_preset("the picture and the prompt"),
+                inputs.audio_preset("the image and the prompt", " In 'fast' it acts only when event times are given."),
                 inputs.seed(),
                 inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
                 inputs.settings(),
                 inputs.targets(),
-                inputs.event_times("sound"),
-                inputs.candidates(),
+                inputs.event_times("sound", "Empty: at any time."),
+                inputs.candidates("broken ones (silent, clipped, mere noise) come last"),
             ],
             outputs=[
                 inputs.audio_result(),
-                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
             ],
         )
 
     @classmethod
     def execute(
         cls, audio_model: ModelHandle, binder: ModelHandle, image: Tensor, prompt: str, negative_prompt: str, duration: float,
-        steps: int, preset: dict[str, Any], seed: int, guidance_scale: float, settings: AlignSettings | None = None,
-        targets: tuple[AlignTarget, ...] = (), event_times: str = "", candidates: int = 1,
+        steps: int, seed: int, guidance_scale: float, preset: dict[str, Any] | None = None,
+        settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
+        candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, image_to_audio
 
-        chosen = inputs.settings_of(AUDIO_PRESETS, preset, settings)
+        chosen = inputs.chosen_settings(
+            "Image to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times)
         run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps))
 
         def work(low_memory: bool) -> TaskResult:

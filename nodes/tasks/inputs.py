@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import io
 
+from ...seeing_core.errors import InputError
 from ...seeing_core.guidance.settings import (
     AUDIO_PRESETS,
     JOINT_PRESETS,
     VIDEO_PRESETS,
     AlignSettings,
 )
+from ...seeing_core.guidance.targets import AlignTarget
 from ..sockets import AudioModel, Binder, Settings, Targets, VideoModel
 
 
@@ -31,21 +34,21 @@ def binder() -> io.Input:
 def prompt(of: str, example: str) -> io.Input:
     return io.String.Input(
         "prompt", multiline=True, default="",
-        tooltip=f"What should be {of}, in a few English words: '{example}'. May stay empty.",
+        tooltip=f"What should be {of}, in a few English words: '{example}'. May be left empty.",
     )
 
 
 def negative_prompt(of: str, example: str) -> io.Input:
     return io.String.Input(
         "negative_prompt", multiline=True, default="",
-        tooltip=f"What should not be {of}: '{example}'. May stay empty.",
+        tooltip=f"What should not be {of}: '{example}'. May be left empty.",
     )
 
 
 def steps(default: int) -> io.Input:
     return io.Int.Input(
         "steps", default=default, min=1, max=1000,
-        tooltip="Denoise steps. More is slower and a little cleaner; 20 to 50 is usual.",
+        tooltip="Denoise steps. More steps take longer and give a slightly cleaner result; 20 to 50 is usual.",
     )
 
 
@@ -66,14 +69,14 @@ def guidance_scale(name: str, model: str, default: float, usual: str) -> io.Inpu
 def fps_of_images() -> io.Input:
     return io.Float.Input(
         "fps", default=8.0, min=0.01, max=1000.0, step=0.01, advanced=True,
-        tooltip="Frames per second of an image batch. A video knows its own; this is then not used.",
+        tooltip="Frames per second of an image batch. Not used for a video, which has its own.",
     )
 
 
-def fps_to_make() -> io.Input:
+def fps_to_make(*, advanced: bool = False) -> io.Input:
     return io.Float.Input(
-        "fps", default=8.0, min=1.0, max=60.0, step=0.01,
-        tooltip="Frames per second of the video. AnimateDiff moves naturally at 8; more takes longer.",
+        "fps", default=8.0, min=1.0, max=60.0, step=0.01, advanced=advanced,
+        tooltip="Frames per second of the video. AnimateDiff's motion looks natural at 8; more takes longer.",
     )
 
 
@@ -81,8 +84,8 @@ def sides() -> list[io.Input]:
     return [
         io.Int.Input(
             name, default=0, min=0, max=4096, step=8, advanced=True,
-            tooltip=f"{name.capitalize()} of the video in pixels, a multiple of 8. 0: the model's own size (512 for Stable "
-            "Diffusion 1.5).",
+            tooltip=f"{name.capitalize()} of the video in pixels, a multiple of 8. 0: the model's own size (512 for "
+            "Stable Diffusion 1.5).",
         )
         for name in ("width", "height")
     ]
@@ -91,89 +94,122 @@ def sides() -> list[io.Input]:
 def settings() -> io.Input:
     return Settings.Input(
         "settings", optional=True,
-        tooltip="From Align Settings. When connected, it takes the place of this node's preset.",
+        tooltip="From Align Settings. When connected, it takes the place of this node's preset and the widgets below "
+        "it.",
     )
 
 
 def targets() -> io.Input:
     return Targets.Input(
         "targets", optional=True,
-        tooltip="From Align Target: further things that the result should fit, a reference sound for example.",
+        tooltip="From Align Target: further things that the result should fit, for example a reference sound.",
     )
 
 
-def preset(presets: Mapping[str, AlignSettings], tooltip: str, target: str) -> io.Input:
-    """A preset, and beneath it the widgets that act in it.  target: what guides, for the tooltips."""
+def preset(
+    presets: Mapping[str, AlignSettings], tooltip: str, target: str, *, remark: str = "", completion: str = ""
+) -> io.Input:
+    """A preset, and beneath it the widgets that act in it.
+
+    For the tooltips: target: what the output is guided towards.  remark: on strength.  completion: how a prompt is completed.
+    """
+    completion = completion or (
+        f"ImageBind describes {target.split(' and ')[0]} in a few words, which are put in front of your prompt unless "
+        "your prompt already fits better.")
+    options = [io.DynamicCombo.Option(name, _preset_inputs(one, target, remark, completion)) for name, one in presets.items()]
     return io.DynamicCombo.Input(
-        "preset", options=[io.DynamicCombo.Option(name, _preset_inputs(one, target)) for name, one in presets.items()],
-        tooltip=tooltip + " Align Settings shows and changes every detail; connected, it takes the place of this preset.",
+        "preset", options=options,
+        tooltip=tooltip + " To see and change every detail, connect Align Settings; it takes the place of this preset.",
     )
 
 
-def _preset_inputs(settings: AlignSettings, target: str) -> list[io.Input]:
+def _preset_inputs(settings: AlignSettings, target: str, remark: str, completion: str) -> list[io.Input]:
     shown: list[io.Input] = []
     if settings.enabled:
         shown.append(io.Float.Input(
             "strength", default=1.0, min=0.0, max=100.0, step=0.05,
-            tooltip=f"How strongly the result is guided towards {target}. 1 is usual; 0 turns guidance off; above 2 the result "
-            "may look or sound broken.",
+            tooltip=f"Strength of the guidance towards {target}. 1 is usual, 0 turns guidance off; above 2 the result "
+            "may look or sound broken." + remark,
         ))
     if settings.complete_prompt:
         shown.append(io.Boolean.Input(
             "complete_prompt", display_name="complete the prompt", default=True,
-            tooltip=f"ImageBind puts {target.split(' and ')[0]} into words, and the words go before your prompt, unless your prompt "
-            "fits better already. Turn it off when the prompt alone should decide.",
+            tooltip=completion + " Turn this off to let your prompt alone decide.",
         ))
     return shown
 
 
-def audio_preset(target: str) -> io.Input:
+def audio_preset(target: str, remark: str = "") -> io.Input:
     return preset(
-        AUDIO_PRESETS, "How the sound is guided. 'balanced': the prompt in ImageBind's words, and early guidance that places "
-        "the sounds in time; best in our tests. 'quality': guided for longer, best in time, a little further from real sounds. "
-        "'fast': prompt completion and timing alone. 'paper': the paper's released rule. 'gradient': plain gradient descent. "
-        "'x0': steps in the predicted clean sound.", target,
+        AUDIO_PRESETS, "How the sound is guided. 'balanced': completes the prompt, then guides the early steps, where "
+        "it is settled when things sound; best in our tests. 'quality': guides for longer; best timing, slightly less "
+        "natural sound. 'fast': prompt completion and timing only. 'paper': the rule of the paper's released code. "
+        "'gradient': plain gradient descent. 'x0': gradient steps in the predicted clean sound.", target, remark=remark,
     )
 
 
 def video_preset(target: str) -> io.Input:
     return preset(
-        VIDEO_PRESETS, "How the video is guided. 'balanced': the prompt in ImageBind's words, and guidance that makes things "
-        "move when they sound; best in our tests. 'quality': more of it. 'fast': prompt completion alone. 'paper': the paper's "
-        "rule with a tuned prompt.", target,
+        VIDEO_PRESETS, "How the video is guided. 'balanced': completes the prompt and makes things move when they "
+        "sound; best in our tests. 'quality': the same at every step. 'fast': prompt completion only. 'paper': the "
+        "paper's rule, which also tunes the prompt.", target,
     )
 
 
-def joint_preset(target: str) -> io.Input:
+def joint_preset() -> io.Input:
     return preset(
-        JOINT_PRESETS, "How video and audio are guided. 'balanced': one prompt in ImageBind's words for both, and early guidance "
-        "that brings sounds and movements together; best in our tests. 'quality': guided for longer. 'fast': prompt completion "
-        "alone. 'paper': the paper's rule with a tuned prompt.", target,
+        JOINT_PRESETS, "How video and audio are guided. 'balanced': completes the prompt for both, then guides the "
+        "early steps, so that sounds and movements come together; best in our tests. 'quality': guides for longer. "
+        "'fast': prompt completion only. 'paper': the paper's rule, which also tunes the "
+        "prompt.", "a match of video, audio and prompt",
+        completion="ImageBind makes a vague prompt precise: one of its phrases close to the prompt, drawn by the seed, "
+        "is put in front of it for both models.",
     )
 
 
-def settings_of(
-    presets: Mapping[str, AlignSettings], chosen: Mapping[str, Any], connected: AlignSettings | None
+def chosen_settings(
+    node: str, presets: Mapping[str, AlignSettings], preset: Mapping[str, Any] | None, connected: AlignSettings | None, *,
+    targets: Sequence[AlignTarget] = (), event_times: str = "",
 ) -> AlignSettings:
-    """What is connected, or else the chosen preset with the widgets beneath it."""
-    if connected is not None:
-        return connected
-    return presets[chosen["preset"]].scaled(
-        chosen.get("strength", 1.0), complete_prompt=chosen.get("complete_prompt", True))
+    """What is connected, or else the preset with the widgets beneath it. Inputs that have no effect are noted in the log.
+
+    Raises InputError where there is no preset.
+    """
+    preset = known_preset(preset, presets)
+    if connected is None:
+        settings = presets[preset["preset"]].scaled(
+            preset.get("strength", 1.0), complete_prompt=preset.get("complete_prompt", True))
+    else:
+        logging.info("%s: the connected settings take the place of the preset '%s'", node, preset["preset"])
+        settings = connected
+    if event_times.strip() and not settings.enabled:
+        logging.warning("%s: event times are not used, because no step is guided (strength 0)", node)
+    if targets and not (settings.enabled and settings.binder_weight):
+        logging.warning("%s: targets are not used, because ImageBind takes no part in the steps (strength or binder "
+            "weight 0)",
+                        node)
+    return settings
 
 
-def event_times(does: str) -> io.Input:
+def known_preset(preset: Mapping[str, Any] | None, presets: Iterable[str]) -> Mapping[str, Any]:
+    """The preset. ComfyUI does not refuse an unknown one: it leaves the input out."""
+    if preset is None:
+        raise InputError("preset", "one that this node does not have", "one of " + ", ".join(presets))
+    return preset
+
+
+def event_times(does: str, empty: str) -> io.Input:
     return io.String.Input(
         "event_times", default="", advanced=True, optional=True,
-        tooltip=f"When something should {does}, in seconds: '0.5, 1.2'. Empty: found in the input.",
+        tooltip=f"When something should {does}, in seconds: '0.5, 1.2'. {empty}",
     )
 
 
-def candidates() -> io.Input:
+def candidates(order: str = "the one whose sounds and movements coincide best is first") -> io.Input:
     return io.Int.Input(
         "candidates", default=1, min=1, max=16, advanced=True, optional=True,
-        tooltip="How many to make at once, with this seed and the next ones. They leave as a list, best first, by how well sound "
-        "and movement coincide (not by ImageBind). Takes that many times as long.",
+        tooltip="How many results to make in one run, with this seed and the ones after it. They come out as a list, "
+        "and the nodes that follow run once for each; " + order + ". Takes that many times as long.",
     )
 
 
@@ -184,9 +220,10 @@ def seeds(first: int, count: int) -> list[int]:
 
 def audio_result() -> io.Output:
     return io.Audio.Output(
-        "audio", is_output_list=True, tooltip="The sound, exactly as long as asked. Of several candidates a list, best first.")
+        "audio", is_output_list=True, tooltip="The sound, exactly as long as asked for. With several candidates a "
+            "list, best first.")
 
 
 def images_result() -> io.Output:
     return io.Image.Output(
-        "images", is_output_list=True, tooltip="The frames, in order. Of several candidates a list, best first.")
+        "images", is_output_list=True, tooltip="The frames, in order. With several candidates a list, best first.")

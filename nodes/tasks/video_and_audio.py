@@ -1,4 +1,4 @@
-"""Video and Audio Together: a text in, a film with its sound out."""
+"""Video and Audio Together: a text in, a video with its sound out."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class VideoAndAudio(io.ComfyNode):
             display_name="Video and Audio Together",
             category=CATEGORY,
             has_intermediate_output=True,
-            description="Makes a video and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, and "
-            "ImageBind guides picture, sound and text towards each other.",
+            description="Makes a video and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, "
+            "and ImageBind guides video, audio and text towards each other.",
             search_aliases=["joint", "joint-va", "text to video with sound", "t2av", "sounding video"],
             inputs=[
                 inputs.video_model(),
@@ -45,12 +45,9 @@ class VideoAndAudio(io.ComfyNode):
                     tooltip="Length of the video and of its sound, in seconds.",
                 ),
                 inputs.steps(25),
-                inputs.joint_preset("a vague prompt and each other"),
+                inputs.joint_preset(),
                 inputs.seed(),
-                io.Float.Input(
-                    "fps", default=8.0, min=1.0, max=60.0, step=0.01, advanced=True,
-                    tooltip="Frames per second of the video. AnimateDiff moves naturally at 8; more takes longer.",
-                ),
+                inputs.fps_to_make(advanced=True),
                 *inputs.sides(),
                 inputs.guidance_scale("video_guidance_scale", "AnimateDiff", 7.5, "5 to 10"),
                 inputs.guidance_scale("audio_guidance_scale", "AudioLDM", 2.5, "2 to 5"),
@@ -62,21 +59,22 @@ class VideoAndAudio(io.ComfyNode):
                 inputs.images_result(),
                 inputs.audio_result(),
                 io.Float.Output("fps", tooltip="Frames per second, for Create Video or Mux Audio into Video."),
-                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
             ],
         )
 
     @classmethod
     def execute(
         cls, video_model: ModelHandle, audio_model: ModelHandle, binder: ModelHandle, prompt: str, negative_prompt: str,
-        duration: float, steps: int, preset: dict[str, Any], seed: int, fps: float, width: int, height: int,
-        video_guidance_scale: float, audio_guidance_scale: float, settings: AlignSettings | None = None,
+        duration: float, steps: int, seed: int, fps: float, width: int, height: int,
+        video_guidance_scale: float, audio_guidance_scale: float, preset: dict[str, Any] | None = None,
+        settings: AlignSettings | None = None,
         targets: tuple[AlignTarget, ...] = (), candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, video_and_audio
 
-        chosen = inputs.settings_of(JOINT_PRESETS, preset, settings)
+        chosen = inputs.chosen_settings("Video and Audio Together", JOINT_PRESETS, preset, settings, targets=targets)
         run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, callback=TaskProgress(steps))
         needed = video_bytes(video_model, width, height, duration * fps, candidates) + audio_bytes(duration, candidates)
 

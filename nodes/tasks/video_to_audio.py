@@ -26,15 +26,16 @@ class VideoToAudio(io.ComfyNode):
             display_name="Video to Audio",
             category=CATEGORY,
             has_intermediate_output=True,
-            description="Makes sound that fits a video. AudioLDM makes the sound; while it does, ImageBind compares it "
-            "with the video and the prompt, and guides it towards both. The sound is exactly as long as the video.",
-            search_aliases=["v2a", "foley", "sound effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
+            description="Makes sound that fits a video. AudioLDM makes the sound; meanwhile ImageBind compares it "
+            "with the video and the prompt and guides it towards both. The sound is exactly as long as the video.",
+            search_aliases=["v2a", "foley", "sound "
+                "effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
             inputs=[
                 inputs.audio_model(),
                 inputs.binder(),
                 io.MultiType.Input(
                     "video", types=[io.Video, io.Image],
-                    tooltip="The video that needs sound, or a batch of images (then set fps). Two frames or more.",
+                    tooltip="The video that needs sound, or a batch of images (set fps as well). Two frames or more.",
                 ),
                 inputs.prompt("heard", "a dog barking in a hall"),
                 inputs.negative_prompt("heard", "music, speech, low quality"),
@@ -49,26 +50,28 @@ class VideoToAudio(io.ComfyNode):
                 inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
                 inputs.settings(),
                 inputs.targets(),
-                inputs.event_times("sound"),
+                inputs.event_times("sound", "Empty: when something moves in the video."),
                 inputs.candidates(),
             ],
             outputs=[
                 inputs.audio_result(),
-                Trace.Output("trace", tooltip="What the alignment loss did at each step; Preview as Text shows it."),
+                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
             ],
         )
 
     @classmethod
     def execute(
         cls, audio_model: ModelHandle, binder: ModelHandle, video: Input.Video | Tensor, prompt: str, negative_prompt: str,
-        steps: int, preset: dict[str, Any], seed: int, fps: float, duration: float, guidance_scale: float,
+        steps: int, seed: int, fps: float, duration: float, guidance_scale: float,
+        preset: dict[str, Any] | None = None,
         settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, video_to_audio
 
-        chosen = inputs.settings_of(AUDIO_PRESETS, preset, settings)
+        chosen = inputs.chosen_settings(
+            "Video to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times)
         run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps),
                         MotionProgress())
         source = video_from(video, fps)
@@ -81,7 +84,7 @@ class VideoToAudio(io.ComfyNode):
                     negative_prompt=negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale,
                 )
 
-        result = rank_candidates(retry_on_oom(work, "duration or candidates"), video=source)
+        made = retry_on_oom(work, "duration or candidates")
+        result = rank_candidates(made, video=source, motion_callback=MotionProgress())
         log_notes("Video to Audio", result.trace)
-        audio = audio_outputs(result.waveforms)
-        return io.NodeOutput(audio, result.trace, ui=audio_player(result.waveforms))
+        return io.NodeOutput(audio_outputs(result.waveforms), result.trace, ui=audio_player(result.waveforms))

@@ -31,7 +31,7 @@ import torch
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
 from scripts.demo import TASKS
 from tests.benchmarks import sizes
-from tests.server.conftest import AUDIOLDM, BASE, IMAGEBIND, MOTION, film_path, resident
+from tests.server.conftest import AUDIOLDM, BASE, IMAGEBIND, MOTION, video_path, resident
 from tests.stand_ins import save_audioldm, save_stable_diffusion, write_imagebind_of
 
 GB = 1e9
@@ -68,8 +68,8 @@ def bytes_of(place: Path) -> int:
 
 def write_media(folder: Path) -> None:
     """What the workflows take: a film of 5.3 s with its sound, and one picture of it."""
-    shutil.copy(film_path(FILM), folder / FILM)
-    with av.open(str(film_path(FILM))) as video:
+    shutil.copy(video_path(FILM), folder / FILM)
+    with av.open(str(video_path(FILM))) as video:
         next(video.decode(video=0)).to_image().save(folder / "picture.png")
 
 

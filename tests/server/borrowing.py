@@ -1,32 +1,17 @@
-"""Run by a test in a process of its own: captions with the real nodes, and reports as JSON what was in memory when.
-
-Arguments: ComfyUI's folder, the pack's folder, a base folder that holds models/LLM.
-"""
+"""Run by a test in a process of its own: captions with the real nodes, and what was in memory when."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
-import json
-import sys
-from pathlib import Path
 
-COMFYUI, PACK, BASE = sys.argv[1:4]
-sys.path.insert(0, COMFYUI)
-sys.argv = ["main.py", "--cpu", "--base-directory", BASE]
+from own_process import import_pack, nodes_of, report as print_report
 
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
+pack = import_pack()
 import comfy.model_management as management  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
 
-spec = importlib.util.spec_from_file_location("pack", str(Path(PACK) / "__init__.py"), submodule_search_locations=[PACK])
-pack = importlib.util.module_from_spec(spec)
-sys.modules["pack"] = pack
-spec.loader.exec_module(pack)
 
 
 def alive() -> dict[str, int]:
@@ -37,9 +22,7 @@ def alive() -> dict[str, int]:
 
 
 async def main() -> None:
-    extension = await pack.comfy_entrypoint()
-    await extension.on_load()
-    nodes = {node.__name__: node for node in await extension.get_node_list()}
+    nodes = await nodes_of(pack)
     report: dict[str, object] = {}
     during: list[dict[str, int]] = []
 
@@ -68,7 +51,7 @@ async def main() -> None:
             report["cancel"] = type(cancelled).__name__
     gc.collect()
     report["after cancel"] = alive()
-    print("REPORT " + json.dumps(report))
+    print_report(report)
 
 
 asyncio.run(main())

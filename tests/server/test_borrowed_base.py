@@ -1,4 +1,4 @@
-"""The base model taken from ComfyUI's own checkpoint loader: the same film as from the file itself."""
+"""The base model taken from ComfyUI's own checkpoint loader: the same video as from the file itself."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def video(*borrowed: str, lora: str = "none") -> dict:
         "sound": {"class_type": "EmptyAudio", "inputs": {"duration": 0.5, "sample_rate": 16000, "channels": 1}},
         "task": {"class_type": "SeeingHearing_AudioToVideo", "inputs": {
             "video_model": ["loader", 0], "binder": ["binder", 0], "audio": ["sound", 0], "prompt": "a bell",
-            "negative_prompt": "", "steps": 2, "strength": 0.0, "prompt_strength": 0.0, "fps": 4.0, "seed": 1, "duration": 0.5,
-            "width": 64, "height": 64, "guidance_scale": 2.0, "preset": "paper", "words": False}},
+            "negative_prompt": "", "steps": 2, "fps": 4.0, "seed": 1, "duration": 0.5,
+            "width": 64, "height": 64, "guidance_scale": 2.0, "preset": "paper", "preset.strength": 0.0}},
         "save": {"class_type": "SaveImage", "inputs": {"images": ["task", 0], "filename_prefix": "made"}},
     }
 
@@ -68,7 +68,7 @@ def frames(server, *borrowed: str, lora: str = "none") -> np.ndarray:
     return np.stack([np.asarray(Image.open(path), np.int16) for path in output_files(entry, server)])
 
 
-def test_a_checkpoint_that_comfyui_has_loaded_makes_the_same_film(server):
+def test_a_checkpoint_that_comfyui_has_loaded_makes_the_same_video(server):
     from_file, borrowed = frames(server), frames(server, *OUTPUTS)
     assert from_file.std() > 5  # there is something to see
     assert np.abs(from_file - borrowed).max() <= 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from scripts.comfy_server import COMFYUI, ROOT, error_of
 from tests.server.conftest import IMAGEBIND, run, workflow
+from tests.server.own_process import run_script
 from tests.stand_ins_captions import write_blip, write_qwen2_audio, write_qwen_vl
 
 QWEN, BLIP, LISTENER = "Qwen2-VL-2B-Instruct", "Salesforce/blip-image-captioning-base", "Qwen/Qwen2-Audio-7B-Instruct"
@@ -125,7 +124,7 @@ def test_a_caption_is_a_prompt(server, captioners, uploaded):
     {"class_type": "LoadVideo", "inputs": {"file": "silent_clip.mp4"}},
     {"class_type": "EmptyAudio", "inputs": {"duration": 2.0, "sample_rate": 44100, "channels": 2}},
 ])
-def test_pictures_films_and_sounds_are_described(server, uploaded, media):
+def test_pictures_videos_and_sounds_are_described(server, uploaded, media):
     entry = run(server, describe(media, phrases="a dog\na cat\n\na bell", count=2))
     best, lines = text_of(entry, "4").split(", "), text_of(entry, "5").splitlines()
     assert len(best) == 2 and set(best) < {"a dog", "a cat", "a bell"}
@@ -166,12 +165,8 @@ def test_a_captioner_is_gone_when_it_has_answered_and_never_calls_the_hub(tmp_pa
     offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     environment = {name: value for name, value in os.environ.items() if name not in offline}
     environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}", "HF_HOME": str(tmp_path / "hf")}
-    command = [sys.executable, str(Path(__file__).parent / "borrowing.py"), str(COMFYUI), str(ROOT), str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment, cwd=tmp_path)
+    report = run_script("borrowing.py", COMFYUI, ROOT, tmp_path, timeout=180, env=environment)
     hub.close()
-    lines = [line for line in result.stdout.splitlines() if line.startswith("REPORT ")]
-    assert lines, result.stdout[-2000:] + result.stderr[-4000:]
-    report = json.loads(lines[0].removeprefix("REPORT "))
     assert report["caption"] and report["heard"] and report["from the cache"]
     assert report["during"] == report["during audio"] == {"networks": 1, "managed": 1}
     assert report["after"] == report["after audio"] == report["after cancel"] == {"networks": 0, "managed": 0}

@@ -1,13 +1,15 @@
-"""Compare in the real server: sounds for one film, and films of their own, side by side."""
+"""Compare in the real server: sounds for one video, and videos of their own, side by side."""
 
 from __future__ import annotations
+
+import json
 
 import av
 import pytest
 
 from scripts.comfy_server import error_of, output_files
 from scripts.demo import sample_sound
-from tests.server.conftest import run
+from tests.server.conftest import run, workflow
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -16,7 +18,7 @@ def sound(server):
 
 
 def compare(uploaded: str, candidates: dict, **inputs) -> dict:
-    """One second of the film, two sounds to choose from; the sheet and the film are saved, the report is shown."""
+    """One second of the video, two sounds to choose from; the sheet and the video are saved, the report is shown."""
     values = {"labels": "knock\nnothing", "prompt": "", "fps": 8, "flow_size": 64}
     return {
         "1": {"class_type": "LoadVideo", "inputs": {"file": uploaded}},
@@ -38,7 +40,7 @@ def seconds(path) -> dict[str, float]:
         return {stream.type: float(stream.duration * stream.time_base) for stream in video.streams}
 
 
-def test_sounds_are_heard_one_after_another_with_their_film(server, uploaded):
+def test_sounds_are_heard_one_after_another_with_their_video(server, uploaded):
     entry = run(server, compare(uploaded, [["3", 0], ["4", 0]], video=["2", 0]))
     sheet, reel = sorted(output_files(entry, server), key=lambda path: path.suffix, reverse=True)
     assert seconds(reel) == {"video": pytest.approx(2.0, abs=0.05), "audio": pytest.approx(2.0, abs=0.05)}
@@ -49,7 +51,15 @@ def test_sounds_are_heard_one_after_another_with_their_film(server, uploaded):
     assert sheet.stat().st_size > 10_000
 
 
-def test_sounds_without_a_film_are_not_scored(server, uploaded):
+def test_the_candidates_of_one_socket_are_all_shown(server, uploaded):
+    api = compare(uploaded, [["14", 0], ["4", 0]], labels="one\ntwo\nnothing") | {
+        f"1{key}": node for key, node in json.loads(json.dumps(workflow(seed=79, candidates=2, duration=1.0))
+                                                    .replace('["', '["1')).items() if key in ("1", "2", "3", "4", "8", "9")}
+    entry = run(server, api)
+    assert [line.partition(":")[0] for line in entry["outputs"]["8"]["text"][0].splitlines()] == ["one", "two", "nothing"]
+
+
+def test_sounds_without_a_video_are_not_scored(server, uploaded):
     entry = run(server, compare(uploaded, [["3", 0]]))
     assert entry["outputs"]["8"]["text"] == ["knock: not scored: no video"]
 

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.comfy_page import api_of, comfy_page, load_graph, plain
 from scripts.comfy_server import ROOT
+from scripts.make_locales import all_inputs
 
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 
@@ -38,15 +39,40 @@ def test_shared_seeds_are_fixed(name):
     assert "fixed" in values and "randomize" not in values
 
 
+def test_a_saved_preset_and_what_was_changed_in_it_come_back(page):
+    """Widgets that a preset brings are saved by position, like all others."""
+    changed = page.evaluate("""() => {
+      const graph = window.app.graph
+      graph.clear()
+      for (const [name, preset, values] of [
+        ['SeeingHearing_AudioToVideo', 'fast', {'preset.complete_prompt': false, seed: 7, candidates: 3}],
+        ['SeeingHearing_VideoToAudio', 'quality', {'preset.strength': 0.7, seed: 8, event_times: '0.5'}],
+        ['SeeingHearing_AlignSettings', 'video: paper', {'preset.guide_every': 3, 'preset.complete_prompt': true}],
+      ]) {
+        const node = LiteGraph.createNode(name)
+        graph.add(node)
+        node.widgets.find((widget) => widget.name === 'preset').value = preset
+        for (const [field, value] of Object.entries(values)) node.widgets.find((widget) => widget.name === field).value = value
+      }
+      return graph.serialize()
+    }""")
+    before = plain(api_of(page))
+    load_graph(page, json.loads(json.dumps(changed)))
+    assert plain(api_of(page)) == before
+    video, audio, settings = (node["inputs"] for node in before.values())
+    assert video["preset"] == "fast" and "preset.strength" not in video and video["preset.complete_prompt"] is False
+    assert audio["preset.strength"] == 0.7 and audio["event_times"] == "0.5" and video["candidates"] == 3
+    assert settings["preset.guide_every"] == 3 and settings["preset.mode"] == "paper" and len(settings) == 15
+
+
 def test_every_input_explains_itself(server):
     nodes = {name: info for name, info in server.get("/object_info").items() if name.startswith("SeeingHearing_")}
     assert len(nodes) >= 5
     for name, info in nodes.items():
         assert info["category"].startswith("Seeing & Hearing") and info["description"], name
-        for group in ("required", "optional"):  # hidden ones are the server's own
-            for field, spec in info["input"].get(group, {}).items():
-                assert len(spec[1].get("tooltip", "")) > 15, f"{name}.{field}"
+        for field, _, options in all_inputs(info["input"]):
+            assert len(options.get("tooltip", "")) > 15, f"{name}.{field}"
         assert all(info["output_tooltips"]), name
-    format_score = [field for field, spec in nodes["SeeingHearing_VideoToAudio"]["input"]["required"].items()
-             if not spec[1].get("advanced") and spec[0] in ("INT", "FLOAT", "STRING", "COMBO")]
-    assert format_score == ["prompt", "negative_prompt", "steps", "strength", "seed"]
+    shown = [field for field, kind, options in all_inputs(nodes["SeeingHearing_VideoToAudio"]["input"])
+             if not options.get("advanced") and kind in ("INT", "FLOAT", "STRING", "COMBO", "BOOLEAN", "COMFY_DYNAMICCOMBO_V3")]
+    assert shown == ["prompt", "negative_prompt", "steps", "preset", "preset.strength", "preset.complete_prompt", "seed"]

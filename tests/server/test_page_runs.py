@@ -222,17 +222,22 @@ def test_help_page_opens_from_the_info_button(page, mode):
     page.screenshot(path=SCREENSHOTS / f"help_{mode}.png")
 
 
-@pytest.mark.parametrize("language, title, steps", [("ja", "動画から音声", "ステップ"), ("ru", "Видео в звук", "шаги")])
-def test_switched_language_shows_translated_labels(browser, server, mode, language, title, steps):
+@pytest.mark.parametrize("language, title, steps, strength", [
+    ("ja", "動画から音声", "ステップ", "強さ"), ("ru", "Видео в звук", "шаги", "сила")])
+def test_switched_language_shows_translated_labels(browser, server, mode, language, title, steps, strength):
     page = open_page(browser, server, nodes2=mode == "nodes2", language=language)
     page.wait_for_function("(title) => LiteGraph.registered_node_types.SeeingHearing_VideoToAudio?.title === title", arg=title)
     graph = json.loads((ROOT / "workflows" / "pocket_video_to_audio.json").read_text(encoding="utf-8"))
     page.evaluate("async (graph) => { await window.app.loadGraphData(graph) }", graph)
     show_node(page, 4, TITLE_X, TITLE_Y)
-    label = "() => window.app.graph.getNodeById(4).widgets.find((widget) => widget.name === 'steps').label"
-    assert page.evaluate(label) == steps
+    label = "(name) => window.app.graph.getNodeById(4).widgets.find((widget) => widget.name === name).label"
+    assert page.evaluate(label, "steps") == steps and page.evaluate(label, "preset.strength") == strength
     if mode == "nodes2":
         page.get_by_text(steps, exact=True).first.wait_for()
+        page.get_by_text(strength, exact=True).first.hover()
+        words = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+        tooltip = words["SeeingHearing_VideoToAudio"]["inputs"]["preset_strength"]["tooltip"]
+        page.get_by_text(tooltip, exact=True).first.wait_for(timeout=10_000)
     page.screenshot(path=SCREENSHOTS / f"language_{language}_{mode}.png")
     page.context.close()
     server.post("/settings", {"Comfy.Locale": "en"})

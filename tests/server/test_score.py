@@ -1,4 +1,4 @@
-"""The nodes that measure, in the real server: real films in, numbers, words and pictures out."""
+"""The nodes that measure, in the real server: real videos in, numbers, words and pictures out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image
 
 from scripts.comfy_server import error_of, output_files
 from tests.pocket.world import TEST_SEEDS, make_clip, write_clip
-from tests.server.conftest import IMAGEBIND, film_path, run, workflow
+from tests.server.conftest import IMAGEBIND, video_path, run, workflow
 
 
 @pytest.fixture(scope="module")
 def horn(server, tmp_path_factory):
-    """A film of the pocket world, 2 s at 8 fps, that sounds where it moves."""
-    path = tmp_path_factory.mktemp("films") / "horn.mp4"
+    """A video of the pocket world, 2 s at 8 fps, that sounds where it moves."""
+    path = tmp_path_factory.mktemp("videos") / "horn.mp4"
     write_clip(make_clip(TEST_SEEDS + 7, 2.0, "horn"), path)
     return asyncio.run(server.upload(path, "horn.mp4"))
 
@@ -39,7 +39,7 @@ def texts(entry):
     return [entry["outputs"][f"text{i}"]["text"][0] for i in range(6)]
 
 
-def test_a_film_with_its_own_sound(server, horn):
+def test_a_video_with_its_own_sound(server, horn):
     entry = run(server, score(horn))
     *numbers, report = texts(entry)
     one_to_one, paper, lag_ms, correlation, binder = map(float, numbers)
@@ -76,12 +76,12 @@ def test_images_need_a_sound(server, horn):
     assert float(texts(run(server, api))[0]) >= 0.6
 
 
-def test_a_silent_film_is_named(server):
-    bikes = asyncio.run(server.upload(film_path("bikes.mp4"), "bikes.mp4"))
+def test_a_silent_video_is_named(server):
+    bikes = asyncio.run(server.upload(video_path("bikes.mp4"), "bikes.mp4"))
     assert "the video has no sound track of its own" in error_of(run(server, score(bikes)))
 
 
-def test_trimmed_film_is_measured_in_its_part(server, horn):
+def test_trimmed_video_is_measured_in_its_part(server, horn):
     api = score(horn)
     api["3"] = {"class_type": "Video Slice",
                 "inputs": {"video": ["1", 0], "start_time": 0.5, "duration": 1.0, "strict_duration": False}}
@@ -91,10 +91,10 @@ def test_trimmed_film_is_measured_in_its_part(server, horn):
 
 
 def waveforms(api):
-    """Adds the horn film's own sound as '10', and bells and silence as '11' and '12', to a workflow."""
+    """Adds the horn video's own sound as '10', and bells and silence as '11' and '12', to a workflow."""
     for i, kind in enumerate(("horn", "bell")):
-        api[f"film{i}"] = {"class_type": "LoadVideo", "inputs": {"file": f"{kind}.mp4"}}
-        api[f"{10 + i}"] = {"class_type": "GetVideoComponents", "inputs": {"video": [f"film{i}", 0]}}
+        api[f"video{i}"] = {"class_type": "LoadVideo", "inputs": {"file": f"{kind}.mp4"}}
+        api[f"{10 + i}"] = {"class_type": "GetVideoComponents", "inputs": {"video": [f"video{i}", 0]}}
     api["12"] = {"class_type": "EmptyAudio", "inputs": {"duration": 2.0, "sample_rate": 16000, "channels": 1}}
 
 
@@ -114,7 +114,7 @@ def pick(candidates, **inputs):
 
 @pytest.fixture(scope="module")
 def bell(server, tmp_path_factory):
-    path = tmp_path_factory.mktemp("films") / "bell.mp4"
+    path = tmp_path_factory.mktemp("videos") / "bell.mp4"
     write_clip(make_clip(TEST_SEEDS + 31, 2.0, "bell"), path)
     return asyncio.run(server.upload(path, "bell.mp4"))
 
@@ -136,10 +136,10 @@ def test_a_measure_that_lacks_its_binder_is_refused(server, horn, bell):
     assert "binder: received nothing; expected a binder" in error_of(run(server, api))
 
 
-def test_the_film_that_fits_is_picked(server, horn, bell):
+def test_the_video_that_fits_is_picked(server, horn, bell):
     api = {
         "2": {"class_type": "SeeingHearing_PickBestVideo", "inputs": {
-            "audio": ["10", 1], "candidates.film0": ["film1", 0], "candidates.film1": ["film0", 0],
+            "audio": ["10", 1], "candidates.video0": ["video1", 0], "candidates.video1": ["video0", 0],
             "measure": "AV-Align (one to one)", "prompt": "", "fps": 8.0, "flow_size": 64}},
         "number": {"class_type": "PreviewAny", "inputs": {"source": ["2", 2]}},
         "save": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0], "filename_prefix": "best", "format": "auto",
@@ -149,6 +149,22 @@ def test_the_film_that_fits_is_picked(server, horn, bell):
     entry = run(server, api)
     assert entry["outputs"]["number"]["text"] == ["2"]
     assert len(output_files(entry, server)) == 1
+
+
+def test_the_candidates_of_one_socket_all_take_part(server, uploaded, horn, bell):
+    """Lists, as a task node gives them: three sounds by one socket, one by another."""
+    api = pick([["4", 0], ["12", 0]])
+    waveforms(api)
+    api["pick"] = api.pop("2")
+    for watcher in ("ranking", "number", "plot", "sound"):
+        [(field, (_, output))] = [item for item in api[watcher]["inputs"].items() if isinstance(item[1], list)]
+        api[watcher]["inputs"][field] = ["pick", output]
+    task = workflow(seed=78, candidates=3, duration=1.0)
+    api |= {key: task[key] for key in ("1", "2", "3", "4", "8", "9")}
+    entry = run(server, api)
+    (table,) = entry["outputs"]["ranking"]["text"]
+    assert " of 4, by AV-Align (one to one)" in table.splitlines()[0]
+    assert len(output_files(entry, server)) == 2
 
 
 def test_measuring_can_be_cancelled(server, uploaded, horn):

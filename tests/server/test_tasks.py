@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from dataclasses import asdict
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from scripts.comfy_server import ROOT, error_of, output_files
+from seeing_core.guidance.settings import AUDIO_PRESETS
 from tests.server.conftest import run
 
 
@@ -72,10 +74,11 @@ def test_video_and_audio_together(server):
 
 def test_settings_and_targets_reach_the_task(server):
     workflow = api("image_to_audio", duration=0.5)
+    settings = asdict(AUDIO_PRESETS["x0"]) | {
+        "start_fraction": 0.0, "end_fraction": 0.6, "inner_steps": 2, "text_weight": 0.0, "strength": 0.5, "prompt_strength": 1.0}
     workflow["20"] = {
         "class_type": "SeeingHearing_AlignSettings",
-        "inputs": {"mode": "x0", "start_fraction": 0.0, "inner_steps": 2, "vision_weight": 1.0, "text_weight": 0.0,
-                   "strength": 0.5, "prompt_strength": 1.0, "end_fraction": 0.6, "audio_weight": 1.0},
+        "inputs": {"preset": "audio: x0"} | {f"preset.{field}": value for field, value in settings.items()},
     }
     workflow["21"] = {"class_type": "LoadAudio", "inputs": {"audio": "sound.wav"}}
     workflow["22"] = {"class_type": "SeeingHearing_AlignTarget", "inputs": {"media": ["21", 0], "text": "", "weight": 2.0}}

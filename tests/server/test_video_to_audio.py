@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 
 import av
 import pytest
 
 from scripts.comfy_server import error_of, output_files
-from tests.server.conftest import film_path, free, run, workflow
+from seeing_core.guidance.settings import VIDEO_PRESETS
+from tests.server.conftest import video_path, free, run, workflow
 
 
 def packets(path, kind):
@@ -29,9 +31,9 @@ def run_noting_nodes(server, api):
 
 
 @pytest.mark.parametrize("name, seconds, frame_s", [("bigbuckbunny.mp4", 5.28, 1 / 25), ("bikes.mp4", 10.0, 1 / 25)])
-def test_real_film_keeps_its_picture_and_gets_sound(server, name, seconds, frame_s):
+def test_real_video_keeps_its_picture_and_gets_sound(server, name, seconds, frame_s):
     api = workflow(seed=1)
-    api["1"]["inputs"]["file"] = asyncio.run(server.upload(film_path(name), name))
+    api["1"]["inputs"]["file"] = asyncio.run(server.upload(video_path(name), name))
     pictures = []
 
     def listen(kind, data):
@@ -40,7 +42,7 @@ def test_real_film_keeps_its_picture_and_gets_sound(server, name, seconds, frame
 
     entry = run(server, api, event=listen)
     (path,) = output_files(entry, server)
-    assert packets(path, "video") == packets(film_path(name), "video")
+    assert packets(path, "video") == packets(video_path(name), "video")
     tracks = lengths(path)
     assert set(tracks) == {"video", "audio"}
     assert tracks["video"] == pytest.approx(seconds, abs=frame_s)
@@ -83,11 +85,56 @@ def test_cancel_while_sampling_then_run_again(server, uploaded):
     assert output_files(run(server, workflow(seed=21)), server)
 
 
+def test_measuring_the_motion_of_the_video_can_be_cancelled(server, uploaded):
+    seen = []
+
+    def cancel(kind, data):
+        if kind == "progress" and data["node"] == "4":
+            seen.append((data["value"], data["max"]))
+            if len(seen) == 3:
+                server.post("/interrupt", {})
+
+    entry = run(server, workflow(preset="balanced", seed=22), event=cancel)
+    assert "execution_interrupted" in [kind for kind, _ in entry["status"]["messages"]]
+    assert {most for _, most in seen} == {1000} and max(done for done, _ in seen) < 900  # thousandths of the frames, no step
+
+
+def test_no_picture_is_sent_when_the_user_wants_none(server, uploaded):
+    pictures = []
+    entry = run(server, workflow(seed=23), event=lambda kind, data: pictures.append(kind) if kind == "preview" else None,
+                extra_data={"preview_method": "none"})
+    assert output_files(entry, server) and not pictures
+
+
+def test_each_candidate_becomes_a_video_of_its_own(server, uploaded):
+    entry = run(server, workflow(seed=24, candidates=3))
+    paths = output_files(entry, server)
+    assert len(paths) == 3 and len({packets(path, "audio")[5] for path in paths}) == 3
+    assert len(entry["outputs"]["4"]["player"]) == 3
+    (text,) = entry["outputs"]["7"]["text"]
+    assert "candidates, best first, counted from the seed: " in text
+
+
+def test_settings_take_the_place_of_the_preset_and_what_has_no_effect_is_said(server, uploaded):
+    api = workflow(seed=25, duration=0.5, event_times="0.2")
+    api["20"] = {"class_type": "SeeingHearing_AlignSettings", "inputs": {"preset": "video: fast"} | {
+        f"preset.{field}": value for field, value in asdict(VIDEO_PRESETS["fast"]).items()}}
+    api["21"] = {"class_type": "SeeingHearing_AlignTarget", "inputs": {"text": "metal", "weight": 1.0}}
+    api["4"]["inputs"] |= {"settings": ["20", 0], "targets": ["21", 0]}
+    entry = run(server, api)
+    (text,) = entry["outputs"]["7"]["text"]
+    assert text.startswith("x0 mode, strength 0, 4 steps: no step was guided")
+    log = server.log.read_text(errors="replace")
+    assert "the connected settings take the place of the preset 'paper'" in log
+    assert "event times are not used" in log and "targets are not used" in log
+
+
 @pytest.mark.parametrize(
     "inputs, words",
     [
         ({"duration": 0.05}, "duration: received 0.05; expected a number from 0.3"),
         ({"duration": float("nan")}, "duration: received nan"),
+        ({"preset": "magic"}, "preset: received one that this node does not have; expected one of balanced, quality"),
     ],
 )
 def test_bad_values_are_named_and_the_server_lives_on(server, uploaded, inputs, words):
@@ -98,8 +145,8 @@ def test_bad_values_are_named_and_the_server_lives_on(server, uploaded, inputs, 
     assert output_files(run(server, workflow(seed=30)), server)
 
 
-@pytest.mark.parametrize("field, value", [("steps", 0), ("duration", -1), ("strength", -0.5), ("vision_weight", 1000),
-                                          ("duration", 1e9), ("fps", 0), ("preset", "magic")])
+@pytest.mark.parametrize("field, value", [("steps", 0), ("duration", -1), ("preset.strength", -0.5), ("candidates", 1000),
+                                          ("duration", 1e9), ("fps", 0)])
 def test_values_out_of_range_are_refused_before_running(server, uploaded, field, value):
     with pytest.raises(RuntimeError, match=field):
         run(server, workflow(**{field: value}))
@@ -113,8 +160,8 @@ def test_model_names_never_leave_their_folder(server, uploaded, value):
         run(server, api)
 
 
-def test_unreadable_film_is_named(server):
-    (server.base / "input" / "broken.mp4").write_bytes(film_path("bikes.mp4").read_bytes()[:3000])
+def test_unreadable_video_is_named(server):
+    (server.base / "input" / "broken.mp4").write_bytes(video_path("bikes.mp4").read_bytes()[:3000])
     api = workflow()
     api["1"]["inputs"]["file"] = "broken.mp4"
     assert "broken.mp4" in error_of(run(server, api))
