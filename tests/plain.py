@@ -115,7 +115,7 @@ def guided_latent(
         labels = torch.cat([negative, y])
         pair = model.unet(torch.cat([z, z]), t, encoder_hidden_states=None, class_labels=labels).sample
         eps = pair[:1] + 2.5 * (pair[1:] - pair[:1])
-        level = scheduler.alphas_cumprod[t].double()
+        level = scheduler.alphas_cumprod[t]
         clean = (z - (1 - level).sqrt() * eps) / level.sqrt()
         stepped = scheduler.step(eps.detach(), t, z.detach(), eta=0.0).prev_sample
         if i <= int(steps * 0.2):
@@ -131,7 +131,7 @@ def guided_latent(
             better = clean - rate * clean.grad / rms(clean.grad)
             later = scheduler.timesteps[i + 1 :]
             next_level = scheduler.alphas_cumprod[later[0]] if len(later) else scheduler.final_alpha_cumprod
-            z = stepped + next_level.double().sqrt() * (better - clean)  # noised again with the same eps
+            z = stepped + next_level.sqrt() * (better - clean)  # noised again with the same eps
         else:
             z = stepped.requires_grad_()
             optimizer = torch.optim.Adam([z], lr=rate)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from seeing_core.errors import InputError
-from seeing_core.generators.animatediff import AnimateDiff, ConditionedAnimateDiff
-from seeing_core.generators.audioldm import AudioLDM, ConditionedAudioLDM
+from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.generators.audioldm import AudioLDM
+from seeing_core.generators.base import NoiseLevel
 from seeing_core.weights import Lora, load_animatediff, load_audioldm
 from seeing_core.weights.animatediff import clip_tokenizer
 from tests.stand_ins_original import (
@@ -24,7 +25,7 @@ from tests.stand_ins_original import (
     write_wide_sd,
 )
 
-STEP = torch.tensor(500)
+LEVEL = NoiseLevel(torch.tensor(500), 0.7, 0.7)
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +41,18 @@ def video_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 
 @torch.no_grad()
 def heard(model: AudioLDM) -> tuple[torch.Tensor, torch.Tensor]:
-    task = ConditionedAudioLDM.from_prompt(model, "a bell", "noise", duration_s=0.4)
+    task = model.conditioned(["a bell"], "noise", duration_s=0.4)
     z = task.initial_noise([1])
-    eps = task.predict_noise(z, STEP, task.initial_prompt(1))
-    return eps, task.decode(eps)
+    eps = task.predict_noise(z, LEVEL, task.initial_prompt(1))
+    return eps, task.decode_all(eps)
 
 
 @torch.no_grad()
 def seen(model: AnimateDiff) -> tuple[torch.Tensor, torch.Tensor]:
-    task = ConditionedAnimateDiff.from_prompt(model, "a bell rings", "text", duration_s=0.5, fps=4, width=64, height=64)
+    task = model.conditioned(["a bell rings"], "text", duration_s=0.5, fps=4, width=64, height=64)
     z = task.initial_noise([1])
-    eps = task.predict_noise(z, STEP, task.initial_prompt(1))
-    return eps, task.decode(eps)
+    eps = task.predict_noise(z, LEVEL, task.initial_prompt(1))
+    return eps, task.decode_all(eps)
 
 
 def assert_same(one: tuple[torch.Tensor, ...], other: tuple[torch.Tensor, ...]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.candidates import audio_defects, rank_candidates
 from seeing_core.errors import InputError
+from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase
 from seeing_core.guidance.settings import (
@@ -23,7 +24,13 @@ from seeing_core.guidance.settings import (
 from seeing_core.guidance.sync import EventTarget, onset_curve
 from seeing_core.guidance.trace import Trace
 from seeing_core.media.types import VideoFrames, Waveform
-from seeing_core.tasks import RunConfig, TaskResult, image_to_audio, video_to_audio
+from seeing_core.tasks import (
+    RunConfig,
+    TaskResult,
+    image_to_audio,
+    video_and_audio,
+    video_to_audio,
+)
 from tests import plain
 from tests.pocket.world import TEST_SEEDS, make_clip
 
@@ -187,11 +194,11 @@ def test_defects_of_sounds() -> None:
 def test_joint_reads_one_prompt_in_both_models(
     exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
 ) -> None:
-    run = RunConfig([1, 2], 2, AlignSettings("x0", start_fraction=0.0, words=True, event_weight=1.0))
+    settings = AlignSettings("x0", start_fraction=0.0, complete_prompt=True, sync_weight=1.0)
+    run = RunConfig([1, 2], 2, settings)
     result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt="noise", duration_s=0.5)
     assert len(result.videos) == len(result.waveforms) == 2
-    assert "events" in result.trace.points[0].terms
-    assert all(note.endswith(", noise'") for note in result.trace.notes if note.startswith("prompt: read as"))
+    assert "sync" in result.trace.points[0].terms
     assert any(note.startswith("prompt: read as") for note in result.trace.notes)
 
 
