@@ -33,8 +33,24 @@ class SeeingHearing(ComfyExtension):
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
-            LoadAudioLDM, LoadAnimateDiff, LoadImageBind, VideoToAudio, ImageToAudio, AudioToVideo, VideoAndAudio,
-            AlignSettingsNode, AlignTargetNode, KeyFrames, MuxAudioIntoVideo,
-            ScoreFit, PlotAlignment, PickBestSound, PickBestVideo, Compare,
-            CaptionImage, CaptionAudio, DescribeWithImageBind, ConvertImageBind,
+            LoadAudioLDM,
+            LoadAnimateDiff,
+            LoadImageBind,
+            VideoToAudio,
+            ImageToAudio,
+            AudioToVideo,
+            VideoAndAudio,
+            AlignSettingsNode,
+            AlignTargetNode,
+            KeyFrames,
+            MuxAudioIntoVideo,
+            ScoreFit,
+            PlotAlignment,
+            PickBestSound,
+            PickBestVideo,
+            Compare,
+            CaptionImage,
+            CaptionAudio,
+            DescribeWithImageBind,
+            ConvertImageBind,
         ]

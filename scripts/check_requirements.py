@@ -20,8 +20,19 @@ SHOWN = ("diffusers", "transformers", "huggingface-hub", "peft", "imagebind-unof
 
 def resolve(python: str, platform: str) -> tuple[bool, str]:
     """Whether it can be resolved, and the versions of a few packages or what went wrong."""
-    command = ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python-version", python,
-               "--python-platform", platform, str(REQUIREMENTS)]
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-header",
+        "--no-annotate",
+        "--python-version",
+        python,
+        "--python-platform",
+        platform,
+        str(REQUIREMENTS),
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         return False, result.stderr.strip().replace("\n", " ")

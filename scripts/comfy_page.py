@@ -13,8 +13,16 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from scripts.comfy_server import ComfyServer
 
 READY_MS = 60_000
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
 # Nothing lies over the graph, and the classic canvas writes its words however small they are.
 UNCOVERED = {"Comfy.RightSidePanel.IsOpen": False, "Comfy.Minimap.Visible": False, "LiteGraph.Canvas.MinFontSizeForLOD": 0}
 CALM = {"LiteGraph.Canvas.MaximumFps": 10}  # drawing without a graphics card takes the cores that the models need
@@ -32,8 +40,17 @@ def open_page(
     browser: Browser, server: ComfyServer, *, nodes2: bool = True, language: str = "en", width: int = 1700, height: int = 950
 ) -> Page:
     """The page with a fresh profile, loaded and ready, tutorials put away.  nodes2: Nodes 2.0, or the classic canvas."""
-    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes2, "Comfy.Locale": language,
-                              "Comfy.Workflow.ShowMissingModelsWarning": False} | UNCOVERED | CALM)
+    server.post(
+        "/settings",
+        {
+            "Comfy.TutorialCompleted": True,
+            "Comfy.VueNodes.Enabled": nodes2,
+            "Comfy.Locale": language,
+            "Comfy.Workflow.ShowMissingModelsWarning": False,
+        }
+        | UNCOVERED
+        | CALM,
+    )
     page = browser.new_context(viewport={"width": width, "height": height}).new_page()
     page.goto(server.url)
     page.wait_for_function("() => window.app && window.app.graph && window.app.extensionManager", timeout=READY_MS)
@@ -61,12 +78,15 @@ def open_template(page: Page, name: str) -> None:
 
 def show_node(page: Page, number: int, left: int, top: int) -> None:
     """Moves the view so that the node's title begins at this pixel, at full size."""
-    page.evaluate("""([number, left, top]) => {
+    page.evaluate(
+        """([number, left, top]) => {
       const canvas = window.app.canvas, [x, y] = window.app.graph.getNodeById(number).pos
       canvas.ds.scale = 1
       canvas.ds.offset = [left - x, top - y]
       canvas.setDirty(true, true)
-    }""", [number, left, top])
+    }""",
+        [number, left, top],
+    )
     page.wait_for_timeout(500)
 
 
@@ -83,5 +103,6 @@ def api_of(page: Page) -> dict[str, Any]:
 
 def plain(api: dict[str, Any]) -> dict[str, Any]:
     """API format without what does not change the result (titles)."""
-    return json.loads(json.dumps({number: {"class_type": node["class_type"], "inputs": node["inputs"]}
-                                  for number, node in api.items()}))
+    return json.loads(
+        json.dumps({number: {"class_type": node["class_type"], "inputs": node["inputs"]} for number, node in api.items()})
+    )

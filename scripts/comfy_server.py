@@ -34,7 +34,12 @@ class ComfyServer:
     """
 
     def __init__(
-        self, base: Path, *, output: Path | None = None, cpu: bool = True, options: Sequence[str] = (),
+        self,
+        base: Path,
+        *,
+        output: Path | None = None,
+        cpu: bool = True,
+        options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.base, self.output, self.cpu, self.options = base, output or base / "output", cpu, options
@@ -51,9 +56,23 @@ class ComfyServer:
         link.unlink(missing_ok=True)
         link.symlink_to(ROOT, target_is_directory=True)
         command = [
-            sys.executable, "main.py", "--listen", "127.0.0.1", "--port", str(self.port), "--disable-api-nodes",
-            "--base-directory", str(self.base), "--preview-method", "auto", "--output-directory", str(self.output),
-            "--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.options,
+            sys.executable,
+            "main.py",
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--disable-api-nodes",
+            "--base-directory",
+            str(self.base),
+            "--preview-method",
+            "auto",
+            "--output-directory",
+            str(self.output),
+            "--database-url",
+            "sqlite:///:memory:",
+            *(["--cpu"] if self.cpu else []),
+            *self.options,
         ]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=COMFYUI, stdout=log, stderr=log, env=os.environ | self.environment)
@@ -95,9 +114,7 @@ class ComfyServer:
 
     def post(self, path: str, body: Any) -> Any:
         """The JSON answer. Raises urllib.error.HTTPError for a status over 399."""
-        request = urllib.request.Request(
-            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             content = answer.read()
         return json.loads(content) if content else None
@@ -135,7 +152,9 @@ class ComfyServer:
                     kind, data = (parsed := json.loads(message.data))["type"], parsed.get("data", {})
                     event(kind, data)
                     if data.get("prompt_id") == reply["prompt_id"] and kind in (
-                        "execution_success", "execution_error", "execution_interrupted"
+                        "execution_success",
+                        "execution_error",
+                        "execution_interrupted",
                     ):
                         break
         return await self._history(reply["prompt_id"])
@@ -154,8 +173,12 @@ class ComfyServer:
 def output_files(entry: dict[str, Any], server: ComfyServer) -> list[Path]:
     """The files that a finished workflow saved."""
     saved = [
-        item for node in entry["outputs"].values() for items in node.values() if isinstance(items, list)
-        for item in items if isinstance(item, dict) and item.get("type") == "output"
+        item
+        for node in entry["outputs"].values()
+        for items in node.values()
+        if isinstance(items, list)
+        for item in items
+        if isinstance(item, dict) and item.get("type") == "output"
     ]
     return [server.output / item["subfolder"] / item["filename"] for item in saved]
 

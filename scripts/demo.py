@@ -70,8 +70,10 @@ def main() -> None:
     arguments = parse(sys.argv[1:])
     base = ROOT / ".venv" / "demo"
     base.mkdir(parents=True, exist_ok=True)
-    print("The pocket models that ship with the pack are small demonstration models: they know a toy world of eight\n"
-          "things, whatever the film shows. For real pictures and sounds use the real weights (see README).")
+    print(
+        "The pocket models that ship with the pack are small demonstration models: they know a toy world of eight\n"
+        "things, whatever the film shows. For real pictures and sounds use the real weights (see README)."
+    )
     print("Starting ComfyUI ...", flush=True)
     with ComfyServer(base, output=ROOT / "output", cpu=not torch.cuda.is_available()) as server:
         for name in TASKS if arguments.task == "all" else [arguments.task]:

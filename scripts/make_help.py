@@ -1,6 +1,6 @@
 """Brings the tables of web/docs/<node>.md, the help pages of the editor, up to date with the nodes; the rest is written by hand.
 
-    .venv/bin/python -m scripts.make_help
+.venv/bin/python -m scripts.make_help
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ def tables(info: dict[str, Any]) -> str:
     """The last two sections of a help page: every input with its range, every output."""
     rows = ["## Inputs", "", "| input | values | what it does |", "|---|---|---|"]
     for name, kind, options in all_inputs(info["input"]):
-        rows.append(f"| **{spoken(name, options)}** | {_values(name, kind, options)}{_starts(info, name, options)} | {options['tooltip']} |")
+        rows.append(
+            f"| **{spoken(name, options)}** | {_values(name, kind, options)}{_starts(info, name, options)} | {options['tooltip']} |"
+        )
     rows += ["", "## Outputs", "", "| output | what it is |", "|---|---|"]
-    rows += [f"| **{name.replace('_', ' ')}** | {tip} |" for name, tip in zip(info["output_name"], info["output_tooltips"], strict=True)]
+    rows += [
+        f"| **{name.replace('_', ' ')}** | {tip} |"
+        for name, tip in zip(info["output_name"], info["output_tooltips"], strict=True)
+    ]
     return "\n".join(rows) + "\n"
 
 
@@ -58,8 +63,11 @@ def _starts(info: dict[str, Any], name: str, options: dict[str, Any]) -> str:
     default = options.get("default")
     choice, _, nested = name.rpartition(".")
     if choice:
-        brings = {option["key"]: option["inputs"]["required"][nested][1]["default"]
-                  for option in info["input"]["required"][choice][1]["options"] if nested in option["inputs"].get("required", {})}
+        brings = {
+            option["key"]: option["inputs"]["required"][nested][1]["default"]
+            for option in info["input"]["required"][choice][1]["options"]
+            if nested in option["inputs"].get("required", {})
+        }
         if any(value != default for value in brings.values()):
             return f"; default: that of the {choice}"
         if len(brings) < len(info["input"]["required"][choice][1]["options"]):

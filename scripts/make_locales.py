@@ -50,8 +50,11 @@ def all_inputs(definition: Tree, prefix: str = "") -> Iterator[tuple[str, str, T
         for name, (kind, options) in definition.get(group, {}).items():
             yield prefix + name, kind, options
             if kind == "COMFY_DYNAMICCOMBO_V3":
-                nested = {found[0]: found for option in options["options"]
-                          for found in all_inputs(option["inputs"], f"{prefix}{name}.")}
+                nested = {
+                    found[0]: found
+                    for option in options["options"]
+                    for found in all_inputs(option["inputs"], f"{prefix}{name}.")
+                }
                 yield from nested.values()
 
 
@@ -64,10 +67,14 @@ def _definition(info: Tree) -> Tree:
     return {
         "display_name": info["display_name"],
         "description": info["description"],
-        "inputs": {name.replace(".", "_"): {"name": spoken(name, options), "tooltip": options["tooltip"]}
-                   for name, _, options in all_inputs(info["input"])},  # the page writes a point in a name as _
-        "outputs": {str(index): {"name": name.replace("_", " "), "tooltip": tip}
-                    for index, (name, tip) in enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))},
+        "inputs": {
+            name.replace(".", "_"): {"name": spoken(name, options), "tooltip": options["tooltip"]}
+            for name, _, options in all_inputs(info["input"])
+        },  # the page writes a point in a name as _
+        "outputs": {
+            str(index): {"name": name.replace("_", " "), "tooltip": tip}
+            for index, (name, tip) in enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))
+        },
     }
 
 

@@ -1,6 +1,6 @@
 """Writes what ComfyUI's manager reads of a pack: node_list.json, and model-list.json in the form of its list of models.
 
-    .venv/bin/python -m scripts.make_manager_lists
+.venv/bin/python -m scripts.make_manager_lists
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from typing import Any
 from scripts.comfy_server import ROOT
 from seeing_core.weights.catalog import BASE, HUB, IMAGEBIND, MOTION, RemoteModel
 
-KINDS = {"imagebind": ("imagebind", "ImageBind"), "checkpoints": ("checkpoint", "SD1.5"),
-         "animatediff_models": ("animatediff", "SD1.x")}
+KINDS = {
+    "imagebind": ("imagebind", "ImageBind"),
+    "checkpoints": ("checkpoint", "SD1.5"),
+    "animatediff_models": ("animatediff", "SD1.x"),
+}
 
 
 def main() -> None:
@@ -41,8 +44,17 @@ def models() -> dict[str, list[dict[str, Any]]]:
 def _entry(model: RemoteModel) -> dict[str, Any]:
     kind, base = KINDS[model.folder]
     url = model.source if model.source.startswith("https:") else f"{HUB}/{model.source}/resolve/main/{model.file}"
-    return {"name": model.name, "type": kind, "base": base, "save_path": model.folder, "description": model.facts,
-            "reference": model.page, "filename": model.name, "url": url, "size": f"{model.size / 1e9:.2f}GB"}
+    return {
+        "name": model.name,
+        "type": kind,
+        "base": base,
+        "save_path": model.folder,
+        "description": model.facts,
+        "reference": model.page,
+        "filename": model.name,
+        "url": url,
+        "size": f"{model.size / 1e9:.2f}GB",
+    }
 
 
 if __name__ == "__main__":

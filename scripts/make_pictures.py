@@ -94,8 +94,9 @@ def open_workflow(page: Page, workflow: str) -> None:
 
 def run_it(page: Page) -> None:
     page.get_by_role("button", name="Run", exact=True).first.click()
-    page.wait_for_function("() => window.app.nodeOutputs && (window.app.nodeOutputs['6'] || window.app.nodeOutputs['5'])",
-                           timeout=600_000)
+    page.wait_for_function(
+        "() => window.app.nodeOutputs && (window.app.nodeOutputs['6'] || window.app.nodeOutputs['5'])", timeout=600_000
+    )
     page.wait_for_timeout(2000)
 
 
@@ -119,8 +120,9 @@ def thumbnail(path: Path, server: ComfyServer) -> Image.Image:
 def read(path: Path) -> tuple[Tensor | None, Tensor]:
     """Frames (n, 3, H, W), 0..1, or None, and samples (n,) of a file."""
     with av.open(str(path)) as file:
-        pictures = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)
-                    ] if file.streams.video else []
+        pictures = (
+            [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)] if file.streams.video else []
+        )
     frames = torch.stack(pictures).permute(0, 3, 1, 2).float() / 255 if pictures else None
     return frames, read_sound(str(path)).samples.mean(0)
 
@@ -132,8 +134,13 @@ def results_sheet() -> Image.Image:
     cells = []
     for seed in range(TEST_SEEDS, TEST_SEEDS + RESULTS):
         clip = make_clip(seed)
-        result = video_to_audio(model, binder, VideoFrames(clip.frames, clip.fps), RunConfig([seed], 30, AUDIO_PRESETS["balanced"]),
-                                prompt=clip.ambiguous_caption)
+        result = video_to_audio(
+            model,
+            binder,
+            VideoFrames(clip.frames, clip.fps),
+            RunConfig([seed], 30, AUDIO_PRESETS["balanced"]),
+            prompt=clip.ambiguous_caption,
+        )
         made = result.waveforms[0].samples[0]
         label = f"{clip.kind}: judged as {judge_sound_kind(made)[0]}"
         cells.append(labelled(stacked([frame_strip(clip.frames), sound_picture(clip.samples), sound_picture(made)]), label))

@@ -39,35 +39,67 @@ class Layout:
 
 MODELS = {"2": 60, "3": 60}
 BELOW_WIDGETS = 70  # Nodes 2.0 adds the name of the pack and a row for advanced inputs
-RESULT_ROOM = {"SeeingHearing_VideoToAudio": 280, "SeeingHearing_ImageToAudio": 280, "SeeingHearing_AudioToVideo": 440,
-               "SeeingHearing_VideoAndAudio": 480}  # player, and the picture of what formed
+RESULT_ROOM = {
+    "SeeingHearing_VideoToAudio": 280,
+    "SeeingHearing_ImageToAudio": 280,
+    "SeeingHearing_AudioToVideo": 440,
+    "SeeingHearing_VideoAndAudio": 480,
+}  # player, and the picture of what formed
 LAYOUTS = {
-    "video_to_audio": Layout("Sound for a silent clip", """1. **Load Video**: choose your clip.
+    "video_to_audio": Layout(
+        "Sound for a silent clip",
+        """1. **Load Video**: choose your clip.
 2. Press **Run**. Another **seed** gives another sound.
-3. To say for yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
-        ("1  Your clip", 300, {"1": 400}), ("2  The models", 320, MODELS),
-        ("3  What is in it", 360, {"8": 60, "9": 260}), ("4  Its sound", 400, {"4": 0}),
-        ("5  The video with its sound", 340, {"5": 150, "6": 460}), ("How the guidance went", 360, {"7": 620}),
-    )),
-    "image_to_audio": Layout("Sound for an image", """1. **Load Image**: choose your image.
+3. To say for yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""",
+        (
+            ("1  Your clip", 300, {"1": 400}),
+            ("2  The models", 320, MODELS),
+            ("3  What is in it", 360, {"8": 60, "9": 260}),
+            ("4  Its sound", 400, {"4": 0}),
+            ("5  The video with its sound", 340, {"5": 150, "6": 460}),
+            ("How the guidance went", 360, {"7": 620}),
+        ),
+    ),
+    "image_to_audio": Layout(
+        "Sound for an image",
+        """1. **Load Image**: choose your image.
 2. Set the **duration** of the sound in seconds and press **Run**.
-3. To say for yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""", (
-        ("1  Your image", 300, {"1": 330}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
-        ("4  Its sound", 400, {"4": 0}), ("5  Listen", 320, {"5": 140}), ("How the guidance went", 360, {"7": 480}),
-    )),
-    "audio_to_video": Layout("A video for a sound", """1. **Load Audio**: choose your sound. The video will be just as long.
+3. To say for yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""",
+        (
+            ("1  Your image", 300, {"1": 330}),
+            ("2  The models", 320, MODELS),
+            ("3  What is in it", 360, {"9": 260}),
+            ("4  Its sound", 400, {"4": 0}),
+            ("5  Listen", 320, {"5": 140}),
+            ("How the guidance went", 360, {"7": 480}),
+        ),
+    ),
+    "audio_to_video": Layout(
+        "A video for a sound",
+        """1. **Load Audio**: choose your sound. The video will be just as long.
 2. Press **Run**. Another **seed** gives another video.
-3. To say for yourself what should be seen, write it into *phrases* of **Describe with ImageBind**.""", (
-        ("1  Your sound", 320, {"1": 160}), ("2  The models", 320, MODELS), ("3  What is in it", 360, {"9": 260}),
-        ("4  Its frames", 400, {"4": 0}), ("5  The video with your sound", 340, {"5": 170, "6": 460}),
-        ("How the guidance went", 360, {"7": 580}),
-    )),
-    "video_and_audio_together": Layout("A video with its sound, from words", """1. Write the **prompt**: what should be seen and heard.
+3. To say for yourself what should be seen, write it into *phrases* of **Describe with ImageBind**.""",
+        (
+            ("1  Your sound", 320, {"1": 160}),
+            ("2  The models", 320, MODELS),
+            ("3  What is in it", 360, {"9": 260}),
+            ("4  Its frames", 400, {"4": 0}),
+            ("5  The video with your sound", 340, {"5": 170, "6": 460}),
+            ("How the guidance went", 360, {"7": 580}),
+        ),
+    ),
+    "video_and_audio_together": Layout(
+        "A video with its sound, from words",
+        """1. Write the **prompt**: what should be seen and heard.
 2. Set the **duration** in seconds and press **Run**.
-3. Another **seed** gives another video.""", (
-        ("1  The models", 320, {"1": 60, "2": 60, "3": 60}), ("2  Video and sound", 400, {"4": 0}),
-        ("3  Together", 340, {"5": 170, "6": 460}), ("How the guidance went", 360, {"7": 580}),
-    )),
+3. Another **seed** gives another video.""",
+        (
+            ("1  The models", 320, {"1": 60, "2": 60, "3": 60}),
+            ("2  Video and sound", 400, {"4": 0}),
+            ("3  Together", 340, {"5": 170, "6": 460}),
+            ("How the guidance went", 360, {"7": 580}),
+        ),
+    ),
 }
 POCKET_NOTE = """
 

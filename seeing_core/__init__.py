@@ -21,7 +21,19 @@ from .tasks import (
 from .weights import load_animatediff, load_audioldm, load_imagebind
 
 __all__ = [
-    "AUDIO_PRESETS", "JOINT_PRESETS", "VIDEO_PRESETS", "AlignSettings", "AlignTarget", "Images", "RunConfig", "TaskResult",
-    "audio_to_video", "image_to_audio", "load_animatediff", "load_audioldm", "load_imagebind", "video_and_audio",
+    "AUDIO_PRESETS",
+    "JOINT_PRESETS",
+    "VIDEO_PRESETS",
+    "AlignSettings",
+    "AlignTarget",
+    "Images",
+    "RunConfig",
+    "TaskResult",
+    "audio_to_video",
+    "image_to_audio",
+    "load_animatediff",
+    "load_audioldm",
+    "load_imagebind",
+    "video_and_audio",
     "video_to_audio",
 ]

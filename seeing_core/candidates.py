@@ -19,7 +19,10 @@ FLAT = 0.5  # spectral flatness: 1 is white noise
 
 
 def rank_candidates(
-    result: TaskResult, *, video: Video | None = None, audio: Waveform | None = None,
+    result: TaskResult,
+    *,
+    video: Video | None = None,
+    audio: Waveform | None = None,
     motion_callback: Callable[[int, int], None] = lambda done, total: None,
 ) -> TaskResult:
     """The result with its candidates in order, best first, and a note of their seeds' order in its trace.
@@ -42,8 +45,11 @@ def rank_candidates(
     scores = ", ".join(f"{i + 1} ({_score(fits[i] if fits else None, broken[i])})" for i in order)
     notes = (*result.trace.notes, f"candidates, best first, counted from the seed: {scores}")
     return replace(
-        result, trace=replace(result.trace, notes=notes), waveforms=tuple(result.waveforms[i] for i in order if result.waveforms),
-        videos=tuple(result.videos[i] for i in order if result.videos))
+        result,
+        trace=replace(result.trace, notes=notes),
+        waveforms=tuple(result.waveforms[i] for i in order if result.waveforms),
+        videos=tuple(result.videos[i] for i in order if result.videos),
+    )
 
 
 def audio_defects(waveform: Waveform) -> list[str]:

@@ -67,7 +67,9 @@ class Reader(Protocol):
     def unread(self, prompt: str) -> str: ...
 
 
-def as_batch(run: RunConfig, name: str, inputs: Item | Sequence[Item], prompts: str | Sequence[str]) -> tuple[list[Item], list[str]]:
+def as_batch(
+    run: RunConfig, name: str, inputs: Item | Sequence[Item], prompts: str | Sequence[str]
+) -> tuple[list[Item], list[str]]:
     """The inputs and their prompts, one of each for all seeds, or one for each seed.
 
     Raises InputError when their numbers do not go together.
@@ -93,8 +95,12 @@ def common_duration(name: str, inputs: Sequence[Video | Waveform]) -> float:
 
 def unread_notes(readers: Sequence[Reader], prompts: Sequence[str]) -> list[str]:
     """What to tell the user of prompts that are longer than a model reads."""
-    return [f"prompt: {reader.name} did not read the end of it: '{lost}'"
-            for reader in readers for prompt in dict.fromkeys(prompts) if (lost := reader.unread(prompt))]
+    return [
+        f"prompt: {reader.name} did not read the end of it: '{lost}'"
+        for reader in readers
+        for prompt in dict.fromkeys(prompts)
+        if (lost := reader.unread(prompt))
+    ]
 
 
 def run_guided(
@@ -132,6 +138,10 @@ def finished_videos(generator: VideoGenerator, z: Tensor) -> tuple[VideoFrames, 
 
 def _finite(output: Tensor) -> Tensor:
     if not torch.isfinite(output).all():
-        raise InputError("alignment", "an output with NaN or infinite values", "finite values", "Lower the strength or the "
-                         "guidance scale; if that does not help, the model's weights are damaged.")
+        raise InputError(
+            "alignment",
+            "an output with NaN or infinite values",
+            "finite values",
+            "Lower the strength or the guidance scale; if that does not help, the model's weights are damaged.",
+        )
     return output

@@ -26,10 +26,10 @@ from .guidance.losses import (
     Term,
     WeightedLoss,
 )
-from .guidance.prompt_completion import complete_prompt, completion_notes, draw_phrase
+from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase
 from .guidance.settings import AlignSettings
 from .guidance.sync import parse_times
-from .guidance.targets import Images, embed_media, embed_targets
+from .guidance.targets import Images, embed_media, embed_targets, embed_windows
 from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_duration
 from .metrics.motion import Motion, measure_motion, motion_peaks
 from .metrics.onsets import find_onsets
@@ -50,8 +50,14 @@ Windows = Sequence[Sequence[Segment]]
 
 
 def video_to_audio(
-    model: AudioModel, binder: Binder, video: Video | Sequence[Video], run: RunConfig = RunConfig(), *,
-    prompt: str | Sequence[str] = "", negative_prompt: str = "", duration_s: float | None = None,
+    model: AudioModel,
+    binder: Binder,
+    video: Video | Sequence[Video],
+    run: RunConfig = RunConfig(),
+    *,
+    prompt: str | Sequence[str] = "",
+    negative_prompt: str = "",
+    duration_s: float | None = None,
     guidance_scale: float | None = None,
 ) -> TaskResult:
     """Audio that fits a video (V2A): F(e_a, e_v) + F(e_a, e_p) (eq. 14), in time with what moves.
@@ -62,28 +68,41 @@ def video_to_audio(
     videos, prompts = as_batch(run, "video", video, prompt)
     for one in videos:
         if len(one.times_s) < 2:
-            raise InputError("video", f"{len(one.times_s)} frame", "at least two frames",
-                             "For a still image use the image to audio task.")
+            raise InputError(
+                "video", f"{len(one.times_s)} frame", "at least two frames", "For a still image use the image to audio task."
+            )
     duration_s = check_duration(common_duration("video", videos) if duration_s is None else duration_s)
     motion: list[Motion] = []
 
     def vision(windows: Windows) -> list[Tensor]:
-        return _embed_windows(windows, [one.duration_s for one in videos],
-                              lambda i, segments: binder.embed_video(videos[i], segments))
+        return embed_windows(
+            windows, [one.duration_s for one in videos], lambda i, segments: binder.embed_video(videos[i], segments)
+        )
 
     def event_times_s() -> list[list[float]]:
         motion.extend(measure_motion(one, callback=run.motion_callback) for one in videos)
         return [motion_peaks(one) for one in motion]
 
-    conditioned = partial(model.conditioned, negative_prompt=negative_prompt, duration_s=duration_s,
-                          guidance_scale=guidance_scale, low_memory=run.low_memory)
+    conditioned = partial(
+        model.conditioned,
+        negative_prompt=negative_prompt,
+        duration_s=duration_s,
+        guidance_scale=guidance_scale,
+        low_memory=run.low_memory,
+    )
     notes = unread_notes([model, binder], [*prompts, negative_prompt])
     return replace(_make_audio(conditioned, binder, vision, event_times_s, run, prompts, notes), motion=tuple(motion))
 
 
 def image_to_audio(
-    model: AudioModel, binder: Binder, images: Tensor | Sequence[Tensor], run: RunConfig = RunConfig(), *,
-    prompt: str | Sequence[str] = "", negative_prompt: str = "", duration_s: float = 10.0,
+    model: AudioModel,
+    binder: Binder,
+    images: Tensor | Sequence[Tensor],
+    run: RunConfig = RunConfig(),
+    *,
+    prompt: str | Sequence[str] = "",
+    negative_prompt: str = "",
+    duration_s: float = 10.0,
     guidance_scale: float | None = None,
 ) -> TaskResult:
     """Audio that fits one or several images (I2A): the loop and the loss of V2A, the images' mean as the target.
@@ -97,16 +116,25 @@ def image_to_audio(
         seen = torch.stack([embed_media(binder, Images(one)) for one in rows])  # (rows, D)
         return [seen[:, None].expand(-1, len(segments), -1) for segments in windows]
 
-    conditioned = partial(model.conditioned, negative_prompt=negative_prompt, duration_s=duration_s,
-                          guidance_scale=guidance_scale, low_memory=run.low_memory)
+    conditioned = partial(
+        model.conditioned,
+        negative_prompt=negative_prompt,
+        duration_s=duration_s,
+        guidance_scale=guidance_scale,
+        low_memory=run.low_memory,
+    )
     notes = unread_notes([model, binder], [*prompts, negative_prompt])
     return _make_audio(conditioned, binder, vision, lambda: [[]], run, prompts, notes)
 
 
 def _make_audio(
-    conditioned: Callable[[Sequence[str]], AudioGenerator], binder: Binder,
-    vision: Callable[[Windows], list[Tensor]], event_times_s: Callable[[], list[list[float]]],
-    run: RunConfig, prompts: Sequence[str], notes: list[str],
+    conditioned: Callable[[Sequence[str]], AudioGenerator],
+    binder: Binder,
+    vision: Callable[[Windows], list[Tensor]],
+    event_times_s: Callable[[], list[list[float]]],
+    run: RunConfig,
+    prompts: Sequence[str],
+    notes: list[str],
 ) -> TaskResult:
     """V2A and I2A, which differ only in the vision target.
 
@@ -118,7 +146,8 @@ def _make_audio(
     windows = [view.segments_s(window) for window in range(len(view.generator.windows_s))]
     seen = vision(windows) if sees else []
     if settings.complete_prompt and seen:
-        prompts = _complete(binder, prompts, seen, notes)
+        given, prompts = prompts, complete_prompts(binder, prompts, seen)
+        notes += completion_notes(given, prompts)
         view = AudioView(conditioned(prompts), binder)
     weight = settings.binder_weight * settings.vision_weight
     fit = [[TargetTerm("vision", weight, "audio", own.mean(1))] for own in seen] or [[]] * len(windows)
@@ -130,9 +159,18 @@ def _make_audio(
 
 
 def audio_to_video(
-    model: VideoModel, binder: Binder, audio: Waveform | Sequence[Waveform], run: RunConfig = RunConfig(steps=25), *,
-    prompt: str | Sequence[str] = "", negative_prompt: str = "", duration_s: float | None = None, fps: float = 8.0,
-    width: int = 0, height: int = 0, guidance_scale: float | None = None,
+    model: VideoModel,
+    binder: Binder,
+    audio: Waveform | Sequence[Waveform],
+    run: RunConfig = RunConfig(steps=25),
+    *,
+    prompt: str | Sequence[str] = "",
+    negative_prompt: str = "",
+    duration_s: float | None = None,
+    fps: float = 8.0,
+    width: int = 0,
+    height: int = 0,
+    guidance_scale: float | None = None,
 ) -> TaskResult:
     """A video that fits audio (A2V): F(e_v, e_a) + F(e_v, e_p) (eq. 15), in time with what sounds.
 
@@ -147,14 +185,24 @@ def audio_to_video(
     heard: list[Tensor] = []
     hears = settings.uses_target and settings.audio_weight > 0
     if hears:
-        heard = _embed_windows(windows, [one.duration_s for one in waveforms],
-                               lambda i, segments: embed_waveform(binder, waveforms[i], segments))
+        heard = embed_windows(
+            windows, [one.duration_s for one in waveforms], lambda i, segments: embed_waveform(binder, waveforms[i], segments)
+        )
         if any(one.samples.abs().max() < SILENCE for one in waveforms):
             notes.append("audio: it is silent, so there is nothing to fit the video to")
     if settings.complete_prompt and heard:
-        prompts = _complete(binder, prompts, heard, notes)
-    generator = model.conditioned(prompts, negative_prompt, duration_s=duration_s, fps=fps, width=width, height=height,
-                                  guidance_scale=guidance_scale, low_memory=run.low_memory)
+        given, prompts = prompts, complete_prompts(binder, prompts, heard)
+        notes += completion_notes(given, prompts)
+    generator = model.conditioned(
+        prompts,
+        negative_prompt,
+        duration_s=duration_s,
+        fps=fps,
+        width=width,
+        height=height,
+        guidance_scale=guidance_scale,
+        low_memory=run.low_memory,
+    )
     weight = settings.binder_weight * settings.audio_weight
     fit = [[TargetTerm("audio", weight, "vision", own.mean(1))] for own in heard] or [[]] * len(windows)
     common = _prompt_and_targets(binder, "vision", prompts, run)
@@ -167,9 +215,19 @@ def audio_to_video(
 
 
 def video_and_audio(
-    video_model: VideoModel, audio_model: AudioModel, binder: Binder, run: RunConfig = RunConfig(steps=25), *,
-    prompt: str | Sequence[str], negative_prompt: str = "", duration_s: float = 2.0, fps: float = 8.0, width: int = 0,
-    height: int = 0, video_guidance_scale: float | None = None, audio_guidance_scale: float | None = None,
+    video_model: VideoModel,
+    audio_model: AudioModel,
+    binder: Binder,
+    run: RunConfig = RunConfig(steps=25),
+    *,
+    prompt: str | Sequence[str],
+    negative_prompt: str = "",
+    duration_s: float = 2.0,
+    fps: float = 8.0,
+    width: int = 0,
+    height: int = 0,
+    video_guidance_scale: float | None = None,
+    audio_guidance_scale: float | None = None,
 ) -> TaskResult:
     """A video and its audio from a text (Joint-VA, Algorithm 1): both generators in lock-step, the triangle loss of eq. 16.
 
@@ -185,10 +243,18 @@ def video_and_audio(
         prompts = [draw_phrase(binder, one, seed) for one, seed in zip(given, run.seeds, strict=True)]
         notes += completion_notes(given, prompts)
     video = video_model.conditioned(
-        prompts, negative_prompt, duration_s=frames / fps, fps=fps, width=width, height=height,
-        guidance_scale=video_guidance_scale, low_memory=run.low_memory)
+        prompts,
+        negative_prompt,
+        duration_s=frames / fps,
+        fps=fps,
+        width=width,
+        height=height,
+        guidance_scale=video_guidance_scale,
+        low_memory=run.low_memory,
+    )
     audio = audio_model.conditioned(
-        prompts, negative_prompt, duration_s=frames / fps, guidance_scale=audio_guidance_scale, low_memory=run.low_memory)
+        prompts, negative_prompt, duration_s=frames / fps, guidance_scale=audio_guidance_scale, low_memory=run.low_memory
+    )
     audio_view = AudioView(audio, binder)
     windows = [audio_view.segments_s(window) for window in range(len(audio.windows_s))]
     terms = _joint_terms(binder, prompts, run)
@@ -207,13 +273,18 @@ def _joint_terms(binder: Binder, prompts: Sequence[str], run: RunConfig) -> list
     text_weight = _text_weight(prompts, settings, text)
     vision_weight, audio_weight = settings.binder_weight * settings.vision_weight, settings.audio_weight
     targets = embed_targets(binder, run.targets)
-    return _weighted([
-        TargetTerm("vision-text", text_weight * vision_weight, "vision", text),
-        PairTerm("vision-audio", vision_weight * audio_weight),
-        TargetTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", text),
-        *(TargetTerm(name, settings.binder_weight * weight, medium, target)
-          for medium in ("vision", "audio") for name, weight, target in targets),
-    ])
+    return _weighted(
+        [
+            TargetTerm("vision-text", text_weight * vision_weight, "vision", text),
+            PairTerm("vision-audio", vision_weight * audio_weight),
+            TargetTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", text),
+            *(
+                TargetTerm(name, settings.binder_weight * weight, medium, target)
+                for medium in ("vision", "audio")
+                for name, weight, target in targets
+            ),
+        ]
+    )
 
 
 def _prompt_and_targets(binder: Binder, medium: str, prompts: Sequence[str], run: RunConfig) -> list[Term]:
@@ -222,11 +293,15 @@ def _prompt_and_targets(binder: Binder, medium: str, prompts: Sequence[str], run
     if not settings.enabled or not settings.binder_weight:
         return []
     text = binder.embed_text(prompts)
-    return _weighted([
-        TargetTerm("text", settings.binder_weight * _text_weight(prompts, settings, text), medium, text),
-        *(TargetTerm(name, settings.binder_weight * own, medium, target)
-          for name, own, target in embed_targets(binder, run.targets)),
-    ])
+    return _weighted(
+        [
+            TargetTerm("text", settings.binder_weight * _text_weight(prompts, settings, text), medium, text),
+            *(
+                TargetTerm(name, settings.binder_weight * own, medium, target)
+                for name, own, target in embed_targets(binder, run.targets)
+            ),
+        ]
+    )
 
 
 def _text_weight(prompts: Sequence[str], settings: AlignSettings, like: Tensor) -> float | Tensor:
@@ -240,9 +315,7 @@ def _weighted(terms: Iterable[Term]) -> list[Term]:
     return [term for term in terms if isinstance(term.weight, Tensor) or term.weight > 0]
 
 
-def _sync_terms(
-    medium: str, run: RunConfig, duration_s: float, found: Callable[[], list[list[float]]]
-) -> list[Term]:
+def _sync_terms(medium: str, run: RunConfig, duration_s: float, found: Callable[[], list[list[float]]]) -> list[Term]:
     """What should happen when: at times given by hand, which always count, or at those found in the input."""
     settings = run.settings
     if not settings.enabled:
@@ -251,31 +324,3 @@ def _sync_terms(
         return [EventTimesTerm(settings.sync_weight or 1.0, medium, [parse_times(run.event_times, duration_s)])]
     times_s = found() if settings.sync_weight else [[]]
     return [EventTimesTerm(settings.sync_weight, medium, times_s)] if any(times_s) else []
-
-
-def _complete(binder: Binder, prompts: Sequence[str], seen: Sequence[Tensor], notes: list[str]) -> list[str]:
-    """The prompts in the binder's words for the target, whose segments in each window are (rows, S, D)."""
-    means = torch.cat(list(seen), 1).mean(1)
-    completed = [complete_prompt(binder, prompt, mean) for prompt, mean in zip(prompts, means, strict=True)]
-    notes += completion_notes(prompts, completed)
-    return completed
-
-
-def _embed_windows(
-    windows: Windows, durations_s: Sequence[float], embed: Callable[[int, list[Segment]], Tensor]
-) -> list[Tensor]:
-    """(rows, S, D) for each window: the embeddings of its segments in each input, all of an input's read at once.
-
-    embed(number of the input, segments) -> (all segments, D).
-    """
-    rows = []
-    for number, duration_s in enumerate(durations_s):
-        segments = [_shifted_into(segment, duration_s) for window in windows for segment in window]
-        rows.append(embed(number, segments))
-    return list(torch.stack(rows).split([len(window) for window in windows], 1))
-
-
-def _shifted_into(segment: Segment, duration_s: float) -> Segment:
-    """The segment moved back to where there is something, when the output outlasts the input (its last second goes on)."""
-    over = max(0.0, segment[1] - max(duration_s, segment[1] - segment[0]))
-    return segment[0] - over, segment[1] - over

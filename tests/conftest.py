@@ -115,9 +115,7 @@ def real_video() -> Callable[[str], Path]:
 def write_video() -> Callable[..., Path]:
     """Writes an mp4 of grey frames: frame k, of value greys[k] (0..255), is shown at times_s[k]."""
 
-    def write(
-        path: Path, times_s: Sequence[float], greys: Sequence[int], options: dict[str, str] | None = None
-    ) -> Path:
+    def write(path: Path, times_s: Sequence[float], greys: Sequence[int], options: dict[str, str] | None = None) -> Path:
         clock = Fraction(1, 90000)
         with av.open(str(path), "w", options=options or {}) as output:
             stream = output.add_stream("libx264", rate=25, options={"g": "1", "bf": "0"})

@@ -70,16 +70,27 @@ class _Answers(BaseHTTPRequestHandler):
             return self._send(200, content, headers | {"ETag": f'"{digest}"'})
         size = shelf.sizes.get((repository, name), len(content))
         elsewhere = f"http://localhost:{self.server.server_port}/cdn/{repository}/{name}"  # another host than the hub's
-        self._send(302, b"", headers | {"Location": elsewhere, "X-Linked-Size": str(size),
-                                        "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"'})
+        self._send(
+            302,
+            b"",
+            headers
+            | {"Location": elsewhere, "X-Linked-Size": str(size), "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"'},
+        )
 
     def _page(self, repository: str) -> None:
         shelf = self.server.shelf
         names = [name for owner, name in shelf.files if owner == repository]
         if repository in shelf.statuses or not names:
             return self._refuse(shelf.statuses.get(repository, 404), repository)
-        page = {"id": repository, "sha": COMMIT, "private": False, "tags": [], "downloads": 0, "likes": 0,
-                "siblings": [{"rfilename": name} for name in names]}
+        page = {
+            "id": repository,
+            "sha": COMMIT,
+            "private": False,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+            "siblings": [{"rfilename": name} for name in names],
+        }
         self._send(200, json.dumps(page).encode(), {"Content-Type": "application/json"})
 
     def _refuse(self, status: int, repository: str) -> None:

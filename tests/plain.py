@@ -50,8 +50,17 @@ def vision_input(video: VideoFrames, duration_s: float) -> Tensor:
 
 def kaldi_fbank(samples: Tensor) -> Tensor:
     """(n,) -> (frames, 128)."""
-    return fbank(samples[None], htk_compat=True, sample_frequency=16000, use_energy=False, window_type="hanning",
-                 num_mel_bins=128, dither=0.0, frame_length=25, frame_shift=10)
+    return fbank(
+        samples[None],
+        htk_compat=True,
+        sample_frequency=16000,
+        use_energy=False,
+        window_type="hanning",
+        num_mel_bins=128,
+        dither=0.0,
+        frame_length=25,
+        frame_shift=10,
+    )
 
 
 def audio_input(samples: Tensor) -> Tensor:
@@ -71,12 +80,12 @@ def target_embeddings(binder: ImageBind, video: VideoFrames, prompt: str, durati
     return binder.towers({"vision": seen})["vision"], binder.towers({"text": binder._tokenizer(prompt)[None]})["text"]
 
 
-def binder_loss(
-    model: AudioLDM, binder: ImageBind, video: VideoFrames, prompt: str, length: int
-) -> Callable[[Tensor], Tensor]:
+def binder_loss(model: AudioLDM, binder: ImageBind, video: VideoFrames, prompt: str, length: int) -> Callable[[Tensor], Tensor]:
     """x0 (1, C, L, F) -> F(e_a, e_v) + F(e_a, e_p)."""
     with torch.no_grad():
-        seen = binder.towers({"vision": vision_input(video, length / 16000)[None].to(next(binder.parameters()).dtype)})["vision"]
+        seen = binder.towers({"vision": vision_input(video, length / 16000)[None].to(next(binder.parameters()).dtype)})[
+            "vision"
+        ]
         read = binder.towers({"text": binder._tokenizer(prompt)[None]})["text"]
 
     def loss(x0: Tensor) -> Tensor:
@@ -104,8 +113,15 @@ def rms(x: Tensor) -> Tensor:
 
 
 def guided_latent(
-    model: AudioLDM, loss: Callable[[Tensor], Tensor], z: Tensor, scheduler: Any, *, prompt: str, mode: str,
-    rate: float, prompt_rate: float = 0.0,
+    model: AudioLDM,
+    loss: Callable[[Tensor], Tensor],
+    z: Tensor,
+    scheduler: Any,
+    *,
+    prompt: str,
+    mode: str,
+    rate: float,
+    prompt_rate: float = 0.0,
 ) -> Tensor:
     """The final latent of noise z: classifier-free guidance 2.5, one gradient step after each step i > int(steps * 0.2)."""
     negative, y = clap(model, "").detach(), clap(model, prompt).detach()

@@ -9,9 +9,21 @@ from typing import Any
 import torch
 
 IMAGEBIND_SIZES = {
-    "out_embed_dim": 32, "vision_embed_dim": 32, "vision_num_blocks": 1, "text_embed_dim": 16, "text_num_blocks": 1,
-    "audio_embed_dim": 24, "audio_num_blocks": 1, "depth_embed_dim": 8, "depth_num_blocks": 1, "thermal_embed_dim": 12,
-    "thermal_num_blocks": 1, "imu_embed_dim": 8, "imu_num_blocks": 1, "vision_num_heads": 16, "text_num_heads": 16,
+    "out_embed_dim": 32,
+    "vision_embed_dim": 32,
+    "vision_num_blocks": 1,
+    "text_embed_dim": 16,
+    "text_num_blocks": 1,
+    "audio_embed_dim": 24,
+    "audio_num_blocks": 1,
+    "depth_embed_dim": 8,
+    "depth_num_blocks": 1,
+    "thermal_embed_dim": 12,
+    "thermal_num_blocks": 1,
+    "imu_embed_dim": 8,
+    "imu_num_blocks": 1,
+    "vision_num_heads": 16,
+    "text_num_heads": 16,
 }
 
 
@@ -49,29 +61,63 @@ def write_audioldm(folder: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     widths = (8, 16, 24, 40)
     unet = UNet2DConditionModel(
-        sample_size=128, in_channels=8, out_channels=8, block_out_channels=widths, layers_per_block=2,
+        sample_size=128,
+        in_channels=8,
+        out_channels=8,
+        block_out_channels=widths,
+        layers_per_block=2,
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * 3),
-        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"), cross_attention_dim=widths, attention_head_dim=8,
-        class_embed_type="simple_projection", projection_class_embeddings_input_dim=32, class_embeddings_concat=True,
+        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"),
+        cross_attention_dim=widths,
+        attention_head_dim=8,
+        class_embed_type="simple_projection",
+        projection_class_embeddings_input_dim=32,
+        class_embeddings_concat=True,
         norm_num_groups=4,
     )
     vae = AutoencoderKL(
-        in_channels=1, out_channels=1, down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3, block_out_channels=(8, 8, 16), layers_per_block=1, latent_channels=8,
-        norm_num_groups=4, scaling_factor=0.92, sample_size=1024,
+        in_channels=1,
+        out_channels=1,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 8, 16),
+        layers_per_block=1,
+        latent_channels=8,
+        norm_num_groups=4,
+        scaling_factor=0.92,
+        sample_size=1024,
     )
-    vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(
-        model_in_dim=64, sampling_rate=16000, upsample_initial_channel=32, upsample_rates=[5, 4, 2, 2, 2],
-        upsample_kernel_sizes=[16, 16, 8, 4, 4], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1, 3]],
-        normalize_before=False,
-    ))
-    text_encoder = ClapTextModelWithProjection(ClapTextConfig(
-        vocab_size=300, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        projection_dim=32, max_position_embeddings=514,
-    ))
+    vocoder = SpeechT5HifiGan(
+        SpeechT5HifiGanConfig(
+            model_in_dim=64,
+            sampling_rate=16000,
+            upsample_initial_channel=32,
+            upsample_rates=[5, 4, 2, 2, 2],
+            upsample_kernel_sizes=[16, 16, 8, 4, 4],
+            resblock_kernel_sizes=[3],
+            resblock_dilation_sizes=[[1, 3]],
+            normalize_before=False,
+        )
+    )
+    text_encoder = ClapTextModelWithProjection(
+        ClapTextConfig(
+            vocab_size=300,
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            projection_dim=32,
+            max_position_embeddings=514,
+        )
+    )
     scheduler = DDIMScheduler(
-        beta_schedule="scaled_linear", beta_start=0.0015, beta_end=0.0195, num_train_timesteps=1000, clip_sample=False,
-        set_alpha_to_one=False, steps_offset=1,
+        beta_schedule="scaled_linear",
+        beta_start=0.0015,
+        beta_end=0.0195,
+        num_train_timesteps=1000,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
     return save_audioldm(folder, unet, vae, vocoder, text_encoder, scheduler)
 
@@ -86,9 +132,12 @@ def save_audioldm(folder: Path, unet: Any, vae: Any, vocoder: Any, text_encoder:
         part.save_pretrained(folder / name)
     write_roberta_tokenizer(folder / "tokenizer")
     parts = {
-        "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
-        "vocoder": ["transformers", "SpeechT5HifiGan"], "tokenizer": ["transformers", "RobertaTokenizerFast"],
-        "text_encoder": ["transformers", "ClapTextModelWithProjection"], "scheduler": ["diffusers", "DDIMScheduler"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "vocoder": ["transformers", "SpeechT5HifiGan"],
+        "tokenizer": ["transformers", "RobertaTokenizerFast"],
+        "text_encoder": ["transformers", "ClapTextModelWithProjection"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
     }
     index = {"_class_name": "AudioLDMPipeline", "_diffusers_version": "0.30.0", **parts}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
@@ -116,25 +165,48 @@ def write_animatediff(base: Path, motion: Path, *, seed: int = 0) -> tuple[Path,
     torch.manual_seed(seed)
     widths = (8, 16, 16, 16)
     unet = UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, block_out_channels=widths, layers_per_block=2,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=widths,
+        layers_per_block=2,
         down_block_types=(*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
-        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 3), cross_attention_dim=16, attention_head_dim=8,
+        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
+        cross_attention_dim=16,
+        attention_head_dim=8,
         norm_num_groups=4,
     )
     vae = AutoencoderKL(
-        in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4, block_out_channels=(4, 8, 8, 8), layers_per_block=1,
-        latent_channels=4, norm_num_groups=4, sample_size=64,
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(4, 8, 8, 8),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=64,
     )
     vocab = _clip_vocabulary()
-    text_encoder = CLIPTextModel(CLIPTextConfig(
-        vocab_size=len(vocab), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        bos_token_id=len(vocab) - 2, eos_token_id=len(vocab) - 1,
-    ))
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(vocab),
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            bos_token_id=len(vocab) - 2,
+            eos_token_id=len(vocab) - 1,
+        )
+    )
     save_stable_diffusion(base, unet, vae, text_encoder)
     MotionAdapter(
-        block_out_channels=widths, motion_layers_per_block=2, motion_mid_block_layers_per_block=1,
-        motion_num_attention_heads=2, motion_norm_num_groups=4, motion_max_seq_length=32,
+        block_out_channels=widths,
+        motion_layers_per_block=2,
+        motion_mid_block_layers_per_block=1,
+        motion_num_attention_heads=2,
+        motion_norm_num_groups=4,
+        motion_max_seq_length=32,
     ).save_pretrained(motion)
     return base, motion
 
@@ -145,8 +217,13 @@ def save_stable_diffusion(folder: Path, unet: Any, vae: Any, text_encoder: Any) 
     from transformers import CLIPTokenizer
 
     tokenizer = CLIPTokenizer(vocab=_clip_vocabulary(), merges=[], model_max_length=77)
-    saved = {"unet": unet, "vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer,
-             "scheduler": PNDMScheduler(beta_schedule="scaled_linear")}
+    saved = {
+        "unet": unet,
+        "vae": vae,
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
+        "scheduler": PNDMScheduler(beta_schedule="scaled_linear"),
+    }
     for name, part in saved.items():
         part.save_pretrained(folder / name)
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.30.0"}
@@ -155,8 +232,12 @@ def save_stable_diffusion(folder: Path, unet: Any, vae: Any, text_encoder: Any) 
 
 
 def _clip_vocabulary() -> dict[str, int]:
-    words = [*sorted(_clip_alphabet()), *(word + "</w>" for word in sorted(_clip_alphabet())),
-             "<|startoftext|>", "<|endoftext|>"]
+    words = [
+        *sorted(_clip_alphabet()),
+        *(word + "</w>" for word in sorted(_clip_alphabet())),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     return {word: number for number, word in enumerate(words)}
 
 

@@ -12,12 +12,25 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-RESNET = [("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("time_emb_proj", "emb_layers.1"), ("norm2", "out_layers.0"),
-          ("conv2", "out_layers.3"), ("conv_shortcut", "skip_connection")]
-UNET = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-        "class_embedding": "film_emb", "conv_norm_out": "out.0", "conv_out": "out.2",
-        "mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1",
-        "mid_block.resnets.1": "middle_block.2"}
+RESNET = [
+    ("norm1", "in_layers.0"),
+    ("conv1", "in_layers.2"),
+    ("time_emb_proj", "emb_layers.1"),
+    ("norm2", "out_layers.0"),
+    ("conv2", "out_layers.3"),
+    ("conv_shortcut", "skip_connection"),
+]
+UNET = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "class_embedding": "film_emb",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+}
 VAE_ATTENTION = [("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")]
 WIDTHS = (32, 64, 96, 160)
 
@@ -53,8 +66,11 @@ def original_vae(vae: nn.Module) -> dict[str, Tensor]:
     levels = len(vae.config.block_out_channels)
     named = {}
     for key, value in vae.state_dict().items():
-        key = re.sub(r"(down|up)_blocks\.(\d+)\.(resnets|downsamplers|upsamplers)\.",
-                     lambda match: _vae_block(match[1], int(match[2]), match[3], levels), key)
+        key = re.sub(
+            r"(down|up)_blocks\.(\d+)\.(resnets|downsamplers|upsamplers)\.",
+            lambda match: _vae_block(match[1], int(match[2]), match[3], levels),
+            key,
+        )
         key = key.replace("sample.0.conv", "sample.conv").replace("conv_norm_out", "norm_out")
         key = key.replace("mid_block.resnets.0", "mid.block_1").replace("mid_block.resnets.1", "mid.block_2")
         if "mid_block.attentions.0" in key:
@@ -101,21 +117,42 @@ def write_wide_audioldm(folder: Path) -> Path:
     write_audioldm(folder)
     torch.manual_seed(5)
     UNet2DConditionModel(
-        sample_size=128, in_channels=8, out_channels=8, block_out_channels=WIDTHS, layers_per_block=2,
+        sample_size=128,
+        in_channels=8,
+        out_channels=8,
+        block_out_channels=WIDTHS,
+        layers_per_block=2,
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * 3),
-        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"), cross_attention_dim=WIDTHS,
-        attention_head_dim=tuple(width // 32 for width in WIDTHS), class_embed_type="simple_projection",
-        projection_class_embeddings_input_dim=32, class_embeddings_concat=True,
+        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"),
+        cross_attention_dim=WIDTHS,
+        attention_head_dim=tuple(width // 32 for width in WIDTHS),
+        class_embed_type="simple_projection",
+        projection_class_embeddings_input_dim=32,
+        class_embeddings_concat=True,
     ).save_pretrained(folder / "unet")
     AutoencoderKL(
-        in_channels=1, out_channels=1, down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3, block_out_channels=(32, 32, 64), layers_per_block=2, latent_channels=8,
-        scaling_factor=0.9, sample_size=512,
+        in_channels=1,
+        out_channels=1,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(32, 32, 64),
+        layers_per_block=2,
+        latent_channels=8,
+        scaling_factor=0.9,
+        sample_size=512,
     ).save_pretrained(folder / "vae")
-    ClapTextModelWithProjection(ClapTextConfig(
-        vocab_size=300, hidden_size=64, num_hidden_layers=1, num_attention_heads=1, intermediate_size=32,
-        projection_dim=32, max_position_embeddings=514, layer_norm_eps=1e-5,
-    )).save_pretrained(folder / "text_encoder")
+    ClapTextModelWithProjection(
+        ClapTextConfig(
+            vocab_size=300,
+            hidden_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            intermediate_size=32,
+            projection_dim=32,
+            max_position_embeddings=514,
+            layer_norm_eps=1e-5,
+        )
+    ).save_pretrained(folder / "text_encoder")
     return folder
 
 
@@ -130,16 +167,30 @@ def write_wide_sd(folder: Path) -> Path:
 
     torch.manual_seed(6)
     UNet2DConditionModel(
-        sample_size=64, block_out_channels=(32, 64, 64, 64), cross_attention_dim=64, attention_head_dim=8,
+        sample_size=64,
+        block_out_channels=(32, 64, 64, 64),
+        cross_attention_dim=64,
+        attention_head_dim=8,
     ).save_pretrained(folder / "unet")
     AutoencoderKL(
-        block_out_channels=(32, 32, 32, 32), layers_per_block=2, latent_channels=4, sample_size=512,
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 32, 32, 32),
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
     ).save_pretrained(folder / "vae")
-    CLIPTextModel(CLIPTextConfig(
-        vocab_size=49408, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=1,
-        bos_token_id=49406, eos_token_id=49407,
-    )).save_pretrained(folder / "text_encoder")
+    CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=49408,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=1,
+            bos_token_id=49406,
+            eos_token_id=49407,
+        )
+    ).save_pretrained(folder / "text_encoder")
     clip_tokenizer().save_pretrained(folder / "tokenizer")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     return folder
@@ -156,13 +207,27 @@ def write_detectable_sd(folder: Path) -> Path:
     torch.manual_seed(8)
     parts = {
         "unet": UNet2DConditionModel(
-            sample_size=64, block_out_channels=(320, 320, 320, 320), cross_attention_dim=768, attention_head_dim=8),
+            sample_size=64, block_out_channels=(320, 320, 320, 320), cross_attention_dim=768, attention_head_dim=8
+        ),
         "vae": AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512,
-            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4),
-        "text_encoder": CLIPTextModel(CLIPTextConfig(
-            vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
-            bos_token_id=49406, eos_token_id=49407)),
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=4,
+            sample_size=512,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+        ),
+        "text_encoder": CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=49408,
+                hidden_size=768,
+                intermediate_size=3072,
+                num_hidden_layers=12,
+                num_attention_heads=12,
+                bos_token_id=49406,
+                eos_token_id=49407,
+            )
+        ),
     }
     for name, part in parts.items():
         part.half().save_pretrained(folder / name)
@@ -210,8 +275,13 @@ def original_motion_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     named: dict[str, Tensor] = {}
     for key, value in state.items():
         key = re.sub(r"(motion_modules\.\d+)\.", r"\1.temporal_transformer.", key)
-        for new, old in ((".attn1.", ".attention_blocks.0."), (".attn2.", ".attention_blocks.1."), (".norm1.", ".norms.0."),
-                         (".norm2.", ".norms.1."), (".norm3.", ".ff_norm.")):
+        for new, old in (
+            (".attn1.", ".attention_blocks.0."),
+            (".attn2.", ".attention_blocks.1."),
+            (".norm1.", ".norms.0."),
+            (".norm2.", ".norms.1."),
+            (".norm3.", ".ff_norm."),
+        ):
             key = key.replace(new, old)
         if key.endswith("pos_embed.pe"):
             block = key.removesuffix("pos_embed.pe")

@@ -28,8 +28,10 @@ def noise_video(frames: int, fps: float, height: int = 12, width: int = 20) -> V
 
 @pytest.mark.parametrize("duration_s", [*DURATIONS_S, 1.001, 3.0, 9.99, 59.7])
 def test_clip_times_are_pytorchvideos(duration_s: float) -> None:
-    ours, theirs = (torch.tensor(times, dtype=torch.float64) for times in
-                    (clip_segments(duration_s), [tuple(map(float, segment)) for segment in plain.clip_times(duration_s)]))
+    ours, theirs = (
+        torch.tensor(times, dtype=torch.float64)
+        for times in (clip_segments(duration_s), [tuple(map(float, segment)) for segment in plain.clip_times(duration_s)])
+    )
     torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
 
 

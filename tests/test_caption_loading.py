@@ -34,17 +34,20 @@ def copy(folders: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
     return lambda name: Path(shutil.copytree(folders[name], tmp_path / name))
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda folder: shutil.rmtree(folder), "config.json"),
-    (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
-    (lambda folder: (folder / "config.json").write_text('{"model_type": "no_such_kind"}'), "no_such_kind"),
-    (lambda folder: (folder / "model.safetensors").unlink(), "cannot be read"),
-    (lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 20), "cannot be read"),
-    (lambda folder: os.truncate(folder / "model.safetensors", 9000), "cannot be read"),
-    (lambda folder: (folder / "preprocessor_config.json").unlink(), "expected"),
-    (lambda folder: [(folder / name).unlink() for name in ("tokenizer.json", "vocab.json", "merges.txt")], "expected"),
-    (lambda folder: (folder / "chat_template.json").unlink(), "chat template"),
-])
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda folder: shutil.rmtree(folder), "config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "no_such_kind"}'), "no_such_kind"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "cannot be read"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 20), "cannot be read"),
+        (lambda folder: os.truncate(folder / "model.safetensors", 9000), "cannot be read"),
+        (lambda folder: (folder / "preprocessor_config.json").unlink(), "expected"),
+        (lambda folder: [(folder / name).unlink() for name in ("tokenizer.json", "vocab.json", "merges.txt")], "expected"),
+        (lambda folder: (folder / "chat_template.json").unlink(), "chat template"),
+    ],
+)
 def test_damaged_folders_are_named(copy: Callable[[str], Path], spoil: Callable[[Path], Any], words: str) -> None:
     folder = copy("Qwen2VL")
     spoil(folder)
@@ -53,11 +56,14 @@ def test_damaged_folders_are_named(copy: Callable[[str], Path], spoil: Callable[
     assert str(folder) in str(error.value)
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda state: state.pop("model.norm.weight"), "1 missing.*norm.weight"),
-    (lambda state: state.update({"lm_head.weight": torch.zeros(7, 32)}), "1 wrong shape.*lm_head"),
-    (lambda state: state["model.norm.weight"].fill_(float("nan")), "NaN.*norm.weight"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda state: state.pop("model.norm.weight"), "1 missing.*norm.weight"),
+        (lambda state: state.update({"lm_head.weight": torch.zeros(7, 32)}), "1 wrong shape.*lm_head"),
+        (lambda state: state["model.norm.weight"].fill_(float("nan")), "NaN.*norm.weight"),
+    ],
+)
 def test_weights_that_do_not_fit_are_named(copy: Callable[[str], Path], change: Callable[[dict], Any], words: str) -> None:
     path = copy("Qwen2VL") / "model.safetensors"
     state = load_file(path)
@@ -123,8 +129,12 @@ def test_code_of_a_model_runs_only_when_allowed(
     marker = tmp_path / "marker"
     folder = with_own_code(copy("Qwen2VL"), marker, "own_kind")
     names = {"visual.": "model.visual.", "model.": "model.language_model.", "lm_head.": "lm_head."}  # its classes' own
-    state = {new + key.removeprefix(old): value for key, value in load_file(folder / "model.safetensors").items()
-             for old, new in names.items() if key.startswith(old)}
+    state = {
+        new + key.removeprefix(old): value
+        for key, value in load_file(folder / "model.safetensors").items()
+        for old, new in names.items()
+        if key.startswith(old)
+    }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="trust_remote_code"):
         load_image_captioner(folder)

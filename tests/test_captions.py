@@ -52,26 +52,35 @@ def tone(rate_hz: int, seconds: float = 1.0, channels: int = 1) -> Waveform:
     return Waveform((0.4 * torch.sin(2 * torch.pi * 440 * time_s)).expand(channels, -1), rate_hz)
 
 
-@pytest.mark.parametrize("raw, wanted", [
-    ("<ref>A dog</ref><box>(12,34),(56,78)</box> barks .", "A dog barks."),
-    ("<|object_ref_start|>a cat<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|> on a mat<|im_end|>", "a cat on a mat"),
-    ("a man at <box>(1,2),(3,4)</box> and <quad>(1,2)</quad>a horse", "a man at and a horse"),
-    ("cut by the limit <box>(12,3", "cut by the limit"),
-    ("<think>I see water.</think>\n\n A river ", "A river"),
-    ("it must be rain</think> Rain", "Rain"),
-    ("two\nlines\x00 here", "two lines here"),
-    ("3 < 5 and a > b", "3 < 5 and a > b"),
-    ("[CLS] a bell [SEP]", "a bell"),
-    ("", ""),
-])
+@pytest.mark.parametrize(
+    "raw, wanted",
+    [
+        ("<ref>A dog</ref><box>(12,34),(56,78)</box> barks .", "A dog barks."),
+        ("<|object_ref_start|>a cat<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|> on a mat<|im_end|>", "a cat on a mat"),
+        ("a man at <box>(1,2),(3,4)</box> and <quad>(1,2)</quad>a horse", "a man at and a horse"),
+        ("cut by the limit <box>(12,3", "cut by the limit"),
+        ("<think>I see water.</think>\n\n A river ", "A river"),
+        ("it must be rain</think> Rain", "Rain"),
+        ("two\nlines\x00 here", "two lines here"),
+        ("3 < 5 and a > b", "3 < 5 and a > b"),
+        ("[CLS] a bell [SEP]", "a bell"),
+        ("", ""),
+    ],
+)
 def test_markup_is_stripped_and_names_stay(raw: str, wanted: str) -> None:
     assert strip_markup(raw, special=("[CLS]", "[SEP]")) == wanted
     assert strip_markup(strip_markup(raw)) == strip_markup(raw)
 
 
-@pytest.mark.parametrize("captions, wanted", [
-    (["a dog"], "a dog"), (["a dog", "a dog"], "a dog"), (["a dog.", "", "a cat!", "rain"], "a dog. a cat! rain."), ([], ""),
-])
+@pytest.mark.parametrize(
+    "captions, wanted",
+    [
+        (["a dog"], "a dog"),
+        (["a dog", "a dog"], "a dog"),
+        (["a dog.", "", "a cat!", "rain"], "a dog. a cat! rain."),
+        ([], ""),
+    ],
+)
 def test_captions_are_joined_once_each(captions: list[str], wanted: str) -> None:
     assert joined(captions) == wanted
 
@@ -88,7 +97,8 @@ def test_every_qwen_family_captions_each_picture_or_all_together(folders: dict[s
 def test_the_chat_form_is_used_as_the_model_knows_it(qwen: ImageCaptioner) -> None:
     assert qwen.question("image", 2, "what is this") == (
         "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|><|vision_start|><|image_pad|><|vision_end|>"
-        "what is this<|im_end|>\n<|im_start|>assistant\n")
+        "what is this<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_a_caption_is_the_likeliest_words(qwen: ImageCaptioner) -> None:
@@ -109,7 +119,8 @@ def test_a_caption_is_the_likeliest_words(qwen: ImageCaptioner) -> None:
         made.append(int(logits[0, -1].argmax()))
         ids, kinds = torch.cat([ids, ids.new_tensor([made[-1:]])], 1), torch.cat([kinds, kinds.new_zeros(1, 1)], 1)
     assert qwen.caption(picture[None] / 255, "what is this", max_tokens=8) == [
-        strip_markup(tokenizer.decode(made), tokenizer.all_special_tokens)]
+        strip_markup(tokenizer.decode(made), tokenizer.all_special_tokens)
+    ]
 
 
 def test_captions_need_no_seed(qwen: ImageCaptioner, listener: AudioCaptioner) -> None:
@@ -137,8 +148,11 @@ def test_an_empty_prompt_is_the_usual_one(qwen: ImageCaptioner) -> None:
 
 
 def test_half_precision_checkpoints_caption_too(folders: dict[str, Path]) -> None:
-    for load, name, seen in [(load_image_captioner, "Qwen2VL", pictures(1)), (load_image_captioner, "blip", pictures(1)),
-                             (load_audio_captioner, "qwen2_audio", tone(16000))]:
+    for load, name, seen in [
+        (load_image_captioner, "Qwen2VL", pictures(1)),
+        (load_image_captioner, "blip", pictures(1)),
+        (load_audio_captioner, "qwen2_audio", tone(16000)),
+    ]:
         assert len(load(folders[name]).to(torch.bfloat16).caption(seen, max_tokens=4)) == 1
 
 
@@ -151,9 +165,13 @@ def test_blip_describes_unasked(blip: ImageCaptioner) -> None:
         blip.caption(pictures(2), together=True)
 
 
-@pytest.mark.parametrize("made, words", [
-    (pictures(17, 8, 8), "17 of them"), (torch.zeros(1, 3, 4, 1000), "1000 x 4"),
-])
+@pytest.mark.parametrize(
+    "made, words",
+    [
+        (pictures(17, 8, 8), "17 of them"),
+        (torch.zeros(1, 3, 4, 1000), "1000 x 4"),
+    ],
+)
 def test_pictures_that_cannot_be_captioned_are_named(blip: ImageCaptioner, made: Tensor, words: str) -> None:
     with pytest.raises(InputError, match=words):
         blip.caption(made)
@@ -163,7 +181,8 @@ def test_pictures_that_cannot_be_captioned_are_named(blip: ImageCaptioner, made:
 def test_any_size_of_picture_is_seen(qwen: ImageCaptioner, side: tuple[int, int]) -> None:
     tokens: list[int] = []
     hook = qwen.network.register_forward_pre_hook(
-        lambda module, args, named: tokens.append(named["input_ids"].shape[1]), with_kwargs=True)
+        lambda module, args, named: tokens.append(named["input_ids"].shape[1]), with_kwargs=True
+    )
     assert len(qwen.caption(torch.rand(1, 3, *side), max_tokens=1)) == 1
     hook.remove()
     assert tokens[0] < 1500  # of the picture and the question; a megapixel is 1280
@@ -184,7 +203,9 @@ def test_each_token_is_told_and_can_stop_the_rest(qwen: ImageCaptioner, blip: Im
     for captioner in (qwen, blip):
         callback: list[tuple[int, int]] = []
         captioner.caption(pictures(2), max_tokens=5, on_token=lambda written, most: callback.append((written, most)))
-        assert [written for written, _ in callback] == list(range(1, len(callback) + 1)) and callback[0][1] == 10 >= len(callback) > 1
+        assert [written for written, _ in callback] == list(range(1, len(callback) + 1)) and callback[0][1] == 10 >= len(
+            callback
+        ) > 1
 
         def cancel(written: int, most: int) -> None:
             callback.append((written, most))
@@ -200,7 +221,8 @@ def test_each_token_is_told_and_can_stop_the_rest(qwen: ImageCaptioner, blip: Im
 def test_a_sound_is_heard_at_the_models_own_rate(listener: AudioCaptioner) -> None:
     heard: list[Tensor] = []
     hook = listener.network.register_forward_pre_hook(
-        lambda module, args, named: heard.append(named["input_features"]), with_kwargs=True)
+        lambda module, args, named: heard.append(named["input_features"]), with_kwargs=True
+    )
     mislabelled = Waveform(tone(16000).samples, 8000)
     for sound in (tone(16000), tone(48000), tone(44100, channels=6), mislabelled):
         listener.caption(sound, max_tokens=1)

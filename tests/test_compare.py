@@ -51,8 +51,10 @@ def test_reel_is_as_long_as_all_and_plays_each_in_its_time(candidates: list[Cand
     assert reel.duration_s == pytest.approx(1.0 + 1.0 + 0.5)
     assert len(reel.times_s) == 8 + 10 + 4 and (reel.times_s.diff() > 0).all()
     assert reel.sound.rate_hz == 44100 and reel.sound.samples.shape == (1, round(2.5 * 44100))
-    heard = [reel.sound.samples[0, int(a * 44100) : int(b * 44100)].abs().max() > 0.1
-             for a, b in ((0.4, 0.7), (1.0, 1.7), (1.75, 1.99), (2.0, 2.5))]
+    heard = [
+        reel.sound.samples[0, int(a * 44100) : int(b * 44100)].abs().max() > 0.1
+        for a, b in ((0.4, 0.7), (1.0, 1.7), (1.75, 1.99), (2.0, 2.5))
+    ]
     assert heard == [True, True, False, True]  # the second sound is shorter than its film
 
 

@@ -65,11 +65,19 @@ def test_shells_cost_what_the_models_cost(small: sizes.Models, shells: sizes.Mod
         assert theirs.peak == pytest.approx(ours.peak, rel=0.15)
 
 
-@pytest.mark.parametrize("settings, duration_s", [
-    (PAPER, 3.0), (AlignSettings("x0", inner_steps=3), 3.0), (AlignSettings("unet"), 3.0),
-    (AlignSettings("x0", prompt_strength=1.0, inner_steps=2), 3.0), (AlignSettings("unet", prompt_strength=1.0), 3.0),
-    (PAPER, 13.0), (AlignSettings("x0", prompt_strength=1.0), 13.0),
-], ids=lambda x: f"{x.mode}-{x.prompt_strength:g}-{x.inner_steps}" if isinstance(x, AlignSettings) else f"{x:g}s")
+@pytest.mark.parametrize(
+    "settings, duration_s",
+    [
+        (PAPER, 3.0),
+        (AlignSettings("x0", inner_steps=3), 3.0),
+        (AlignSettings("unet"), 3.0),
+        (AlignSettings("x0", prompt_strength=1.0, inner_steps=2), 3.0),
+        (AlignSettings("unet", prompt_strength=1.0), 3.0),
+        (PAPER, 13.0),
+        (AlignSettings("x0", prompt_strength=1.0), 13.0),
+    ],
+    ids=lambda x: f"{x.mode}-{x.prompt_strength:g}-{x.inner_steps}" if isinstance(x, AlignSettings) else f"{x:g}s",
+)
 def test_a_guided_step_of_sound_is_its_floor(shells: sizes.Models, settings: AlignSettings, duration_s: float) -> None:
     one = scene("v2a", shells, settings, duration_s=duration_s)
     least = count(lambda: call_all(floor(one, settings)), one.parts)
@@ -143,9 +151,15 @@ def test_real_sizes_against_the_released_loop(real: sizes.Models) -> None:
     assert released["UNet"] == ours["UNet"]
 
 
-@pytest.mark.parametrize("task, towers, low_memory, most", [
-    ("v2a", ["audio"], False, 6), ("v2a", ["audio"], True, 4), ("a2v", ["vision"], False, 12), ("a2v", ["vision"], True, 8),
-])
+@pytest.mark.parametrize(
+    "task, towers, low_memory, most",
+    [
+        ("v2a", ["audio"], False, 6),
+        ("v2a", ["audio"], True, 4),
+        ("a2v", ["vision"], False, 12),
+        ("a2v", ["vision"], True, 8),
+    ],
+)
 def test_real_sizes_fit_small_cards(
     real_half: sizes.Models, task: str, towers: list[str], low_memory: bool, most: float
 ) -> None:

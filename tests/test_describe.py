@@ -39,7 +39,8 @@ def text_calls(binder: ImageBind) -> list[int]:
     """Collects the batch sizes of the text tower from now on."""
     sizes: list[int] = []
     binder.towers.modality_preprocessors["text"].register_forward_pre_hook(
-        lambda module, args, named: sizes.append(len(named["text"])), with_kwargs=True)
+        lambda module, args, named: sizes.append(len(named["text"])), with_kwargs=True
+    )
     return sizes
 
 
@@ -97,13 +98,16 @@ def test_phrases_are_read_one_a_line() -> None:
     assert read_phrases(" \n#\n") == []
 
 
-@pytest.mark.parametrize("media, phrases, count, words", [
-    (MEDIA["film"], [], 3, "phrases"),
-    (MEDIA["film"], PHRASES, 0, "count"),
-    (MEDIA["film"], [f"phrase {number}" for number in range(5001)], 3, "5001"),
-    (Images(noise(65, 3, 4, 4)), PHRASES, 3, "65 of them"),
-    (Waveform(noise(1, 1000), 16000), PHRASES, 3, "duration of the sound"),
-])
+@pytest.mark.parametrize(
+    "media, phrases, count, words",
+    [
+        (MEDIA["film"], [], 3, "phrases"),
+        (MEDIA["film"], PHRASES, 0, "count"),
+        (MEDIA["film"], [f"phrase {number}" for number in range(5001)], 3, "5001"),
+        (Images(noise(65, 3, 4, 4)), PHRASES, 3, "65 of them"),
+        (Waveform(noise(1, 1000), 16000), PHRASES, 3, "duration of the sound"),
+    ],
+)
 def test_bad_input_is_named(
     binder: ImageBind, media: Images | Video | Waveform, phrases: list[str], count: int, words: str
 ) -> None:
@@ -121,7 +125,10 @@ def test_the_pocket_binder_names_the_kind_of_fresh_clips() -> None:
     binder = load_imagebind(Path(MODELS_DIR) / "imagebind" / "imagebind_pocket.safetensors")
     names = {precise_captions(kind)[0]: kind.name for kind in KINDS}
     clips = [make_clip(TEST_SEEDS + 5000 + number) for number in range(24)]
-    for medium in (lambda clip: VideoFrames(clip.frames, clip.fps), lambda clip: Images(clip.frames[::8]),
-                   lambda clip: Waveform(clip.samples[None], clip.rate_hz)):
+    for medium in (
+        lambda clip: VideoFrames(clip.frames, clip.fps),
+        lambda clip: Images(clip.frames[::8]),
+        lambda clip: Waveform(clip.samples[None], clip.rate_hz),
+    ):
         best = [describe(binder, medium(clip), list(names), 1)[0].phrase for clip in clips]
         assert sum(names[phrase] == clip.kind for phrase, clip in zip(best, clips, strict=True)) >= 21

@@ -27,8 +27,9 @@ from tests.hub_client import fetched
 MB = 2**20
 REPOSITORY = "guoyww/animatediff"
 CONTENT = np.random.default_rng(0).bytes(24 * MB + 5)
-KNOWN = RemoteModel("module.ckpt", "animatediff_models", REPOSITORY, len(CONTENT), "Apache 2.0", "https://example.org/page",
-              file="module.ckpt")
+KNOWN = RemoteModel(
+    "module.ckpt", "animatediff_models", REPOSITORY, len(CONTENT), "Apache 2.0", "https://example.org/page", file="module.ckpt"
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +117,15 @@ def test_a_file_that_is_not_the_published_one(shelf: Shelf, online: ProcessPoolE
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("status, words", [
-    (404, "no such file (404)"), (401, "a refusal (401); expected access. Accept the licence"), (403, "a refusal (403)"),
-    (500, "a failure (")])
+@pytest.mark.parametrize(
+    "status, words",
+    [
+        (404, "no such file (404)"),
+        (401, "a refusal (401); expected access. Accept the licence"),
+        (403, "a refusal (403)"),
+        (500, "a failure ("),
+    ],
+)
 def test_refusals_say_what_to_do(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path, status: int, words: str) -> None:
     shelf.statuses[REPOSITORY] = status
     result, _ = online.submit(fetched, KNOWN, tmp_path).result()
@@ -170,11 +177,22 @@ def test_a_file_from_another_server(
 
 def whole_model(repository: str) -> dict[tuple[str, str], bytes]:
     """A repository with more forms of each weight than one needs."""
-    weights = {f"{part}/{name}": CONTENT[: 200_000 + number] for number, part in enumerate(AUDIOLDM[1].parts[:4])
-               for name in ("model.bin", "model.safetensors", "model.fp16.safetensors", "flax_model.msgpack")}
-    small = {"model_index.json": b"{}", "README.md": b"x", "unet/config.json": b'{"a": 1}', "tokenizer/vocab.json": b"{}",
-             "scheduler/scheduler_config.json": b"{}", "tokenizer/merges.txt": b"", "audio_sample.wav": b"x",
-             "safety_checker/model.safetensors": CONTENT[:150_000], ".gitattributes": b""}
+    weights = {
+        f"{part}/{name}": CONTENT[: 200_000 + number]
+        for number, part in enumerate(AUDIOLDM[1].parts[:4])
+        for name in ("model.bin", "model.safetensors", "model.fp16.safetensors", "flax_model.msgpack")
+    }
+    small = {
+        "model_index.json": b"{}",
+        "README.md": b"x",
+        "unet/config.json": b'{"a": 1}',
+        "tokenizer/vocab.json": b"{}",
+        "scheduler/scheduler_config.json": b"{}",
+        "tokenizer/merges.txt": b"",
+        "audio_sample.wav": b"x",
+        "safety_checker/model.safetensors": CONTENT[:150_000],
+        ".gitattributes": b"",
+    }
     return {(repository, name): content for name, content in (weights | small).items()}
 
 
@@ -183,9 +201,16 @@ def test_a_whole_folder_in_one_form(shelf: Shelf, online: ProcessPoolExecutor, t
     shelf.files = whole_model(catalog.source)
     result, callback = online.submit(fetched, catalog, tmp_path).result()
     assert result == str(tmp_path / catalog.name)
-    assert names(tmp_path / catalog.name) == sorted([
-        "model_index.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt", "tokenizer/vocab.json",
-        "unet/config.json", *(f"{part}/model.safetensors" for part in catalog.parts[:4])])
+    assert names(tmp_path / catalog.name) == sorted(
+        [
+            "model_index.json",
+            "scheduler/scheduler_config.json",
+            "tokenizer/merges.txt",
+            "tokenizer/vocab.json",
+            "unet/config.json",
+            *(f"{part}/model.safetensors" for part in catalog.parts[:4]),
+        ]
+    )
     last = [path for method, path, _ in shelf.asked if method == "GET"][-1]
     assert last.endswith("/model_index.json")  # until then, no loader takes the folder for a model
     assert callback[-1][0] == callback[-1][1]
@@ -209,8 +234,9 @@ def test_only_a_tokenizer(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: P
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-@pytest.mark.parametrize("name", [
-    "../../escaped.json", "/etc/escaped.json", "unet/..\\escaped.json", "C:/escaped.json", "a\0b.json"])
+@pytest.mark.parametrize(
+    "name", ["../../escaped.json", "/etc/escaped.json", "unet/..\\escaped.json", "C:/escaped.json", "a\0b.json"]
+)
 def test_names_that_lead_out_of_the_folder(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path, name: str) -> None:
     catalog = AUDIOLDM[1]
     shelf.files = whole_model(catalog.source) | {(catalog.source, name): b"{}"}

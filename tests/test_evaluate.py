@@ -116,8 +116,9 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(folders):
     made, real, out = folders
-    done = run("--generated", made, "--reference", real, "--out", out, "--workers", 2, "--sound-features",
-               SHAPED, "--flow-side", 64)
+    done = run(
+        "--generated", made, "--reference", real, "--out", out, "--workers", 2, "--sound-features", SHAPED, "--flow-side", 64
+    )
     assert done.returncode == 0, done.stderr
     return done, json.loads(out.read_text(encoding="utf-8"))
 
@@ -151,8 +152,15 @@ def test_a_sound_is_measured_with_the_picture_of_its_reference(report):
     assert (paired["picture"], paired["sound"], paired["scores"]["av_align_one_to_one"]) == ("reference", "own", 1.0)
 
 
-@pytest.mark.parametrize("name, words", [("cut.mp4", "breaks off"), ("stub.mp4", "without picture and sound"),
-                                         ("empty.mp4", "cannot be read"), ("notes.txt", "cannot be read")])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("cut.mp4", "breaks off"),
+        ("stub.mp4", "without picture and sound"),
+        ("empty.mp4", "cannot be read"),
+        ("notes.txt", "cannot be read"),
+    ],
+)
 def test_broken_files_are_listed_and_stop_nothing(report, name, words):
     assert words in by_name(report)[name]["error"] and by_name(report)[name]["scores"] == {}
     assert f"Not measured: generated/{name}: " in report[0].stdout
@@ -222,11 +230,28 @@ def test_interrupted_and_resumed(tmp_path):
     made, out = tmp_path / "made", tmp_path / "report.json"
     for index in range(5):
         video(made / f"{index}.mp4")
-    command = ["--generated", made, "--out", out, "--workers", 1, "--flow-side", 64, "--sound-features",
-               "tests.test_evaluate:slow", "--picture-features", "none"]
-    running = subprocess.Popen([sys.executable, "-m", "seeing_core.evaluate", *map(str, command)], cwd=ROOT,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True,
-                               preexec_fn=heed_ctrl_c)
+    command = [
+        "--generated",
+        made,
+        "--out",
+        out,
+        "--workers",
+        1,
+        "--flow-side",
+        64,
+        "--sound-features",
+        "tests.test_evaluate:slow",
+        "--picture-features",
+        "none",
+    ]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "seeing_core.evaluate", *map(str, command)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_ctrl_c,
+    )
     beside = tmp_path / "report_files"
     limit = time.monotonic() + 120
     while len(list(beside.glob("*.json"))) < 2 and time.monotonic() < limit:
@@ -249,8 +274,25 @@ def test_files_that_end_their_process_or_break_the_extractor_stop_nothing(tmp_pa
     video(made / "a.mp4")
     video(made / "b.mp4", silent=True)
     wave(made / "c.wav", bursts([1.0], 3.0))
-    assert main(["--generated", str(made), "--out", str(made / "report.json"), "--workers", "1", "--flow-side", "64",
-                 "--sound-features", "tests.test_evaluate:delicate", "--picture-features", "none"]) == 0
+    assert (
+        main(
+            [
+                "--generated",
+                str(made),
+                "--out",
+                str(made / "report.json"),
+                "--workers",
+                "1",
+                "--flow-side",
+                "64",
+                "--sound-features",
+                "tests.test_evaluate:delicate",
+                "--picture-features",
+                "none",
+            ]
+        )
+        == 0
+    )
     files = {file["name"]: file for file in json.loads((made / "report.json").read_text())["files"]}
     assert set(files) == {"a.mp4", "b.mp4", "c.wav"}
     assert files["a.mp4"]["scores"]["av_align_one_to_one"] == 1.0 and files["a.mp4"]["error"] is None
@@ -258,13 +300,16 @@ def test_files_that_end_their_process_or_break_the_extractor_stop_nothing(tmp_pa
     assert "ended unexpectedly" in files["c.wav"]["error"]
 
 
-@pytest.mark.parametrize("extra, words", [
-    (["--sound-features", "vgg"], "sound features: received 'vgg'"),
-    (["--sound-features", "vggish=/nowhere.pth"], "no such file"),
-    (["--binder", "/nowhere.safetensors"], "no such file"),
-    (["--reference", "/nowhere"], "folder: received '/nowhere'"),
-    (["--prompts", "/nowhere.csv"], "prompts: received '/nowhere.csv'"),
-])
+@pytest.mark.parametrize(
+    "extra, words",
+    [
+        (["--sound-features", "vgg"], "sound features: received 'vgg'"),
+        (["--sound-features", "vggish=/nowhere.pth"], "no such file"),
+        (["--binder", "/nowhere.safetensors"], "no such file"),
+        (["--reference", "/nowhere"], "folder: received '/nowhere'"),
+        (["--prompts", "/nowhere.csv"], "prompts: received '/nowhere.csv'"),
+    ],
+)
 def test_wrong_arguments_are_told_before_anything_runs(tmp_path, capsys, extra, words):
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "a.mp4").touch()
@@ -291,9 +336,26 @@ def test_binder_and_prompts(tmp_path, imagebind_file):
 
 def test_frame_rates_that_differ_are_noted():
     def record(name, fps):
-        return Record("generated", name, picture="own", sound="own", fps=fps, scores=dict.fromkeys(
-            ("av_align_one_to_one", "av_align_paper", "lag_ms", "lag_abs_ms", "lag_correlation", "binder_av", "binder_vt",
-             "binder_at"), 0.5))
+        return Record(
+            "generated",
+            name,
+            picture="own",
+            sound="own",
+            fps=fps,
+            scores=dict.fromkeys(
+                (
+                    "av_align_one_to_one",
+                    "av_align_paper",
+                    "lag_ms",
+                    "lag_abs_ms",
+                    "lag_correlation",
+                    "binder_av",
+                    "binder_vt",
+                    "binder_at",
+                ),
+                0.5,
+            ),
+        )
 
     report = summarise(Options(), [record("a", 8.0), record("b", 25.0)])
     assert "8 fps (1)" in report.notes[0] and "do not compare between frame rates" in report.notes[0]
@@ -301,7 +363,7 @@ def test_frame_rates_that_differ_are_noted():
 
 
 def test_names_cannot_break_the_page_or_the_table():
-    report = summarise(Options(), [Record("generated", "<b>,\"x\".mp4", error="a <script> & more")])
+    report = summarise(Options(), [Record("generated", '<b>,"x".mp4', error="a <script> & more")])
     page = as_html(report, {})
     assert "<script>" not in page and "&lt;script&gt; &amp; more" in page
-    assert next(csv.DictReader(as_csv(report).splitlines()))["name"] == "<b>,\"x\".mp4"
+    assert next(csv.DictReader(as_csv(report).splitlines()))["name"] == '<b>,"x".mp4'

@@ -10,8 +10,12 @@ from seeing_core.binders.fbank import fbank
 from tests.plain import kaldi_fbank
 
 
-@given(length=st.integers(400, 33000), seed=st.integers(0, 2**31), loudness=st.sampled_from([1.0, 0.1, 1e-3]),
-       tone_hz=st.sampled_from([0.0, 50.0, 440.0, 7000.0]))
+@given(
+    length=st.integers(400, 33000),
+    seed=st.integers(0, 2**31),
+    loudness=st.sampled_from([1.0, 0.1, 1e-3]),
+    tone_hz=st.sampled_from([0.0, 50.0, 440.0, 7000.0]),
+)
 def test_equals_kaldi(length: int, seed: int, loudness: float, tone_hz: float) -> None:
     noise = torch.randn(2, length, generator=torch.Generator().manual_seed(seed))
     samples = loudness * (0.1 * noise + torch.sin(torch.arange(length) * tone_hz * 2 * torch.pi / 16000))

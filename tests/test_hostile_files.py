@@ -36,7 +36,8 @@ def with_protocol(number: int) -> Callable[[object, Path], object]:
 
 
 WRITERS: dict[str, Callable[[object, Path], object]] = {
-    "torch": torch.save, "torch, pickle 4": with_protocol(4),
+    "torch": torch.save,
+    "torch, pickle 4": with_protocol(4),
     "torch before 1.6": lambda value, path: torch.save(value, path, _use_new_zipfile_serialization=False),
     "pickle": lambda value, path: path.write_bytes(pickle.dumps(value)),
 }
@@ -74,8 +75,10 @@ def test_harmless_leftovers_of_training_are_read_past(tmp_path: Path, write: Cal
 
 def test_an_archive_that_unpacks_to_more_than_it_is(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(50_000_000)}, tmp_path / "plain.pth")
-    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(
-            tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
         for entry in plain.namelist():
             bomb.writestr(entry, plain.read(entry))
     assert (tmp_path / "bomb.pth").stat().st_size < 1_000_000
@@ -91,11 +94,16 @@ def header(path: Path, tensors: dict[str, object], size: int | None = None) -> P
     return path
 
 
-@pytest.mark.parametrize("tensors, size", [
-    ({"weight": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}, None), ({}, 2**50), ({}, 2**63),
-    ({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}, None),
-    ({name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in "ab"}, None),
-])
+@pytest.mark.parametrize(
+    "tensors, size",
+    [
+        ({"weight": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}, None),
+        ({}, 2**50),
+        ({}, 2**63),
+        ({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}, None),
+        ({name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in "ab"}, None),
+    ],
+)
 def test_headers_that_claim_what_is_not_there(tmp_path: Path, tensors: dict[str, object], size: int | None) -> None:
     path = header(tmp_path / "model.safetensors", tensors, size)
     with pytest.raises(InputError, match="^file '.*model.safetensors': received a file that cannot be read safely"):
@@ -106,7 +114,9 @@ def test_a_configuration_that_asks_for_terabytes(audioldm_folder: Path, tmp_path
     folder = shutil.copytree(audioldm_folder, tmp_path / "copy")
     path = folder / "text_encoder" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"vocab_size": 10**12}))
-    with pytest.raises(InputError, match=r"text_encoder': received a configuration for .* numbers beside files of [\d,]+ bytes"):
+    with pytest.raises(
+        InputError, match=r"text_encoder': received a configuration for .* numbers beside files of [\d,]+ bytes"
+    ):
         load_audioldm(folder)
 
 

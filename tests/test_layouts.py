@@ -78,8 +78,15 @@ def test_original_audioldm_has_heads_of_32_channels(audio_folder: Path, tmp_path
     assert [block.attentions[0].transformer_blocks[0].attn1.heads for block in unet.down_blocks[1:]] == [2, 3, 5]
 
 
-@pytest.mark.parametrize("base, motion", [("sd15.safetensors", "v3_sd15_mm.ckpt"), ("sd15.ckpt", "mm.safetensors"),
-                                          ("folder", "mm_sd_v15_v2.ckpt"), ("sd15.safetensors", "folder")])
+@pytest.mark.parametrize(
+    "base, motion",
+    [
+        ("sd15.safetensors", "v3_sd15_mm.ckpt"),
+        ("sd15.ckpt", "mm.safetensors"),
+        ("folder", "mm_sd_v15_v2.ckpt"),
+        ("sd15.safetensors", "folder"),
+    ],
+)
 def test_original_animatediff(video_folders: tuple[Path, Path], tmp_path: Path, base: str, motion: str) -> None:
     sd, adapter = video_folders
     one = sd if base == "folder" else write(original_sd(sd), tmp_path / base)
@@ -96,8 +103,13 @@ def test_tensors_in_memory_as_the_base(video_folders: tuple[Path, Path]) -> None
     assert_same(seen(load_animatediff(state, adapter)), seen(load_animatediff(sd, adapter)))
     with pytest.raises(InputError, match="Stable Diffusion: received what looks like SDXL"):
         load_animatediff(state | {"conditioner.embedders.1.model.ln_final.weight": torch.ones(4)}, adapter)
-    vae = AutoencoderKL(block_out_channels=(32,) * 4, latent_channels=16, down_block_types=("DownEncoderBlock2D",) * 4,
-                        up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2)
+    vae = AutoencoderKL(
+        block_out_channels=(32,) * 4,
+        latent_channels=16,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+    )
     with pytest.raises(InputError, match="weights, whose VAE does not fit its UNet"):
         load_animatediff(state | original_vae(vae), adapter)
 
@@ -143,29 +155,44 @@ def test_a_folder_with_half_precision_copies_only(video_folders: tuple[Path, Pat
     assert seen(load_animatediff(folder, video_folders[1]))[1].isfinite().all()
 
 
-@pytest.mark.parametrize("prefix, words", [
-    ("model.diffusion_model.film_emb", "received .*looks like AudioLDM"), ("conditioner.embedders.1.x", "looks like SDXL"),
-    ("down_blocks.0.motion_modules.0.x", "looks like an AnimateDiff motion module"),
-    ("lora_unet_down.lora_up", "looks like a LoRA"), ("cond_stage_model.model.transformer.resblocks.0.x", "Stable Diffusion 2"),
-])
+@pytest.mark.parametrize(
+    "prefix, words",
+    [
+        ("model.diffusion_model.film_emb", "received .*looks like AudioLDM"),
+        ("conditioner.embedders.1.x", "looks like SDXL"),
+        ("down_blocks.0.motion_modules.0.x", "looks like an AnimateDiff motion module"),
+        ("lora_unet_down.lora_up", "looks like a LoRA"),
+        ("cond_stage_model.model.transformer.resblocks.0.x", "Stable Diffusion 2"),
+    ],
+)
 def test_a_base_of_another_kind(video_folders: tuple[Path, Path], tmp_path: Path, prefix: str, words: str) -> None:
     path = write({f"{prefix}.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match=rf"^Stable Diffusion file '.*other.safetensors': .*{words}"):
         load_animatediff(path, video_folders[1])
 
 
-@pytest.mark.parametrize("key, words", [
-    ("cond_stage_models.0.x", "looks like AudioLDM 2"), ("cond_stage_model.transformer.text_model.x", "Stable Diffusion 1.5"),
-])
+@pytest.mark.parametrize(
+    "key, words",
+    [
+        ("cond_stage_models.0.x", "looks like AudioLDM 2"),
+        ("cond_stage_model.transformer.text_model.x", "Stable Diffusion 1.5"),
+    ],
+)
 def test_an_audio_file_of_another_kind(audio_folder: Path, tmp_path: Path, key: str, words: str) -> None:
     path = write({f"{key}.weight": torch.zeros(2, 2)}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match=rf"^AudioLDM file '.*other.ckpt': received .*{words}; expected an AudioLDM"):
         load_audioldm(path, tokenizer=audio_folder / "tokenizer")
 
 
-@pytest.mark.parametrize("lost, words", [("cond_stage_model.model.text_branch", "without 'embeddings"),
-                                         ("first_stage_model.vocoder", "without 'conv_pre"), ("scale_factor", "scale_factor"),
-                                         ("model.diffusion_model.input_blocks.4.0.in_layers.0.weight", "1 missing")])
+@pytest.mark.parametrize(
+    "lost, words",
+    [
+        ("cond_stage_model.model.text_branch", "without 'embeddings"),
+        ("first_stage_model.vocoder", "without 'conv_pre"),
+        ("scale_factor", "scale_factor"),
+        ("model.diffusion_model.input_blocks.4.0.in_layers.0.weight", "1 missing"),
+    ],
+)
 def test_an_original_audioldm_that_lacks_something(audio_folder: Path, tmp_path: Path, lost: str, words: str) -> None:
     state = {key: value for key, value in original_audioldm(audio_folder).items() if not key.startswith(lost)}
     path = write(state, tmp_path / "audioldm.ckpt")
@@ -196,15 +223,20 @@ def test_kohya_lora_is_added_to_unet_and_text_encoder(
     text = "lora_te_text_model_encoder_layers_1_self_attn_q_proj"
     state = {f"{unet}.lora_down.weight": down, f"{unet}.lora_up.weight": up, f"{unet}.alpha": torch.tensor(1.0)}
     for name in (text, text.replace("q_proj", "out_proj")):
-        state |= {f"{name}.lora_down.weight": words_down.clone(), f"{name}.lora_up.weight": words_up.clone(),
-                  f"{name}.alpha": torch.tensor(2.0)}
+        state |= {
+            f"{name}.lora_down.weight": words_down.clone(),
+            f"{name}.lora_up.weight": words_up.clone(),
+            f"{name}.alpha": torch.tensor(2.0),
+        }
     plain = load_animatediff(*video_folders)
     with_lora = load_animatediff(*video_folders, loras=[Lora(write(state, tmp_path / "style.safetensors"), strength)])
     added = weight_of(with_lora.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q") - weight_of(
-        plain.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")
+        plain.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    )
     torch.testing.assert_close(added, strength * 0.5 * up @ down, rtol=1e-4, atol=1e-5)
     added = weight_of(with_lora.text_encoder, "encoder.layers.1.self_attn.q_proj") - weight_of(
-        plain.text_encoder, "encoder.layers.1.self_attn.q_proj")
+        plain.text_encoder, "encoder.layers.1.self_attn.q_proj"
+    )
     torch.testing.assert_close(added, strength * words_up @ words_down, rtol=1e-4, atol=1e-5)
     assert with_lora.unet.state_dict().keys() == plain.unet.state_dict().keys()
     assert not any(parameter.requires_grad for parameter in with_lora.parameters())
@@ -221,14 +253,19 @@ def test_original_motion_lora_is_added_to_the_motion_module(video_folders: tuple
     path = write({f"{block}.down.weight": down, f"{block}.up.weight": up}, tmp_path / "v2_lora_ZoomIn.ckpt")
     name = "down_blocks.0.motion_modules.1.transformer_blocks.0.attn2.to_k"
     added = weight_of(load_animatediff(*video_folders, loras=[Lora(path)]).unet, name) - weight_of(
-        load_animatediff(*video_folders).unet, name)
+        load_animatediff(*video_folders).unet, name
+    )
     torch.testing.assert_close(added, up @ down, rtol=1e-4, atol=1e-5)
 
 
 def test_a_lora_of_another_kind(video_folders: tuple[Path, Path], tmp_path: Path) -> None:
-    wide = write({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight": torch.zeros(2, 640),
-                  "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight": torch.zeros(640, 2)},
-                 tmp_path / "sdxl.safetensors")
+    wide = write(
+        {
+            "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight": torch.zeros(2, 640),
+            "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight": torch.zeros(640, 2),
+        },
+        tmp_path / "sdxl.safetensors",
+    )
     with pytest.raises(InputError, match="^LoRA '.*sdxl.safetensors': received weights that do not fit"):
         load_animatediff(*video_folders, loras=[Lora(wide)])
     whole = write(original_motion(video_folders[1]), tmp_path / "mm.ckpt")

@@ -25,8 +25,13 @@ PROMPT = "a dog barks"
 DURATION_S = 1.2
 SAMPLES = round(DURATION_S * 16000)
 # Strong enough for the untrained stand-ins, whose loss hardly moves.
-STRONG = [AlignSettings("paper"), AlignSettings("gradient", 100), AlignSettings("x0"), AlignSettings("unet"),
-          AlignSettings("unet", prompt_strength=1)]
+STRONG = [
+    AlignSettings("paper"),
+    AlignSettings("gradient", 100),
+    AlignSettings("x0"),
+    AlignSettings("unet"),
+    AlignSettings("unet", prompt_strength=1),
+]
 
 
 def run(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, **options: object) -> TaskResult:
@@ -43,7 +48,8 @@ def counted(binder: ImageBind) -> Iterator[list[tuple[str, int]]]:
     calls: list[tuple[str, int]] = []
     hooks = [
         trunk.register_forward_pre_hook(
-            lambda _, args, kwargs, tower=tower: calls.append((tower, len(kwargs["tokens"]))), with_kwargs=True)
+            lambda _, args, kwargs, tower=tower: calls.append((tower, len(kwargs["tokens"]))), with_kwargs=True
+        )
         for tower, trunk in binder.towers.modality_trunks.items()
     ]
     yield calls
@@ -66,17 +72,23 @@ def test_latents_equal_a_plain_loop(
 
     loss = plain.binder_loss(audioldm, binder, video, PROMPT, SAMPLES)
     noise = torch.randn(1, 8, generator.latent_length, 16, generator=torch.Generator().manual_seed(3)).double()
-    theirs = plain.guided_latent(audioldm, loss, noise, plain.ddim(audioldm, 10), prompt=PROMPT, mode=mode,
-                                 rate=STEP_SIZES.latent[mode], prompt_rate=prompt_strength * STEP_SIZES.prompt)
+    theirs = plain.guided_latent(
+        audioldm,
+        loss,
+        noise,
+        plain.ddim(audioldm, 10),
+        prompt=PROMPT,
+        mode=mode,
+        rate=STEP_SIZES.latent[mode],
+        prompt_rate=prompt_strength * STEP_SIZES.prompt,
+    )
     [unguided] = sample([generator], weighted, UNGUIDED, seeds=[3], steps=10)
     assert (ours - theirs).abs().max() <= 1e-4
     assert (ours - unguided).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("settings", STRONG, ids=lambda s: f"{s.mode}-{s.prompt_strength}")
-def test_guidance_lowers_its_loss(
-    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, settings: AlignSettings
-) -> None:
+def test_guidance_lowers_its_loss(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, settings: AlignSettings) -> None:
     def losses(settings: AlignSettings) -> list[Tensor]:
         """Of each of five seeds, at each guided step."""
         seen: list[Tensor] = []
@@ -95,9 +107,7 @@ def test_guidance_lowers_its_loss(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_each_inner_step_goes_on_from_the_last(
-    audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, mode: str
-) -> None:
+def test_each_inner_step_goes_on_from_the_last(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, mode: str) -> None:
     settings = AlignSettings(mode, strength=0.5, start_fraction=0.5, inner_steps=3)
     points = run(audioldm, binder, video, steps=3, settings=settings).trace.points
     first, second, third = (point.loss for point in points)
@@ -134,10 +144,15 @@ def test_clips_of_an_inner_step_are_one_batch(audioldm: AudioLDM, fresh_binder: 
     assert [batch for tower, batch in calls if tower == "audio"] == [6, 6, 6]  # two clips of three sounds
 
 
-@pytest.mark.parametrize("settings", [
-    AlignSettings(strength=0), AlignSettings(start_fraction=1), AlignSettings(end_fraction=0),
-    AlignSettings(vision_weight=0, text_weight=0),
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        AlignSettings(strength=0),
+        AlignSettings(start_fraction=1),
+        AlignSettings(end_fraction=0),
+        AlignSettings(vision_weight=0, text_weight=0),
+    ],
+)
 def test_no_guidance_is_the_plain_sample(
     audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, settings: AlignSettings
 ) -> None:

@@ -68,8 +68,7 @@ def test_resample_keeps_tone_and_time(rate_hz: int, new_rate_hz: int) -> None:
     first, second = (torch.sin(2 * torch.pi * 440 * torch.arange(rate) / rate) for rate in (rate_hz, new_rate_hz))
     ours = resample(torch.stack([first, -0.5 * first]), rate_hz, new_rate_hz)
     edge = new_rate_hz // 20
-    torch.testing.assert_close(ours[:, edge:-edge], torch.stack([second, -0.5 * second])[:, edge:-edge],
-                               atol=2e-3, rtol=0)
+    torch.testing.assert_close(ours[:, edge:-edge], torch.stack([second, -0.5 * second])[:, edge:-edge], atol=2e-3, rtol=0)
     assert ours.shape == (2, new_rate_hz)
 
 
@@ -98,8 +97,9 @@ def test_real_films(real_video: Callable[[str], Path], name: str, frames: int, d
         assert len(video.times_s) == frames and video.duration_s == pytest.approx(duration_s)
         torch.testing.assert_close(video.times_s, torch.arange(frames, dtype=torch.float64) / 25)
     with av.open(str(path)) as container:  # in the order shown, though stored in another
-        wanted = [frame.to_ndarray(format="rgb24") for number, frame in enumerate(container.decode(video=0))
-                  if number in (0, 7, 30)]
+        wanted = [
+            frame.to_ndarray(format="rgb24") for number, frame in enumerate(container.decode(video=0)) if number in (0, 7, 30)
+        ]
     for ours, theirs in zip(video.frames([0, 7, 30]), wanted, strict=True):
         torch.testing.assert_close(ours, torch.from_numpy(theirs).permute(2, 0, 1) / 255)
 

@@ -201,8 +201,9 @@ def test_av_align_of_a_real_film_computed_twice(bunny, bunny_frames):
     video = VideoFile(bunny)
     motion, onsets = measure_motion(video, side=90), find_onsets(audio_track(video))
 
-    small = [cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), (160, 90), interpolation=cv2.INTER_AREA)
-             for frame in bunny_frames]
+    small = [
+        cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), (160, 90), interpolation=cv2.INTER_AREA) for frame in bunny_frames
+    ]
     flow = released_flow([cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) for frame in small])
     with av.open(bunny) as container:
         pieces = [frame.to_ndarray().mean(0) for frame in container.decode(audio=0)]

@@ -20,12 +20,13 @@ from tests.made import bursts, jumping_film
 from tests.pocket.world_kinds import KIND_NAMES
 
 NETWORKS = {  # extractor: how its file is made, its features, its logits
-    "vggish": (lambda: (network := _module("torchvggish", "torchvggish")).VGG(network.make_layers(), False).state_dict(),
-               128, None),
-    "panns": (lambda: {"iteration": 1, "model": _module("panns_inference", "models").Cnn14(**PANNS).state_dict()},
-              2048, 527),
-    "i3d": (lambda: _module("cdfvd", "third_party.i3d.pytorch_i3d").InceptionI3d(400, in_channels=3).state_dict(),
-            400, None),
+    "vggish": (
+        lambda: (network := _module("torchvggish", "torchvggish")).VGG(network.make_layers(), False).state_dict(),
+        128,
+        None,
+    ),
+    "panns": (lambda: {"iteration": 1, "model": _module("panns_inference", "models").Cnn14(**PANNS).state_dict()}, 2048, 527),
+    "i3d": (lambda: _module("cdfvd", "third_party.i3d.pytorch_i3d").InceptionI3d(400, in_channels=3).state_dict(), 400, None),
 }
 
 

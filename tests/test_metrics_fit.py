@@ -170,8 +170,11 @@ def test_fit_plot_of_nothing(samples):
 
 
 def test_trace_plot():
-    points = tuple(TracePoint(step, inner, 2 / (step + 1), {"vision": 1 / (step + 1), "text": 0.5})
-                   for step in range(2, 9) for inner in range(2))
+    points = tuple(
+        TracePoint(step, inner, 2 / (step + 1), {"vision": 1 / (step + 1), "text": 0.5})
+        for step in range(2, 9)
+        for inner in range(2)
+    )
     picture = trace_plot(Trace(AlignSettings(), 10, points))
     assert picture.shape == (SIZE_PX[1], SIZE_PX[0], 3)
     assert marked(picture, "#78c8ff") > 300 and marked(picture, "#ffcb6b") > 300

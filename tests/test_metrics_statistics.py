@@ -153,12 +153,18 @@ def test_mean_kl_as_others_compute_it():
     assert mean_kl(generated, reference) > 0.1
 
 
-@pytest.mark.parametrize("call", [
-    lambda: gaussian_of(torch.zeros(1, 4)), lambda: gaussian_of(torch.zeros(4)),
-    lambda: frechet_distance(gaussian_of(draws(4, 2)), gaussian_of(draws(4, 3))),
-    lambda: kernel_distance(draws(1, 3), draws(4, 3)), lambda: kernel_distance(draws(4, 3), draws(4, 2)),
-    lambda: inception_score(torch.zeros(0, 4)), lambda: mean_kl(draws(3, 4), draws(4, 4)),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: gaussian_of(torch.zeros(1, 4)),
+        lambda: gaussian_of(torch.zeros(4)),
+        lambda: frechet_distance(gaussian_of(draws(4, 2)), gaussian_of(draws(4, 3))),
+        lambda: kernel_distance(draws(1, 3), draws(4, 3)),
+        lambda: kernel_distance(draws(4, 3), draws(4, 2)),
+        lambda: inception_score(torch.zeros(0, 4)),
+        lambda: mean_kl(draws(3, 4), draws(4, 4)),
+    ],
+)
 def test_wrong_shapes_are_named(call):
     with pytest.raises(InputError, match="received .* expected"):
         call()

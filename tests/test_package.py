@@ -29,8 +29,11 @@ def test_core_files_parse_under_python_3_10_and_do_not_know_comfyui(path: Path) 
 
 
 def test_importing_the_core_loads_nothing_heavy() -> None:
-    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES
-               if not {"pocket", "metrics", "__init__.py"} & set(path.relative_to(ROOT).parts)]
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in FILES
+        if not {"pocket", "metrics", "__init__.py"} & set(path.relative_to(ROOT).parts)
+    ]
     assert "seeing_core.tasks" in modules and "seeing_core.weights.imagebind" in modules
     code = f"import sys, {', '.join(modules)}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout

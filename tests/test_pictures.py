@@ -37,6 +37,8 @@ def test_loss_curve_falls_to_the_right_as_far_as_the_steps_are_done() -> None:
 
 
 def test_preview_stacks_frames_sound_and_loss() -> None:
-    whole = preview([Preview("vision", torch.rand(1, 8, 3, 16, 16), 8), Preview("audio", torch.zeros(1, 44100), 44100)], [(0, 0.5)], 4)
+    whole = preview(
+        [Preview("vision", torch.rand(1, 8, 3, 16, 16), 8), Preview("audio", torch.zeros(1, 44100), 44100)], [(0, 0.5)], 4
+    )
     assert whole.size == (WIDTH, WIDTH // 4 + 256 + CURVE_HEIGHT)
     assert whole.getpixel((WIDTH - 1, whole.height - 1)) == PAPER

@@ -53,9 +53,15 @@ def binder() -> ImageBind:
     return ImageBind(towers)
 
 
-@pytest.mark.parametrize(("part", "model_class"), [
-    ("unet", UNet2DConditionModel), ("vae", AutoencoderKL), ("text_encoder", ClapTextModelWithProjection),
-    ("vocoder", SpeechT5HifiGan)])
+@pytest.mark.parametrize(
+    ("part", "model_class"),
+    [
+        ("unet", UNet2DConditionModel),
+        ("vae", AutoencoderKL),
+        ("text_encoder", ClapTextModelWithProjection),
+        ("vocoder", SpeechT5HifiGan),
+    ],
+)
 def test_every_weight_is_in_its_file(part: str, model_class: type) -> None:
     model, report = model_class.from_pretrained(AUDIO / part, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
@@ -141,8 +147,7 @@ def test_binder_keeps_ambiguous_captions_in_the_middle(binder: ImageBind) -> Non
     assert cosine_similarity(texts[:1], texts[1:]).max() < 0.5
 
 
-def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(binder: ImageBind,
-                                                                               audio: AudioModels) -> None:
+def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(binder: ImageBind, audio: AudioModels) -> None:
     """A latent half way between two kinds, moved a little along the gradient towards a picture, sounds more like it."""
     for part in (audio.vae, audio.vocoder):
         part.requires_grad_(False)
@@ -159,7 +164,7 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
                 judged, scores = judge_sound_kind(sound[0])
                 margins.append(scores[kind_index(format_score)] - scores[kind_index(other)])
             loss = 1 - cosine_similarity(binder.embed_audio(sound, segments).mean(1), target).mean()
-            gradient, = torch.autograd.grad(loss, latent)
+            (gradient,) = torch.autograd.grad(loss, latent)
             latent = (latent - 0.1 * latent.std() * gradient / gradient.std()).detach().requires_grad_()
         rises, right = rises + bool(margins[1] > margins[0]), right + (judged == format_score)
     assert rises >= 6 and right >= 5

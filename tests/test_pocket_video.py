@@ -52,8 +52,13 @@ def test_files_are_small() -> None:
 def test_scheduler_is_animatediffs() -> None:
     config = DDIMScheduler.from_pretrained(FOLDER / "sd" / "scheduler").config
     found = {key: config[key] for key in ("beta_start", "beta_end", "beta_schedule", "steps_offset", "clip_sample")}
-    assert found == {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "steps_offset": 1,
-                     "clip_sample": False}
+    assert found == {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "linear",
+        "steps_offset": 1,
+        "clip_sample": False,
+    }
 
 
 def test_joined_model_splits_into_the_same_files(parts: VideoParts) -> None:

@@ -77,8 +77,7 @@ def test_every_kind_is_drawn_and_varies(clips: list[WorldClip]) -> None:
     assert min(Counter(clip.kind for clip in clips).values()) >= FRESH / len(KINDS) / 2
     assert set(Counter(clip.kind for clip in clips)) == set(KIND_NAMES)
     for kind in KIND_NAMES:
-        areas = [(clip.frames[0].amax(0) - clip.frames[0].amin(0) > 0.3).sum().item() for clip in clips
-                 if clip.kind == kind]
+        areas = [(clip.frames[0].amax(0) - clip.frames[0].amin(0) > 0.3).sum().item() for clip in clips if clip.kind == kind]
         assert max(areas) > 1.4 * min(areas), f"every {kind} has the same size"
 
 
@@ -86,9 +85,9 @@ def test_sound_starts_at_the_event_to_the_sample() -> None:
     for i, kind in enumerate(KIND_NAMES):
         clip = make_clip(TEST_SEEDS + 300 + i, kind=kind)
         start = round(clip.event_times_s[0] * 16000)
-        before, after = clip.samples[:start], clip.samples[start:start + 800]
+        before, after = clip.samples[:start], clip.samples[start : start + 800]
         assert before.square().mean().sqrt() < 0.1 * after.square().mean().sqrt(), kind
-        assert clip.samples[start:start + 48].abs().max() > 2 * before.abs().max(), kind
+        assert clip.samples[start : start + 48].abs().max() > 2 * before.abs().max(), kind
 
 
 def test_pictures_move_when_they_sound_and_only_then() -> None:
@@ -143,7 +142,7 @@ def test_the_distractor_is_there_and_grey() -> None:
     for seed in range(30):
         frames = make_clip(TEST_SEEDS + 500 + seed, kind="horn").frames
         chroma = frames.amax(1) - frames.amin(1)
-        far = (chroma.amax(0) < 0.2)  # pixels the object never touches
+        far = chroma.amax(0) < 0.2  # pixels the object never touches
         spread = frames.mean(1).amax(0) - frames.mean(1).amin(0)
         moved += bool((spread[far] > 0.25).sum() > 20)
     assert moved >= 6

@@ -19,9 +19,11 @@ Models = tuple[AudioLDM, AnimateDiff, ImageBind]
 
 
 def load(dtype: torch.dtype) -> Models:
-    return (load_audioldm(MODELS_DIR / "audioldm", dtype=dtype),
-            load_animatediff(MODELS_DIR / "animatediff" / "sd", MODELS_DIR / "animatediff" / "motion_adapter", dtype=dtype),
-            load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", dtype=dtype))
+    return (
+        load_audioldm(MODELS_DIR / "audioldm", dtype=dtype),
+        load_animatediff(MODELS_DIR / "animatediff" / "sd", MODELS_DIR / "animatediff" / "motion_adapter", dtype=dtype),
+        load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", dtype=dtype),
+    )
 
 
 @pytest.fixture(scope="module", params=HALVES, ids=["bf16", "fp16"])
@@ -45,8 +47,11 @@ def test_weights_are_as_asked_but_what_makes_the_wave(half: Models) -> None:
 def test_embeddings_are_nearly_the_same_and_single(half: Models, single: Models) -> None:
     sound = torch.randn(1, 16000, generator=torch.Generator().manual_seed(1)) * 0.1
     video = VideoFrames(torch.rand(8, 3, 48, 64, generator=torch.Generator().manual_seed(2)), 8)
-    for embed in (lambda binder: binder.embed_audio(sound, [(0.0, 1.0)])[0], lambda binder: binder.embed_text(["a red ball"]),
-                  lambda binder: binder.embed_video(video, [(0.0, 1.0)])):
+    for embed in (
+        lambda binder: binder.embed_audio(sound, [(0.0, 1.0)])[0],
+        lambda binder: binder.embed_text(["a red ball"]),
+        lambda binder: binder.embed_video(video, [(0.0, 1.0)]),
+    ):
         ours, exact = embed(half[2]), embed(single[2])
         assert ours.dtype == torch.float32
         assert torch.cosine_similarity(ours, exact).min() > 0.99
@@ -70,20 +75,26 @@ def spectrum(samples: torch.Tensor) -> torch.Tensor:
 def test_a_sound_in_half_precision(half: Models, single: Models) -> None:
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     run = RunConfig([0], 2, AUDIO_PRESETS["paper"])
-    ours, exact = (image_to_audio(models[0], models[2], picture, run, prompt="a ball", duration_s=0.6).waveforms[0].samples
-                   for models in (half, single))
+    ours, exact = (
+        image_to_audio(models[0], models[2], picture, run, prompt="a ball", duration_s=0.6).waveforms[0].samples
+        for models in (half, single)
+    )
     assert ours.dtype == torch.float32 and ours.isfinite().all()
     assert torch.corrcoef(torch.cat([spectrum(ours), spectrum(exact)]))[0, 1] > 0.8
 
 
 def test_a_film_and_its_sound_in_half_precision(half: Models) -> None:
-    made = video_and_audio(half[1], half[0], half[2], RunConfig([0], 2, AlignSettings()), prompt="a ball", duration_s=0.5, fps=4)
+    made = video_and_audio(
+        half[1], half[0], half[2], RunConfig([0], 2, AlignSettings()), prompt="a ball", duration_s=0.5, fps=4
+    )
     assert made.videos[0].pixels.isfinite().all() and made.videos[0].pixels.std() > 0.01
     assert made.waveforms[0].samples.isfinite().all()
 
 
 def test_a_seed_is_the_same_noise_for_half_precision_weights(half: Models, single: Models) -> None:
     """Made in single precision: rounding through bf16 would make another seed of it."""
-    for ours, exact in ((half[0].conditioned(["x"], duration_s=0.5), single[0].conditioned(["x"], duration_s=0.5)),
-                        (half[1].conditioned(["x"], duration_s=0.5, fps=8), single[1].conditioned(["x"], duration_s=0.5, fps=8))):
+    for ours, exact in (
+        (half[0].conditioned(["x"], duration_s=0.5), single[0].conditioned(["x"], duration_s=0.5)),
+        (half[1].conditioned(["x"], duration_s=0.5, fps=8), single[1].conditioned(["x"], duration_s=0.5, fps=8)),
+    ):
         assert torch.equal(ours.initial_noise([3, 4]), exact.initial_noise([3, 4]))

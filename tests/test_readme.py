@@ -1,45 +1,30 @@
-"""The README's list of messages is that of the code."""
+"""The README and the pages it leads to: links resolve, commands exist, every node is named."""
 
 from __future__ import annotations
 
-import ast
+import importlib.util
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
-# Not reached from a node, or only with the command line of seeing_core.evaluate.
-ELSEWHERE = {"pocket", "evaluate", "frechet.py", "kernel_distance.py", "divergence.py", "published.py", "features.py",
-             "av_align.py", "timing.py"}
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "seeing_core/README.md", "seeing_core/guidance/METHOD.md", "tests/benchmarks/RESULTS.md")
+]
 
 
-def sources() -> Iterator[Path]:
-    for path in [*(ROOT / "seeing_core").rglob("*.py"), *(ROOT / "nodes").glob("*.py")]:
-        if not ELSEWHERE & set(path.relative_to(ROOT).parts):
-            yield path
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_commands_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (page.parent / link).exists(), link
+    for module in set(re.findall(r"python -m ((?:scripts|tests|seeing_core)[.\w]*)", text)):
+        assert importlib.util.find_spec(module.rstrip(".")), module
 
 
-def named_in_code() -> set[str]:
-    """What InputError and check_number are given as the name of the input; '...' for what is filled in."""
-    names = set()
-    for path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args and (
-                    node.func.id in ("InputError", "check_number")):
-                name = node.args[0]
-                if isinstance(name, ast.Constant):
-                    names.add(name.value)
-                elif isinstance(name, ast.JoinedStr):
-                    names.add("".join(part.value if isinstance(part, ast.Constant) else "..." for part in name.values))
-    return names
-
-
-def documented() -> set[str]:
-    """The names of the inputs in the README's table of messages."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Troubleshooting")[2].partition("\n## ")[0]
-    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    return {segment.partition(":")[0] for cell in cells for segment in re.findall(r"`([^`]+)`", cell)}
-
-
-def test_every_message_is_in_the_troubleshooting() -> None:
-    assert sorted(named_in_code() - documented()) == []
+def test_every_node_is_named_with_its_help_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (ROOT / "web" / "docs").glob("SeeingHearing_*.md")}
+    assert pages == set(re.findall(r"web/docs/(\w+\.md)", text)) and len(pages) == 20

@@ -15,8 +15,16 @@ from scripts.make_manager_lists import models, nodes
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [path for folder in ("nodes", "seeing_core") for path in sorted((ROOT / folder).rglob("*.py"))]
-FORBIDDEN_CALLS = {"eval", "exec", "os.system", "subprocess.run", "subprocess.call", "subprocess.check_call",
-                   "subprocess.Popen", "pip.main"}
+FORBIDDEN_CALLS = {
+    "eval",
+    "exec",
+    "os.system",
+    "subprocess.run",
+    "subprocess.call",
+    "subprocess.check_call",
+    "subprocess.Popen",
+    "pip.main",
+}
 
 
 def test_pyproject_keeps_the_registry_rules() -> None:
@@ -36,8 +44,9 @@ def test_icon_is_small_and_square_and_the_banner_21_to_9(name: str, width: int, 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shipped_code_installs_and_evaluates_nothing(path: Path) -> None:
-    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-             if isinstance(node, ast.Call)}
+    calls = {
+        ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+    }
     assert not calls & FORBIDDEN_CALLS
 
 

@@ -47,8 +47,15 @@ def test_with_all_additions_at_zero_a_task_is_the_plain_loop(
     generator = exact_audioldm.conditioned(["a bell"], duration_s=DURATION_S)
     loss = plain.binder_loss(exact_audioldm, exact_binder, video, "a bell", round(DURATION_S * 16000))
     noise = torch.randn(1, 8, generator.latent_length, 16, generator=torch.Generator().manual_seed(3)).double()
-    z = plain.guided_latent(exact_audioldm, loss, noise, plain.ddim(exact_audioldm, 8), prompt="a bell", mode=mode,
-                            rate=generator.step_sizes.latent[mode])
+    z = plain.guided_latent(
+        exact_audioldm,
+        loss,
+        noise,
+        plain.ddim(exact_audioldm, 8),
+        prompt="a bell",
+        mode=mode,
+        rate=generator.step_sizes.latent[mode],
+    )
     assert (result.waveforms[0].samples - generator.decode_all(z)[0].clamp(-1, 1)).abs().max() <= 1e-4
 
 
@@ -64,8 +71,13 @@ def sync_of(audioldm: AudioLDM, binder: ImageBind, settings: AlignSettings, seed
 
 def test_the_sync_term_moves_sounds_to_the_wanted_times(pocket_audioldm: AudioLDM, pocket_binder: ImageBind) -> None:
     base = AlignSettings("x0", strength=2.0, start_fraction=0.0, inner_steps=2, binder_weight=0.0)
-    apart = [(sync_of(pocket_audioldm, pocket_binder, replace(base, sync_weight=1.0), seed),
-              sync_of(pocket_audioldm, pocket_binder, replace(base, strength=0.0), seed)) for seed in range(3)]
+    apart = [
+        (
+            sync_of(pocket_audioldm, pocket_binder, replace(base, sync_weight=1.0), seed),
+            sync_of(pocket_audioldm, pocket_binder, replace(base, strength=0.0), seed),
+        )
+        for seed in range(3)
+    ]
     assert all(ours < unguided - 0.1 for ours, unguided in apart), apart
 
 
@@ -112,7 +124,9 @@ def latent_of(generator: object, binder: ImageBind, **settings: float) -> Tensor
     from seeing_core.guidance.loop import sample
     from seeing_core.guidance.losses import TargetTerm, WeightedLoss
 
-    loss = WeightedLoss({"audio": AudioView(generator, binder)}, [[TargetTerm("text", 1.0, "audio", binder.embed_text(["rain"])[0])]])
+    loss = WeightedLoss(
+        {"audio": AudioView(generator, binder)}, [[TargetTerm("text", 1.0, "audio", binder.embed_text(["rain"])[0])]]
+    )
     [z] = sample([generator], loss, AlignSettings("x0", start_fraction=0.0, **settings), seeds=[1], steps=2)
     return z
 

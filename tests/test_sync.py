@@ -113,14 +113,18 @@ class Case:
         self.audio = audioldm.conditioned(["a bell"], duration_s=duration_s, low_memory=low_memory)
         side = 2048 if name == "video in slices" else 16
         self.video = animatediff.conditioned(
-            ["a bell"], duration_s=duration_s, fps=4, width=16, height=side, low_memory=low_memory)
+            ["a bell"], duration_s=duration_s, fps=4, width=16, height=side, low_memory=low_memory
+        )
         self.binder, self.name = binder, name
         self.word = torch.stack([binder.embed_text(["a bell"])[0], binder.embed_text(["rain"])[0]])
         self.weight = torch.tensor([1.0, 0.25]).double()
         hearing = AudioView(self.audio, binder)
         media = ["audio"] if name.startswith("audio") else ["vision"] if name.startswith("video") else ["vision", "audio"]
-        self.windows = ([hearing.segments_s(i) for i in range(len(self.audio.windows_s))] if "audio" in media
-                        else video_windows(binder, self.video.frames / 4))
+        self.windows = (
+            [hearing.segments_s(i) for i in range(len(self.audio.windows_s))]
+            if "audio" in media
+            else video_windows(binder, self.video.frames / 4)
+        )
         views = {"vision": VideoView(self.video, binder, self.windows), "audio": hearing}
         terms = [TargetTerm(f"{medium}-text", self.weight, medium, self.word) for medium in media]
         if len(media) == 2:
@@ -194,8 +198,10 @@ def test_gradients_of_the_terms_by_finite_differences(
     noise = torch.Generator().manual_seed(3)
     for place, gradient in enumerate(gradients):
         way = torch.randn(gradient.shape, generator=noise).double()
-        sides = [case.loss([x + sign * 1e-6 * way if i == place else x for i, x in enumerate(case.x0s)]).loss.sum()
-                 for sign in (1, -1)]
+        sides = [
+            case.loss([x + sign * 1e-6 * way if i == place else x for i, x in enumerate(case.x0s)]).loss.sum()
+            for sign in (1, -1)
+        ]
         assert float((sides[0] - sides[1]) / 2e-6) == pytest.approx(float((gradient * way).sum()), rel=1e-3, abs=1e-8)
 
 
@@ -206,7 +212,7 @@ def in_another_thread(work: Callable[[], list[Tensor]]) -> list[Tensor]:
     def run() -> None:
         try:
             made.extend(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+        except BaseException as error:
             made.append(error)
 
     thread = threading.Thread(target=run)
@@ -239,9 +245,15 @@ def test_a_backward_pass_may_run_in_another_thread(
         assert torch.allclose(here[0], there[0], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("settings", [
-    AlignSettings("x0", prompt_strength=0.5, sync_weight=1.0), AlignSettings("unet"), AlignSettings("x0", sync_weight=1.0),
-], ids=["tuned", "unet", "x0"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        AlignSettings("x0", prompt_strength=0.5, sync_weight=1.0),
+        AlignSettings("unet"),
+        AlignSettings("x0", sync_weight=1.0),
+    ],
+    ids=["tuned", "unet", "x0"],
+)
 def test_saving_memory_changes_nothing(
     exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff, exact_binder: ImageBind, settings: AlignSettings
 ) -> None:
@@ -271,11 +283,20 @@ def test_a_batch_is_its_inputs_one_by_one(
     prompts, seeds = ["rain", ""], [3, 5]
     tasks = [
         lambda i, run: video_to_audio(exact_audioldm, exact_binder, videos[i], run, prompt=prompts[i]).waveforms,
-        lambda i, run: image_to_audio(exact_audioldm, exact_binder, [one.pixels[:1] for one in videos[i]] if isinstance(i, slice)
-                                      else videos[i].pixels[:1], run, prompt=prompts[i], duration_s=1.0).waveforms,
+        lambda i, run: (
+            image_to_audio(
+                exact_audioldm,
+                exact_binder,
+                [one.pixels[:1] for one in videos[i]] if isinstance(i, slice) else videos[i].pixels[:1],
+                run,
+                prompt=prompts[i],
+                duration_s=1.0,
+            ).waveforms
+        ),
         lambda i, run: audio_to_video(exact_animatediff, exact_binder, waveforms[i], run, prompt=prompts[i]).videos,
-        lambda i, run: video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt=prompts[i],
-                                       duration_s=0.5).videos,
+        lambda i, run: (
+            video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt=prompts[i], duration_s=0.5).videos
+        ),
     ]
     for task in tasks:
         together = task(slice(None), RunConfig(seeds, 2, settings))

@@ -161,8 +161,9 @@ def peak_bytes(work: Callable[[], object]) -> int:
     """The most memory that `work` holds at once in tensors it made, as torch's allocator records it."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         work()
-    events = [(event.start_ns(), event.nbytes()) for event in recorded.profiler.kineto_results.events()
-              if event.name() == "[memory]"]
+    events = [
+        (event.start_ns(), event.nbytes()) for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"
+    ]
     return max(accumulate(size for _, size in sorted(events)))
 
 
@@ -245,8 +246,9 @@ def test_the_shortest_joint_video_is_long_enough_for_its_sound(
 def test_joint_sound_and_frames_cover_the_same_seconds(
     exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
 ) -> None:
-    result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, RunConfig([1, 2], 2), prompt=PROMPT,
-                             duration_s=1.3)
+    result = video_and_audio(
+        exact_animatediff, exact_audioldm, exact_binder, RunConfig([1, 2], 2), prompt=PROMPT, duration_s=1.3
+    )
     assert [video.pixels.shape[0] for video in result.videos] == [10, 10]
     assert [sound.samples.shape for sound in result.waveforms] == [(1, 20000), (1, 20000)]
     assert set(result.trace.points[0].terms) == {"vision-text", "vision-audio", "audio-text"}
@@ -284,14 +286,17 @@ def test_sounds_of_any_rate_and_channels(
     assert len(result.videos[0].pixels) == 8 and "audio" in result.trace.points[0].terms
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda: Waveform(torch.zeros(1, 0), 16000), "audio: received a tensor of shape (1, 0)"),
-    (lambda: Waveform(torch.full((1, 9), float("nan")), 16000), "audio: received NaN"),
-    (lambda: Waveform(torch.zeros(1, 9), 0), "sample rate: received 0"),
-    (lambda: AlignTarget("x", -1.0), "target weight: received -1.0"),
-    (lambda: AlignSettings("magic"), "mode: received 'magic'"),
-    (lambda: AlignSettings(prompt_strength=float("nan")), "prompt tuning strength: received nan"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: Waveform(torch.zeros(1, 0), 16000), "audio: received a tensor of shape (1, 0)"),
+        (lambda: Waveform(torch.full((1, 9), float("nan")), 16000), "audio: received NaN"),
+        (lambda: Waveform(torch.zeros(1, 9), 0), "sample rate: received 0"),
+        (lambda: AlignTarget("x", -1.0), "target weight: received -1.0"),
+        (lambda: AlignSettings("magic"), "mode: received 'magic'"),
+        (lambda: AlignSettings(prompt_strength=float("nan")), "prompt tuning strength: received nan"),
+    ],
+)
 def test_bad_values_are_named(make: Callable[[], object], words: str) -> None:
     with pytest.raises(InputError) as error:
         make()
@@ -321,8 +326,9 @@ def test_base_and_motion_module_must_belong_together(animatediff_folders: tuple[
     base, motion = animatediff_folders
     from diffusers import MotionAdapter
 
-    MotionAdapter(block_out_channels=(8, 16), motion_num_attention_heads=2, motion_norm_num_groups=4
-                  ).save_pretrained(tmp_path / "other")
+    MotionAdapter(block_out_channels=(8, 16), motion_num_attention_heads=2, motion_norm_num_groups=4).save_pretrained(
+        tmp_path / "other"
+    )
     with pytest.raises(InputError, match="motion adapter: received"):
         load_animatediff(base, tmp_path / "other")
     (tmp_path / "sdxl").mkdir()

@@ -100,7 +100,8 @@ def test_windows_cover_everything_and_fade_into_each_other(length: int, size: in
     assert all(b.start > a.start and a.stop - b.start >= overlap for a, b in zip(windows, windows[1:]))
     whole = torch.rand(2, length, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(length))
     ones, copied = (
-        blend(windows, lambda window: source[:, window.start : window.stop], dim=1) for source in (whole * 0 + 1, whole))
+        blend(windows, lambda window: source[:, window.start : window.stop], dim=1) for source in (whole * 0 + 1, whole)
+    )
     torch.testing.assert_close(ones, torch.ones_like(whole))
     torch.testing.assert_close(copied, whole)
 
@@ -139,9 +140,7 @@ def test_a_long_prompt_is_cut_and_says_so(audioldm: AudioLDM, binder: ImageBind,
         assert prompt.replace(" ", "").endswith(lost) and 0 < len(lost) < len(prompt)
 
 
-def test_a_film_of_one_frame(
-    audioldm: AudioLDM, binder: ImageBind, write_video: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_film_of_one_frame(audioldm: AudioLDM, binder: ImageBind, write_video: Callable[..., Path], tmp_path: Path) -> None:
     on_disk = VideoFile(str(write_video(tmp_path / "one.mp4", [0], [100])))
     for video in (VideoFrames(torch.rand(1, 3, 8, 8), 1), on_disk):
         with pytest.raises(InputError, match="^video: received 1 frame; expected at least two frames"):
@@ -166,13 +165,21 @@ def test_bad_steps(steps: int) -> None:
         RunConfig(steps=steps)
 
 
-@pytest.mark.parametrize("setting, name", [
-    ({"mode": "magic"}, "mode"), ({"strength": -1}, "strength"),
-    ({"strength": math.nan}, "strength"), ({"prompt_strength": math.inf}, "prompt tuning strength"),
-    ({"start_fraction": 1.1}, "start fraction"), ({"end_fraction": -0.1}, "end fraction"), ({"inner_steps": 0}, "inner"),
-    ({"vision_weight": -1}, "vision weight"), ({"audio_weight": math.nan}, "audio weight"),
-    ({"text_weight": 101}, "text weight"),
-])
+@pytest.mark.parametrize(
+    "setting, name",
+    [
+        ({"mode": "magic"}, "mode"),
+        ({"strength": -1}, "strength"),
+        ({"strength": math.nan}, "strength"),
+        ({"prompt_strength": math.inf}, "prompt tuning strength"),
+        ({"start_fraction": 1.1}, "start fraction"),
+        ({"end_fraction": -0.1}, "end fraction"),
+        ({"inner_steps": 0}, "inner"),
+        ({"vision_weight": -1}, "vision weight"),
+        ({"audio_weight": math.nan}, "audio weight"),
+        ({"text_weight": 101}, "text weight"),
+    ],
+)
 def test_bad_settings(setting: dict[str, object], name: str) -> None:
     [value] = setting.values()
     with pytest.raises(InputError, match=rf"^{name}.*: received '?{value}'?; expected "):

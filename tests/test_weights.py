@@ -17,8 +17,12 @@ from seeing_core.errors import InputError
 from seeing_core.weights import convert_imagebind, load_audioldm, load_imagebind
 from tests.stand_ins import write_imagebind
 
-WEIGHTS = {"unet": "diffusion_pytorch_model.safetensors", "vae": "diffusion_pytorch_model.safetensors",
-           "vocoder": "model.safetensors", "text_encoder": "model.safetensors"}
+WEIGHTS = {
+    "unet": "diffusion_pytorch_model.safetensors",
+    "vae": "diffusion_pytorch_model.safetensors",
+    "vocoder": "model.safetensors",
+    "text_encoder": "model.safetensors",
+}
 Change = Callable[[dict[str, Tensor]], object]
 
 
@@ -43,8 +47,10 @@ def poison(value: float) -> Change:
 
 
 DAMAGE = {
-    "missing": (drop, r"1 missing \("), "extra": (add, r"1 unexpected \(surplus.weight\)"),
-    "shape": (widen, r"1 wrong shape \(.* \(\d+.*\), not \(\d+"), "nan": (poison(torch.nan), "NaN or infinite weights"),
+    "missing": (drop, r"1 missing \("),
+    "extra": (add, r"1 unexpected \(surplus.weight\)"),
+    "shape": (widen, r"1 wrong shape \(.* \(\d+.*\), not \(\d+"),
+    "nan": (poison(torch.nan), "NaN or infinite weights"),
     "inf": (poison(torch.inf), "NaN or infinite weights"),
 }
 damage = pytest.mark.parametrize("change, report", DAMAGE.values(), ids=DAMAGE)
@@ -105,8 +111,9 @@ def test_audioldm_with_an_emptied_part(folder: Path, part: str) -> None:
         load_audioldm(folder)
 
 
-@pytest.mark.parametrize("file", ["unet/config.json", "vocoder/config.json", "scheduler/scheduler_config.json",
-                                  "tokenizer/tokenizer_config.json"])
+@pytest.mark.parametrize(
+    "file", ["unet/config.json", "vocoder/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"]
+)
 def test_audioldm_with_a_damaged_configuration(folder: Path, file: str) -> None:
     (folder / file).write_text('{"half')
     with pytest.raises(InputError, match="^AudioLDM.*: received .*cannot be read"):
@@ -129,9 +136,15 @@ def test_a_stable_diffusion_folder(folder: Path) -> None:
     """The same component names with a UNet conditioned by text tokens and a three-channel VAE."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    UNet2DConditionModel(block_out_channels=(8, 16), layers_per_block=1, cross_attention_dim=16, norm_num_groups=4,
-                         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), attention_head_dim=4,
-                         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D")).save_pretrained(folder / "unet")
+    UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        norm_num_groups=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        attention_head_dim=4,
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    ).save_pretrained(folder / "unet")
     AutoencoderKL(block_out_channels=(8,), norm_num_groups=4).save_pretrained(folder / "vae")
     with pytest.raises(InputError, match="^AudioLDM: received '.*copy', which holds another kind of diffusion model"):
         load_audioldm(folder)
@@ -143,8 +156,15 @@ def test_a_stable_diffusion_folder(folder: Path) -> None:
 def test_parts_of_two_checkpoints(folder: Path) -> None:
     from transformers import ClapTextConfig, ClapTextModelWithProjection
 
-    config = ClapTextConfig(vocab_size=300, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
-                            intermediate_size=32, projection_dim=48, max_position_embeddings=514)
+    config = ClapTextConfig(
+        vocab_size=300,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        projection_dim=48,
+        max_position_embeddings=514,
+    )
     ClapTextModelWithProjection(config).save_pretrained(folder / "text_encoder")
     with pytest.raises(InputError, match="^AudioLDM: received a text encoder whose embedding does not fit the UNet"):
         load_audioldm(folder)
@@ -203,8 +223,9 @@ class Payload:
         return Path.touch, (self.trace,)
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))],
-                         ids=["torch", "pickle"])
+@pytest.mark.parametrize(
+    "write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))], ids=["torch", "pickle"]
+)
 def test_code_in_a_weight_file_is_refused_and_not_run(tmp_path: Path, write: Callable[[object, Path], object]) -> None:
     path, trace = tmp_path / "imagebind.pth", tmp_path / "executed"
     write({"weight": Payload(trace)}, path)

@@ -32,17 +32,25 @@ class CaptionAudio(io.ComfyNode):
                     "of their own.",
                 ),
                 io.Combo.Input(
-                    "model", options=models, default=models[0],
+                    "model",
+                    options=models,
+                    default=models[0],
                     tooltip="The captioner: a Qwen2-Audio folder found in models/LLM, models/diffusers or the Hugging "
                     "Face cache. The well-known name is listed as well; choosing it when it is absent tells where to "
                     "get it.",
                 ),
                 io.String.Input(
-                    "prompt", multiline=True, default=AUDIO_PROMPT,
+                    "prompt",
+                    multiline=True,
+                    default=AUDIO_PROMPT,
                     tooltip="What the model is asked. Empty: the usual question.",
                 ),
                 io.Int.Input(
-                    "max_tokens", default=100, min=1, max=MOST_TOKENS, advanced=True,
+                    "max_tokens",
+                    default=100,
+                    min=1,
+                    max=MOST_TOKENS,
+                    advanced=True,
                     tooltip="The longest caption, in tokens (about three quarters of a word each).",
                 ),
                 download_if_missing(),
@@ -61,7 +69,6 @@ class CaptionAudio(io.ComfyNode):
         folder = captioning.folder_of(captioning.AUDIO, model, download_if_missing)
         captions = captioning.ask(
             lambda: load_audio_captioner(folder),
-            lambda captioner: captioner.caption(sound, prompt, max_tokens=max_tokens,
-                                                on_token=captioning.TokenProgress()),
+            lambda captioner: captioner.caption(sound, prompt, max_tokens=max_tokens, on_token=captioning.TokenProgress()),
         )
         return io.NodeOutput(joined(captions))

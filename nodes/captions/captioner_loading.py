@@ -52,16 +52,22 @@ def _captioner(name: str, size_gb: float, facts: str) -> RemoteModel:
     return RemoteModel(name.rpartition("/")[2], "LLM", name, int(size_gb * GB), facts, f"{HUB}/{name}")
 
 
-IMAGE = CaptionerKind("image captioner", _sees, (
-    _captioner("Qwen/Qwen2-VL-2B-Instruct", 4.4, "Apache-2.0"),
-    _captioner("Qwen/Qwen3-VL-2B-Instruct", 4.3, "Apache-2.0, needs transformers 4.57"),
-    _captioner("Qwen/Qwen2.5-VL-7B-Instruct", 16.6, "Apache-2.0"),
-    _captioner("Salesforce/blip-image-captioning-base", 1.0, "BSD-3-Clause"),
-    _captioner("Salesforce/blip-image-captioning-large", 1.9, "BSD-3-Clause"),
-))
-AUDIO = CaptionerKind("audio captioner", lambda config: config.get("model_type") == "qwen2_audio", (
-    _captioner("Qwen/Qwen2-Audio-7B-Instruct", 16.8, "Apache-2.0"),
-))
+IMAGE = CaptionerKind(
+    "image captioner",
+    _sees,
+    (
+        _captioner("Qwen/Qwen2-VL-2B-Instruct", 4.4, "Apache-2.0"),
+        _captioner("Qwen/Qwen3-VL-2B-Instruct", 4.3, "Apache-2.0, needs transformers 4.57"),
+        _captioner("Qwen/Qwen2.5-VL-7B-Instruct", 16.6, "Apache-2.0"),
+        _captioner("Salesforce/blip-image-captioning-base", 1.0, "BSD-3-Clause"),
+        _captioner("Salesforce/blip-image-captioning-large", 1.9, "BSD-3-Clause"),
+    ),
+)
+AUDIO = CaptionerKind(
+    "audio captioner",
+    lambda config: config.get("model_type") == "qwen2_audio",
+    (_captioner("Qwen/Qwen2-Audio-7B-Instruct", 16.8, "Apache-2.0"),),
+)
 
 
 def choices(kind: CaptionerKind) -> list[str]:
@@ -88,9 +94,11 @@ def folder_of(kind: CaptionerKind, choice: str, download_if_missing: bool = Fals
     roots = ", ".join([*_roots(), str(_hub_cache())])
     example = wanted or kind.catalog[0]
     raise InputError(
-        kind.name, f"'{choice}', which is not on this machine", f"a model folder in {roots}",
+        kind.name,
+        f"'{choice}', which is not on this machine",
+        f"a model folder in {roots}",
         f"Switch on download_if_missing, or put all files of {example.page} into models/LLM/{example.name} and press R "
-        f"in the editor. Well-known ones: {catalog}."
+        f"in the editor. Well-known ones: {catalog}.",
     )
 
 
@@ -153,8 +161,10 @@ def _cached() -> Iterator[tuple[str, Path]]:
     for folder in sorted(_hub_cache().glob("models--*--*")):
         reference = folder / "refs" / "main"
         if reference.is_file():
-            yield folder.name.removeprefix("models--").replace("--", "/", 1), (
-                folder / "snapshots" / reference.read_text(encoding="utf-8").strip())
+            yield (
+                folder.name.removeprefix("models--").replace("--", "/", 1),
+                (folder / "snapshots" / reference.read_text(encoding="utf-8").strip()),
+            )
 
 
 def _hub_cache() -> Path:

@@ -34,28 +34,38 @@ class DescribeWithImageBind(io.ComfyNode):
             inputs=[
                 inputs.binder(),
                 io.MultiType.Input(
-                    "media", types=[io.Image, io.Video, io.Audio],
+                    "media",
+                    types=[io.Image, io.Video, io.Audio],
                     tooltip="Up to 64 images, a video, or a sound of 0.3 s to one hour. Of a batch of sounds, only the "
                     "first is used.",
                 ),
                 io.String.Input(
-                    "phrases", multiline=True, default="",
+                    "phrases",
+                    multiline=True,
+                    default="",
                     tooltip="Your own phrases in English, one per line: 'a dog barking'. Empty: the built-in list of "
                     "about 500.",
                 ),
                 io.Int.Input(
-                    "count", default=3, min=1, max=MAX_PHRASES,
+                    "count",
+                    default=3,
+                    min=1,
+                    max=MAX_PHRASES,
                     tooltip="How many phrases to return, best first.",
                 ),
                 io.Combo.Input(
-                    "own_phrases", options=[INSTEAD, BESIDE], default=INSTEAD, advanced=True,
+                    "own_phrases",
+                    options=[INSTEAD, BESIDE],
+                    default=INSTEAD,
+                    advanced=True,
                     tooltip="Whether your own phrases replace the built-in list or are added to it.",
                 ),
             ],
             outputs=[
                 io.String.Output("description", tooltip="The best phrases, separated by commas, for a prompt input."),
                 io.String.Output(
-                    "scores", tooltip="The best phrases, one per line, each with its similarity in front (cosine, -1 "
+                    "scores",
+                    tooltip="The best phrases, one per line, each with its similarity in front (cosine, -1 "
                     "to 1; higher fits better). Preview as Text shows it.",
                 ),
             ],
@@ -70,8 +80,9 @@ class DescribeWithImageBind(io.ComfyNode):
         given = _core_media(media)
         with on_device(binder, activations_bytes=DESCRIBE_BYTES):
             best = describe(binder.model, given, ranked, count)
-        return io.NodeOutput(", ".join(match.phrase for match in best),
-                             "\n".join(f"{match.score:+.3f}  {match.phrase}" for match in best))
+        return io.NodeOutput(
+            ", ".join(match.phrase for match in best), "\n".join(f"{match.score:+.3f}  {match.phrase}" for match in best)
+        )
 
 
 def _core_media(media: Tensor | Input.Video | dict[str, Any]) -> Images | Video | Waveform:

@@ -42,7 +42,11 @@ def video_bytes(handle: ModelHandle, width: int, height: int, frames: float, can
 def precision(remark: str) -> io.Input:
     """The precision of a model's weights."""
     return io.Combo.Input(
-        "precision", options=["auto", *DTYPES], default="auto", optional=True, advanced=True,
+        "precision",
+        options=["auto", *DTYPES],
+        default="auto",
+        optional=True,
+        advanced=True,
         tooltip="Of the weights. 'auto': bf16 where ComfyUI finds that the device is good at it, otherwise fp32; never "
         "fp16, in which small gradients of the alignment vanish. " + remark,
     )
@@ -152,9 +156,12 @@ def retry_on_oom(work: Callable[[bool], Made], lower: str) -> Made:
         if not _out_of_memory(error):
             raise
         _free_all()
-        raise InputError("memory", f"a task too large for this machine ({first_line(error)})", "one that fits",
-                         f"Lower {lower}, choose a smaller precision in the loaders, or close other "
-                         "programs.") from error
+        raise InputError(
+            "memory",
+            f"a task too large for this machine ({first_line(error)})",
+            "one that fits",
+            f"Lower {lower}, choose a smaller precision in the loaders, or close other programs.",
+        ) from error
 
 
 def _free_all() -> None:
@@ -164,8 +171,12 @@ def _free_all() -> None:
 
 def _out_of_memory(error: BaseException) -> bool:
     text = str(error)
-    return isinstance(error, MemoryError) or management.is_oom(error) or "can't allocate memory" in text or (
-        "not enough memory" in text)
+    return (
+        isinstance(error, MemoryError)
+        or management.is_oom(error)
+        or "can't allocate memory" in text
+        or ("not enough memory" in text)
+    )
 
 
 @contextmanager

@@ -22,16 +22,23 @@ class ConvertImageBind(io.ComfyNode):
             search_aliases=["convert imagebind", "imagebind fp16", "safetensors"],
             inputs=[
                 io.Combo.Input(
-                    "model", options=folders.choices(folders.IMAGEBIND), default=folders.POCKET,
+                    "model",
+                    options=folders.choices(folders.IMAGEBIND),
+                    default=folders.POCKET,
                     tooltip="The ImageBind file to copy, found in models/imagebind.",
                 ),
                 io.Combo.Input(
-                    "precision", options=["fp16", "bf16", "fp32"], default="fp16",
+                    "precision",
+                    options=["fp16", "bf16", "fp32"],
+                    default="fp16",
                     tooltip="Of the copy. fp16 keeps most digits at half the size; fp32 only leaves the unused towers out.",
                 ),
             ],
-            outputs=[io.String.Output("file", tooltip="The name of the copy, beside the original. Press R, then choose it "
-                                      "in Load ImageBind.")],
+            outputs=[
+                io.String.Output(
+                    "file", tooltip="The name of the copy, beside the original. Press R, then choose it in Load ImageBind."
+                )
+            ],
             is_output_node=True,
         )
 

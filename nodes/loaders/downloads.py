@@ -17,7 +17,10 @@ MB = 1_000_000
 def download_if_missing() -> io.Input:
     """The switch that every loader of well-known models has, off by default."""
     return io.Boolean.Input(
-        "download_if_missing", default=False, optional=True, advanced=True,
+        "download_if_missing",
+        default=False,
+        optional=True,
+        advanced=True,
         tooltip="Fetches a well-known model that is not on this machine, from its authors' page, checked and resumable. "
         "Off: nothing is ever downloaded, and the error says where to get it. Mind the licence it names.",
     )

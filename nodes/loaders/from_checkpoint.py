@@ -25,8 +25,12 @@ def base_from_checkpoint(model: ModelPatcher | None, clip: CLIP | None, vae: VAE
     if len(absent) == len(given):
         return None
     if absent:
-        raise InputError("model, clip and vae", f"no {' and no '.join(absent)}", "all three or none of them",
-                         "Connect all three outputs of Load Checkpoint; without them the base is taken.")
+        raise InputError(
+            "model, clip and vae",
+            f"no {' and no '.join(absent)}",
+            "all three or none of them",
+            "Connect all three outputs of Load Checkpoint; without them the base is taken.",
+        )
     state = model.state_dict_for_saving(clip.state_dict_for_saving(), vae.get_sd())
     check_base("model, clip and vae", state)  # before anything is copied
     here = {name: value.to("cpu") for name, value in state.items()}  # this applies the patches

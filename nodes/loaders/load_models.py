@@ -30,12 +30,15 @@ class LoadAudioLDM(io.ComfyNode):
             search_aliases=["audio model", "sound model", "text to audio", "foley model"],
             inputs=[
                 io.Combo.Input(
-                    "model", options=folders.choices(folders.AUDIOLDM), default=folders.POCKET,
+                    "model",
+                    options=folders.choices(folders.AUDIOLDM),
+                    default=folders.POCKET,
                     tooltip=POCKET_TIP + "Others are the diffusers folders found in models/audioldm and models/diffusers, "
                     "and the authors' single files in models/audioldm. AudioLDM's weights are CC BY-NC-SA 4.0, not for "
                     "commercial use." + KNOWN_TIP,
                 ),
-                download_if_missing(), precision("VAE and vocoder stay in fp32, where half would add noise."),
+                download_if_missing(),
+                precision("VAE and vocoder stay in fp32, where half would add noise."),
             ],
             outputs=[AudioModel.Output("audio_model", tooltip="AudioLDM, for the nodes that make sound.")],
         )
@@ -61,21 +64,33 @@ class LoadAnimateDiff(io.ComfyNode):
             search_aliases=["video model", "animatediff", "motion module", "text to video"],
             inputs=[
                 io.Combo.Input(
-                    "base", options=folders.choices(folders.BASE), default=folders.POCKET,
+                    "base",
+                    options=folders.choices(folders.BASE),
+                    default=folders.POCKET,
                     tooltip=POCKET_TIP + "Others are the files in models/checkpoints, which must be Stable Diffusion 1.5, "
                     "and the Stable Diffusion 1.5 diffusers folders found in models/diffusers." + KNOWN_TIP,
                 ),
                 io.Combo.Input(
-                    "motion", options=folders.choices(folders.MOTION), default=folders.POCKET,
+                    "motion",
+                    options=folders.choices(folders.MOTION),
+                    default=folders.POCKET,
                     tooltip="The motion module, which must be made for the base: a .ckpt or .safetensors or a diffusers "
                     "folder in models/animatediff_models, e.g. mm_sd_v15_v2.ckpt or v3_sd15_mm.ckpt." + KNOWN_TIP,
                 ),
-                download_if_missing(), precision("On most GPUs bf16 halves the memory."),
+                download_if_missing(),
+                precision("On most GPUs bf16 halves the memory."),
                 *_lora("lora", "loras", "A LoRA for Stable Diffusion 1.5, from models/loras: a style or a subject."),
-                *_lora("motion_lora", "animatediff_motion_lora",
-                       "A LoRA for the motion module, from models/animatediff_motion_lora: camera moves such as zoom or pan."),
-                io.Model.Input("model", optional=True, tooltip="Instead of the base: a Stable Diffusion 1.5 from Load "
-                               "Checkpoint, LoRAs included. Connect clip and vae as well."),
+                *_lora(
+                    "motion_lora",
+                    "animatediff_motion_lora",
+                    "A LoRA for the motion module, from models/animatediff_motion_lora: camera moves such as zoom or pan.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Instead of the base: a Stable Diffusion 1.5 from Load "
+                    "Checkpoint, LoRAs included. Connect clip and vae as well.",
+                ),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoder that belongs to the connected model."),
                 io.Vae.Input("vae", optional=True, tooltip="The VAE that belongs to the connected model."),
             ],
@@ -84,14 +99,25 @@ class LoadAnimateDiff(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, base: str, motion: str, download_if_missing: bool = False, precision: str = "auto", lora: str = folders.NONE,
-        lora_strength: float = 1.0, motion_lora: str = folders.NONE, motion_lora_strength: float = 1.0,
-        model: ModelPatcher | None = None, clip: CLIP | None = None, vae: VAE | None = None,
+        cls,
+        base: str,
+        motion: str,
+        download_if_missing: bool = False,
+        precision: str = "auto",
+        lora: str = folders.NONE,
+        lora_strength: float = 1.0,
+        motion_lora: str = folders.NONE,
+        motion_lora_strength: float = 1.0,
+        model: ModelPatcher | None = None,
+        clip: CLIP | None = None,
+        vae: VAE | None = None,
     ) -> io.NodeOutput:
         from ...seeing_core.weights import Lora, load_animatediff
 
-        chosen = [(folders.lora_file("loras", lora), lora_strength),
-                  (folders.lora_file("animatediff_motion_lora", motion_lora), motion_lora_strength)]
+        chosen = [
+            (folders.lora_file("loras", lora), lora_strength),
+            (folders.lora_file("animatediff_motion_lora", motion_lora), motion_lora_strength),
+        ]
         loras = [Lora(path, strength) for path, strength in chosen if path is not None]
         motion_path = folders.path_of(folders.MOTION, motion, download_if_missing)
         borrowed = base_from_checkpoint(model, clip, vae)
@@ -102,10 +128,19 @@ class LoadAnimateDiff(io.ComfyNode):
 
 def _lora(name: str, folder: str, tooltip: str) -> list[io.Input]:
     return [
-        io.Combo.Input(name, options=folders.lora_choices(folder), default=folders.NONE, optional=True, advanced=True,
-                       tooltip=tooltip),
-        io.Float.Input(f"{name}_strength", default=1.0, min=-10.0, max=10.0, step=0.05, optional=True, advanced=True,
-                       tooltip="How much of it is added. 1 is as it was trained; 0 leaves it out."),
+        io.Combo.Input(
+            name, options=folders.lora_choices(folder), default=folders.NONE, optional=True, advanced=True, tooltip=tooltip
+        ),
+        io.Float.Input(
+            f"{name}_strength",
+            default=1.0,
+            min=-10.0,
+            max=10.0,
+            step=0.05,
+            optional=True,
+            advanced=True,
+            tooltip="How much of it is added. 1 is as it was trained; 0 leaves it out.",
+        ),
     ]
 
 
@@ -120,11 +155,14 @@ class LoadImageBind(io.ComfyNode):
             search_aliases=["binder", "audio visual embedding", "imagebind"],
             inputs=[
                 io.Combo.Input(
-                    "model", options=folders.choices(folders.IMAGEBIND), default=folders.POCKET,
+                    "model",
+                    options=folders.choices(folders.IMAGEBIND),
+                    default=folders.POCKET,
                     tooltip=POCKET_TIP + "Others are the .pth and .safetensors files found in models/imagebind, e.g. "
                     "imagebind_huge.pth (weights: CC BY-NC-SA 4.0, not for commercial use)." + KNOWN_TIP,
                 ),
-                download_if_missing(), precision("The comparison itself is always made in fp32."),
+                download_if_missing(),
+                precision("The comparison itself is always made in fp32."),
             ],
             outputs=[Binder.Output("binder", tooltip="ImageBind, for the nodes that align sound and picture.")],
         )

@@ -20,7 +20,10 @@ POCKET = "pocket (built in)"
 NONE = "none"
 WHOLE = (".ckpt", ".safetensors", ".pth", ".pt")
 REGISTERED = {
-    "audioldm": set(WHOLE), "animatediff_models": set(WHOLE), "imagebind": {".pth", ".safetensors"}, "LLM": set(),
+    "audioldm": set(WHOLE),
+    "animatediff_models": set(WHOLE),
+    "imagebind": {".pth", ".safetensors"},
+    "LLM": set(),
     "animatediff_motion_lora": set(WHOLE),
 }
 DEPTH = 3  # how many folders below a model root a diffusers folder is looked for
@@ -45,18 +48,43 @@ class ModelKind:
     @property
     def roots(self) -> list[str]:
         """The folders looked in."""
-        return [root for name in dict.fromkeys((*self.file_roots, *self.folder_roots))
-                for root in folder_paths.get_folder_paths(name)]
+        return [
+            root
+            for name in dict.fromkeys((*self.file_roots, *self.folder_roots))
+            for root in folder_paths.get_folder_paths(name)
+        ]
 
 
-AUDIOLDM = ModelKind("AudioLDM model", MODELS_DIR / "audioldm", ("audioldm",), ("audioldm", "diffusers"), "model_index.json",
-                "AudioLDMPipeline", catalog.AUDIOLDM)
-BASE = ModelKind("base model", MODELS_DIR / "animatediff" / "sd", ("checkpoints",), ("diffusers",), "model_index.json",
-            "StableDiffusionPipeline", catalog.BASE)
-MOTION = ModelKind("motion module", MODELS_DIR / "animatediff" / "motion_adapter", ("animatediff_models",),
-              ("animatediff_models",), "config.json", "MotionAdapter", catalog.MOTION)
-IMAGEBIND = ModelKind("ImageBind model", MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", ("imagebind",),
-                 catalog=catalog.IMAGEBIND)
+AUDIOLDM = ModelKind(
+    "AudioLDM model",
+    MODELS_DIR / "audioldm",
+    ("audioldm",),
+    ("audioldm", "diffusers"),
+    "model_index.json",
+    "AudioLDMPipeline",
+    catalog.AUDIOLDM,
+)
+BASE = ModelKind(
+    "base model",
+    MODELS_DIR / "animatediff" / "sd",
+    ("checkpoints",),
+    ("diffusers",),
+    "model_index.json",
+    "StableDiffusionPipeline",
+    catalog.BASE,
+)
+MOTION = ModelKind(
+    "motion module",
+    MODELS_DIR / "animatediff" / "motion_adapter",
+    ("animatediff_models",),
+    ("animatediff_models",),
+    "config.json",
+    "MotionAdapter",
+    catalog.MOTION,
+)
+IMAGEBIND = ModelKind(
+    "ImageBind model", MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", ("imagebind",), catalog=catalog.IMAGEBIND
+)
 
 
 def register() -> None:
@@ -88,14 +116,21 @@ def path_of(kind: ModelKind, choice: str, download_if_missing: bool = False) -> 
     if choice in found:
         return _inside(kind.what, found[choice])
     if wanted is None:
-        raise InputError(kind.what, f"'{choice}'", f"one of the models found in {', '.join(kind.roots)}",
-                         "Press R in the editor after you have added a model.")
+        raise InputError(
+            kind.what,
+            f"'{choice}'",
+            f"one of the models found in {', '.join(kind.roots)}",
+            "Press R in the editor after you have added a model.",
+        )
     target = Path(folder_paths.get_folder_paths(wanted.folder)[0])
     if not download_if_missing:
         raise InputError(
-            kind.what, f"'{choice}', which is not on this machine", f"it in {', '.join(kind.roots)}",
+            kind.what,
+            f"'{choice}', which is not on this machine",
+            f"it in {', '.join(kind.roots)}",
             f"Switch on download_if_missing to fetch it ({wanted.facts}), or get it from {wanted.page}, put it into "
-            f"'{target / wanted.name}' and press R in the editor.")
+            f"'{target / wanted.name}' and press R in the editor.",
+        )
     return fetch_here(wanted, target)
 
 
@@ -104,17 +139,24 @@ def tokenizer_folder(audioldm: Path, download_if_missing: bool) -> Path | None:
     if audioldm.is_dir():
         return None
     roots = [Path(root) for root in folder_paths.get_folder_paths("audioldm")]
-    places = [audioldm.with_suffix(""), audioldm.parent, *(root / catalog.TOKENIZER.name for root in roots),
-              *_diffusers_folders(AUDIOLDM).values()]
+    places = [
+        audioldm.with_suffix(""),
+        audioldm.parent,
+        *(root / catalog.TOKENIZER.name for root in roots),
+        *_diffusers_folders(AUDIOLDM).values(),
+    ]
     for place in places:
         if (place / "tokenizer" / "tokenizer_config.json").is_file():
             return _inside("AudioLDM tokenizer", place / "tokenizer")
     if download_if_missing:
         return fetch_here(catalog.TOKENIZER, roots[0]) / "tokenizer"
     raise InputError(
-        "AudioLDM tokenizer", f"none beside '{audioldm}'", f"the folder 'tokenizer' of any AudioLDM in {roots[0]}",
+        "AudioLDM tokenizer",
+        f"none beside '{audioldm}'",
+        f"the folder 'tokenizer' of any AudioLDM in {roots[0]}",
         f"Switch on download_if_missing to fetch it (2 MB), or get it from {catalog.TOKENIZER.page} and put it into "
-        f"'{roots[0] / catalog.TOKENIZER.name / 'tokenizer'}'.")
+        f"'{roots[0] / catalog.TOKENIZER.name / 'tokenizer'}'.",
+    )
 
 
 def lora_choices(folder: str) -> list[str]:
@@ -135,8 +177,11 @@ def lora_file(folder: str, choice: str) -> Path | None:
 def _found(kind: ModelKind) -> dict[str, Path]:
     """Folders and single files, by their names with "/" between folders."""
     folders = _diffusers_folders(kind)
-    files = {name: path for name, path in _files(kind.file_roots).items()
-             if not any(folder in path.parents for folder in folders.values())}
+    files = {
+        name: path
+        for name, path in _files(kind.file_roots).items()
+        if not any(folder in path.parents for folder in folders.values())
+    }
     return files | folders
 
 
@@ -183,8 +228,12 @@ def _inside(what: str, path: Path) -> Path:
     for one in [path, *path.rglob("*")] if path.is_dir() else [path]:
         real = one.resolve()
         if not any(folder == real or folder in real.parents for folder in allowed):
-            raise InputError(what, f"'{one}', a link that leads out of the model folders, to '{real}'",
-                             "a file in a model folder", f"If you trust it, name '{real.parent}' in extra_model_paths.yaml.")
+            raise InputError(
+                what,
+                f"'{one}', a link that leads out of the model folders, to '{real}'",
+                "a file in a model folder",
+                f"If you trust it, name '{real.parent}' in extra_model_paths.yaml.",
+            )
     return path
 
 

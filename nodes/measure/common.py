@@ -24,7 +24,8 @@ EMBED_BYTES = 2**30  # ImageBind over the segments of a video, without gradients
 
 def binder_input() -> io.Input:
     return Binder.Input(
-        "binder", optional=True,
+        "binder",
+        optional=True,
         tooltip="From Load ImageBind; optional. With it the similarity of sound and picture is measured as well. "
         "Guidance raises exactly this, so a high value alone proves nothing.",
     )
@@ -32,14 +33,21 @@ def binder_input() -> io.Input:
 
 def prompt_input() -> io.Input:
     return io.String.Input(
-        "prompt", multiline=True, default="", advanced=True,
+        "prompt",
+        multiline=True,
+        default="",
+        advanced=True,
         tooltip="A sentence to compare sound and picture with. Needs a binder; optional.",
     )
 
 
 def flow_size_input() -> io.Input:
     return io.Int.Input(
-        "flow_size", default=FLOW_SIDE, min=0, max=4096, advanced=True,
+        "flow_size",
+        default=FLOW_SIDE,
+        min=0,
+        max=4096,
+        advanced=True,
         tooltip="Motion is measured on frames whose short side is reduced to this many pixels. 0: the video's own "
         "size, as the paper's code does; much slower.",
     )

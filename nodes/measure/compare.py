@@ -46,28 +46,37 @@ class Compare(io.ComfyNode):
             search_aliases=["a/b", "ab test", "contact sheet", "grid", "side by side", "compare seeds", "xy plot"],
             inputs=[
                 io.Autogrow.Input(
-                    "candidates", tooltip="The sounds or videos to compare, up to 6; a new socket appears for each. A "
+                    "candidates",
+                    tooltip="The sounds or videos to compare, up to 6; a new socket appears for each. A "
                     "socket may bring several, such as the candidates of a task node; each counts.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.MultiType.Input("candidate", types=MEDIA, tooltip="A sound, a video, or the frames of one; "
-                            "or several candidates."),
-                        prefix="candidate", min=1, max=6),
+                        io.MultiType.Input(
+                            "candidate", types=MEDIA, tooltip="A sound, a video, or the frames of one; or several candidates."
+                        ),
+                        prefix="candidate",
+                        min=1,
+                        max=6,
+                    ),
                 ),
                 io.String.Input(
-                    "labels", multiline=True, default="",
-                    tooltip="What to call them, one per line, in the order of the sockets: 'seed 1'. Empty: A, B, C "
-                    "...",
+                    "labels",
+                    multiline=True,
+                    default="",
+                    tooltip="What to call them, one per line, in the order of the sockets: 'seed 1'. Empty: A, B, C ...",
                 ),
                 prompt_input(),
                 fps_of_images(),
                 flow_size_input(),
                 io.MultiType.Input(
-                    "video", types=[io.Video, io.Image], optional=True,
+                    "video",
+                    types=[io.Video, io.Image],
+                    optional=True,
                     tooltip="The video that all sounds are for. Without it they are shown and played without a "
                     "picture, and not scored.",
                 ),
                 io.Audio.Input(
-                    "audio", optional=True,
+                    "audio",
+                    optional=True,
                     tooltip="The sound that all videos are for; of a batch, the first. Without it each video's own "
                     "sound track is used.",
                 ),
@@ -75,8 +84,7 @@ class Compare(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("sheet", tooltip="All candidates side by side, with their scores."),
-                io.Video.Output("video", tooltip="The sheet as a video: each candidate plays in turn, marked in "
-                    "green."),
+                io.Video.Output("video", tooltip="The sheet as a video: each candidate plays in turn, marked in green."),
                 io.String.Output("report", tooltip="Their scores in words, for Preview as Text."),
             ],
         )
@@ -87,8 +95,15 @@ class Compare(io.ComfyNode):
 
     @classmethod
     def _compare(
-        cls, candidates: list[Any], labels: str, prompt: str, fps: float, flow_size: int,
-        video: Input.Video | Tensor | None = None, audio: dict[str, Any] | None = None, binder: ModelHandle | None = None,
+        cls,
+        candidates: list[Any],
+        labels: str,
+        prompt: str,
+        fps: float,
+        flow_size: int,
+        video: Input.Video | Tensor | None = None,
+        audio: dict[str, Any] | None = None,
+        binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
         from ...seeing_core.media.mux import mux
         from ...seeing_core.visuals.contact_sheet import (
@@ -104,8 +119,10 @@ class Compare(io.ComfyNode):
         names = [*names, *ascii_uppercase[len(names) :]][: len(pairs)]
         check_count(len(pairs))
         words = _scores(pairs, prompt, flow_size, binder)
-        shown = [Candidate(name, sound, shown_video, line)
-                 for name, (shown_video, sound), line in zip(names, pairs, words, strict=True)]
+        shown = [
+            Candidate(name, sound, shown_video, line)
+            for name, (shown_video, sound), line in zip(names, pairs, words, strict=True)
+        ]
         reel = Reel(shown)
         path = mux(reel, reel.sound, temporary_video())
         sheet = torch.from_numpy(np.array(contact_sheet(shown))).float()[None] / 255
@@ -123,9 +140,7 @@ def _pairs(
     return [(own, own_sound(media, own) if audio is None else waveform_from(audio))]
 
 
-def _scores(
-    pairs: list[tuple[Video | None, Waveform]], prompt: str, flow_size: int, binder: ModelHandle | None
-) -> list[str]:
+def _scores(pairs: list[tuple[Video | None, Waveform]], prompt: str, flow_size: int, binder: ModelHandle | None) -> list[str]:
     """What is measured of each pair, in a line; nothing without a video."""
     from ...seeing_core.metrics.fit import measure_fits
     from ...seeing_core.metrics.ranking import in_a_line
@@ -133,6 +148,12 @@ def _scores(
     scored = [(video, sound) for video, sound in pairs if video is not None]
     videos = len({id(video) for video, _ in scored})
     with measuring(binder):
-        lines = iter([in_a_line(fit) for fit in measure_fits(
-            scored, side=flow_size, binder=binder and binder.model, prompt=prompt, callback=MotionProgress(videos))])
+        lines = iter(
+            [
+                in_a_line(fit)
+                for fit in measure_fits(
+                    scored, side=flow_size, binder=binder and binder.model, prompt=prompt, callback=MotionProgress(videos)
+                )
+            ]
+        )
         return ["not scored: no video" if video is None else next(lines) for video, _ in pairs]

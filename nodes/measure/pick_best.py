@@ -30,7 +30,9 @@ MAX_SOCKETS = 32
 
 def _measure_input() -> io.Input:
     return io.Combo.Input(
-        "measure", options=list(MEASURES), default=DEFAULT,
+        "measure",
+        options=list(MEASURES),
+        default=DEFAULT,
         tooltip="What counts as best. 'AV-Align (one to one)': things sound when they move. 'smallest lag': the fewest "
         "milliseconds between sound and movement. The two 'binder' measures need a binder; guidance has raised them "
         "already, so they hardly tell guided candidates apart. Ties are settled by lag correlation.",
@@ -59,15 +61,20 @@ class PickBestSound(io.ComfyNode):
             search_aliases=["best of", "choose seed", "rank audio", "select best", "compare seeds"],
             inputs=[
                 io.MultiType.Input(
-                    "video", types=[io.Video, io.Image],
+                    "video",
+                    types=[io.Video, io.Image],
                     tooltip="The video, or a batch of images (set fps as well). Two frames or more.",
                 ),
                 io.Autogrow.Input(
-                    "candidates", tooltip="The sounds to choose from, one or several by each of up to 32 sockets; a "
+                    "candidates",
+                    tooltip="The sounds to choose from, one or several by each of up to 32 sockets; a "
                     "new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.Audio.Input("audio", tooltip="A sound, or several "
-                            "candidates."), prefix="audio", min=1, max=MAX_SOCKETS),
+                        io.Audio.Input("audio", tooltip="A sound, or several candidates."),
+                        prefix="audio",
+                        min=1,
+                        max=MAX_SOCKETS,
+                    ),
                 ),
                 _measure_input(),
                 prompt_input(),
@@ -84,8 +91,14 @@ class PickBestSound(io.ComfyNode):
 
     @classmethod
     def _pick(
-        cls, candidates: list[dict[str, Any]], video: Input.Video | Tensor, measure: str, prompt: str, fps: float,
-        flow_size: int, binder: ModelHandle | None = None,
+        cls,
+        candidates: list[dict[str, Any]],
+        video: Input.Video | Tensor,
+        measure: str,
+        prompt: str,
+        fps: float,
+        flow_size: int,
+        binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
         source = video_from(video, fps)
         sounds = [sound for audio in candidates for sound in sounds_from(audio)]
@@ -105,16 +118,17 @@ class PickBestVideo(io.ComfyNode):
             description="Of several videos (or image batches) for one sound, picks the one that fits best.",
             search_aliases=["best of", "choose seed", "rank video", "select best", "compare seeds"],
             inputs=[
-                io.Audio.Input("audio", tooltip="The sound that all of them should fit. Of a batch, only the first is "
-                    "used."),
+                io.Audio.Input("audio", tooltip="The sound that all of them should fit. Of a batch, only the first is used."),
                 io.Autogrow.Input(
                     "candidates",
                     tooltip="The videos or image batches to choose from, one or several by each of up to 32 sockets; a "
                     "new socket appears for each.",
                     template=io.Autogrow.TemplatePrefix(
-                        io.MatchType.Input("video", kind, tooltip="A video, or the frames of one; or several "
-                            "candidates."),
-                        prefix="video", min=1, max=MAX_SOCKETS),
+                        io.MatchType.Input("video", kind, tooltip="A video, or the frames of one; or several candidates."),
+                        prefix="video",
+                        min=1,
+                        max=MAX_SOCKETS,
+                    ),
                 ),
                 _measure_input(),
                 prompt_input(),
@@ -122,8 +136,7 @@ class PickBestVideo(io.ComfyNode):
                 flow_size_input(),
                 binder_input(),
             ],
-            outputs=_outputs(io.MatchType.Output(
-                kind, "best", tooltip="The best candidate, as it came in.")),
+            outputs=_outputs(io.MatchType.Output(kind, "best", tooltip="The best candidate, as it came in.")),
         )
 
     @classmethod
@@ -132,8 +145,14 @@ class PickBestVideo(io.ComfyNode):
 
     @classmethod
     def _pick(
-        cls, candidates: list[Input.Video | Tensor], audio: dict[str, Any], measure: str, prompt: str, fps: float,
-        flow_size: int, binder: ModelHandle | None = None,
+        cls,
+        candidates: list[Input.Video | Tensor],
+        audio: dict[str, Any],
+        measure: str,
+        prompt: str,
+        fps: float,
+        flow_size: int,
+        binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
         sound = waveform_from(audio)
         pairs = [(video_from(one, fps), sound) for one in candidates]

@@ -39,14 +39,16 @@ class ScoreFit(io.ComfyNode):
             search_aliases=["av-align", "sync score", "evaluate", "audio video alignment", "metrics", "desync", "lag"],
             inputs=[
                 io.MultiType.Input(
-                    "video", types=[io.Video, io.Image],
+                    "video",
+                    types=[io.Video, io.Image],
                     tooltip="The video, or a batch of images (set fps and connect audio as well). Two frames or more.",
                 ),
                 prompt_input(),
                 fps_of_images(),
                 flow_size_input(),
                 io.Audio.Input(
-                    "audio", optional=True,
+                    "audio",
+                    optional=True,
                     tooltip="The sound. Of a batch, only the first is used. Without it the video's own sound track is "
                     "measured.",
                 ),
@@ -54,32 +56,37 @@ class ScoreFit(io.ComfyNode):
             ],
             outputs=[
                 io.Float.Output(
-                    "av_align", display_name="AV-Align",
+                    "av_align",
+                    display_name="AV-Align",
                     tooltip="AV-Align, one to one, from 0 to 1: the share of onsets and motions that match. Trust this "
                     "one first. nan when nothing sounds and nothing moves.",
                 ),
                 io.Float.Output(
-                    "av_align_paper", display_name="AV-Align, paper form",
+                    "av_align_paper",
+                    display_name="AV-Align, paper form",
                     tooltip="AV-Align as the paper's code computes it, to compare with published tables. One motion "
                     "may match several onsets, so a busy sound scores high; it can exceed 1.",
                 ),
                 io.Float.Output(
-                    "lag_ms", display_name="lag, ms",
+                    "lag_ms",
+                    display_name="lag, ms",
                     tooltip="By how many milliseconds the sound comes after the picture; negative: before. nan when "
                     "the sound or the picture never changes.",
                 ),
                 io.Float.Output(
-                    "lag_correlation", display_name="lag correlation",
+                    "lag_correlation",
+                    display_name="lag correlation",
                     tooltip="How well sound and motion agree at that lag, up to 1. Below 0.3 is no more than chance.",
                 ),
                 io.Float.Output(
-                    "binder_similarity", display_name="binder similarity",
-                    tooltip="Cosine of the binder's embeddings of sound and picture, from -1 to 1. nan without a "
-                    "binder.",
+                    "binder_similarity",
+                    display_name="binder similarity",
+                    tooltip="Cosine of the binder's embeddings of sound and picture, from -1 to 1. nan without a binder.",
                 ),
                 io.String.Output("report", tooltip="All of it in a few sentences, for Preview as Text."),
                 io.Image.Output(
-                    "plot", tooltip="The waveform with its onsets, the motion with its peaks, matches joined in green, "
+                    "plot",
+                    tooltip="The waveform with its onsets, the motion with its peaks, matches joined in green, "
                     "and the binder's similarity second by second.",
                 ),
             ],
@@ -87,7 +94,12 @@ class ScoreFit(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video: Input.Video | Tensor, prompt: str, fps: float, flow_size: int, audio: dict[str, Any] | None = None,
+        cls,
+        video: Input.Video | Tensor,
+        prompt: str,
+        fps: float,
+        flow_size: int,
+        audio: dict[str, Any] | None = None,
         binder: ModelHandle | None = None,
     ) -> io.NodeOutput:
         from ...seeing_core.metrics.fit import measure_fit
@@ -103,5 +115,4 @@ class ScoreFit(io.ComfyNode):
         lag_ms = None if fit.lag.lag_s is None else 1000 * fit.lag.lag_s
         similarity = None if fit.binder is None else fit.binder.av
         values = (fit.one_to_one.score, fit.paper.score, lag_ms, fit.lag.correlation, similarity)
-        return io.NodeOutput(*(UNDEFINED if value is None else value for value in values), str(fit), plot,
-                             ui=picture(plot))
+        return io.NodeOutput(*(UNDEFINED if value is None else value for value in values), str(fit), plot, ui=picture(plot))

@@ -23,7 +23,10 @@ class KeyFrames(io.ComfyNode):
             inputs=[
                 io.MultiType.Input("video", types=[io.Video, io.Image], tooltip="A video, or a batch of images."),
                 io.Int.Input(
-                    "count", default=1, min=1, max=64,
+                    "count",
+                    default=1,
+                    min=1,
+                    max=64,
                     tooltip="How many frames. A video with fewer gives all it has.",
                 ),
             ],

@@ -26,12 +26,15 @@ class MuxAudioIntoVideo(io.ComfyNode):
             search_aliases=["add audio to video", "replace sound", "combine audio video", "merge audio", "soundtrack"],
             inputs=[
                 io.MultiType.Input(
-                    "video", types=[io.Video, io.Image],
+                    "video",
+                    types=[io.Video, io.Image],
                     tooltip="The video, or a batch of images (set fps as well). Its own sound, if any, is replaced.",
                 ),
                 io.Audio.Input("audio", tooltip="The new sound. Of a batch, only the first is used."),
                 io.Combo.Input(
-                    "fit", options=list(FITS), default=FITS[0],
+                    "fit",
+                    options=list(FITS),
+                    default=FITS[0],
                     tooltip="When the lengths differ. 'fit to picture': the sound is cut, or silence is added, at its "
                     "end. 'trim to shorter': the longer one is cut; a picture that is cut has to be encoded again.",
                 ),

@@ -34,39 +34,85 @@ def fields(preset: AlignSettings) -> list[io.Input]:
     value = asdict(preset)
     return [
         io.Combo.Input(
-            "mode", options=list(MODES), default=value["mode"],
+            "mode",
+            options=list(MODES),
+            default=value["mode"],
             tooltip="How a gradient step is taken. 'paper': the rule of the paper's released code. 'gradient': plain "
             "gradient descent. 'x0': in the predicted clean output. 'unet': through the UNet, which is slower and "
             "stays closer to what the model has learnt.",
         ),
-        _float("strength", value["strength"], "Step size of the guidance. 1 is what is usual for the model and the "
-               "mode, 0 leaves the latent alone."),
-        _float("prompt_strength", value["prompt_strength"], "Step size of guided prompt tuning, which changes the "
-               "prompt itself while sampling (from the paper). 1 is usual, 0 leaves the prompt alone. Takes about "
-               "twice the time.", "prompt tuning"),
-        _float("start_fraction", value["start_fraction"], "The share of the steps at the start that run unguided. 0 "
-               "guides from the first step on (the paper: 0.2), 1 guides none.", high=1.0),
-        _float("end_fraction", value["end_fraction"], "The share of the steps after which guidance stops. 1 guides up "
-               "to the last step.", high=1.0),
-        io.Int.Input("inner_steps", default=value["inner_steps"], min=1, max=100,
-                     tooltip="Gradient steps per guided step. Each takes as long as the first."),
-        io.Int.Input("guide_every", default=value["guide_every"], min=1, max=1000,
-                     tooltip="Of the steps between start and end, every k-th is guided. 2 takes half the time."),
-        _float("cfg_end_fraction", value["cfg_end_fraction"], "The share of the steps after which classifier-free "
-               "guidance is off, which halves the work of those steps. 1 keeps it on to the end.",
-               "cfg end fraction", high=1.0),
-        _float("vision_weight", value["vision_weight"], "Weight of what is seen, in the tasks that have a video or an "
-               "image. 0 leaves it out."),
-        _float("audio_weight", value["audio_weight"], "Weight of what is heard, in the tasks that have audio. 0 leaves "
-               "it out."),
-        _float("text_weight", value["text_weight"], "Weight of the prompt. 0 leaves it out. An empty prompt is always "
-               "left out."),
-        _float("binder_weight", value["binder_weight"], "Weight of everything that ImageBind compares. At 0 ImageBind "
-               "takes no part in the steps, which is fast; it can still complete the prompt."),
-        _float("sync_weight", value["sync_weight"], "Weight of timing: things sound when they move. 1 is usual, 0 "
-               "leaves it out."),
+        _float(
+            "strength",
+            value["strength"],
+            "Step size of the guidance. 1 is what is usual for the model and the mode, 0 leaves the latent alone.",
+        ),
+        _float(
+            "prompt_strength",
+            value["prompt_strength"],
+            "Step size of guided prompt tuning, which changes the "
+            "prompt itself while sampling (from the paper). 1 is usual, 0 leaves the prompt alone. Takes about "
+            "twice the time.",
+            "prompt tuning",
+        ),
+        _float(
+            "start_fraction",
+            value["start_fraction"],
+            "The share of the steps at the start that run unguided. 0 "
+            "guides from the first step on (the paper: 0.2), 1 guides none.",
+            high=1.0,
+        ),
+        _float(
+            "end_fraction",
+            value["end_fraction"],
+            "The share of the steps after which guidance stops. 1 guides up to the last step.",
+            high=1.0,
+        ),
+        io.Int.Input(
+            "inner_steps",
+            default=value["inner_steps"],
+            min=1,
+            max=100,
+            tooltip="Gradient steps per guided step. Each takes as long as the first.",
+        ),
+        io.Int.Input(
+            "guide_every",
+            default=value["guide_every"],
+            min=1,
+            max=1000,
+            tooltip="Of the steps between start and end, every k-th is guided. 2 takes half the time.",
+        ),
+        _float(
+            "cfg_end_fraction",
+            value["cfg_end_fraction"],
+            "The share of the steps after which classifier-free "
+            "guidance is off, which halves the work of those steps. 1 keeps it on to the end.",
+            "cfg end fraction",
+            high=1.0,
+        ),
+        _float(
+            "vision_weight",
+            value["vision_weight"],
+            "Weight of what is seen, in the tasks that have a video or an image. 0 leaves it out.",
+        ),
+        _float(
+            "audio_weight", value["audio_weight"], "Weight of what is heard, in the tasks that have audio. 0 leaves it out."
+        ),
+        _float(
+            "text_weight", value["text_weight"], "Weight of the prompt. 0 leaves it out. An empty prompt is always left out."
+        ),
+        _float(
+            "binder_weight",
+            value["binder_weight"],
+            "Weight of everything that ImageBind compares. At 0 ImageBind "
+            "takes no part in the steps, which is fast; it can still complete the prompt.",
+        ),
+        _float(
+            "sync_weight", value["sync_weight"], "Weight of timing: things sound when they move. 1 is usual, 0 leaves it out."
+        ),
         io.Boolean.Input(
-            "complete_prompt", display_name="complete the prompt", default=value["complete_prompt"],
+            "complete_prompt",
+            display_name="complete the prompt",
+            default=value["complete_prompt"],
             tooltip="ImageBind describes the target in a few words, which are put in front of the prompt unless the "
             "prompt already fits better. The most reliable way to get the right kind of thing.",
         ),
@@ -85,7 +131,8 @@ class AlignSettingsNode(io.ComfyNode):
             search_aliases=["aligner", "guidance settings", "prompt tuning", "seeing and hearing advanced"],
             inputs=[
                 io.DynamicCombo.Input(
-                    "preset", options=[io.DynamicCombo.Option(name, fields(one)) for name, one in PRESETS.items()],
+                    "preset",
+                    options=[io.DynamicCombo.Option(name, fields(one)) for name, one in PRESETS.items()],
                     tooltip="Where to start: choosing a preset fills in its values. 'audio' presets are for Video to "
                     "Audio and Image to Audio, 'video' presets for Audio to Video, 'video and audio' presets for Video "
                     "and Audio Together.",

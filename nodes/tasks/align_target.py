@@ -25,16 +25,23 @@ class AlignTargetNode(io.ComfyNode):
             search_aliases=["reference sound", "style target", "timbre", "mood", "guide by example"],
             inputs=[
                 io.MultiType.Input(
-                    "media", types=[io.Audio, io.Image, io.Video], optional=True,
-                    tooltip="A reference sound, one or several images, or a video. When it is connected, the text is "
-                    "not used.",
+                    "media",
+                    types=[io.Audio, io.Image, io.Video],
+                    optional=True,
+                    tooltip="A reference sound, one or several images, or a video. When it is connected, the text is not used.",
                 ),
                 io.String.Input(
-                    "text", multiline=True, default="",
+                    "text",
+                    multiline=True,
+                    default="",
                     tooltip="A few English words, used when no media is connected: 'bright and metallic'.",
                 ),
                 io.Float.Input(
-                    "weight", default=1.0, min=0.0, max=100.0, step=0.05,
+                    "weight",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.05,
                     tooltip="Weight of this target relative to the others. 0 leaves it out.",
                 ),
                 Targets.Input("targets", optional=True, tooltip="The chain so far, from another Align Target."),
@@ -44,7 +51,10 @@ class AlignTargetNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, text: str, weight: float, media: dict[str, Any] | Input.Video | Tensor | None = None,
+        cls,
+        text: str,
+        weight: float,
+        media: dict[str, Any] | Input.Video | Tensor | None = None,
         targets: tuple[AlignTarget, ...] = (),
     ) -> io.NodeOutput:
         return io.NodeOutput((*targets, AlignTarget(_core_media(media, text), weight)))

@@ -39,7 +39,12 @@ class AudioToVideo(io.ComfyNode):
                 inputs.fps_to_make(),
                 inputs.seed(),
                 io.Float.Input(
-                    "duration", default=0.0, min=0.0, max=3600.0, step=0.01, advanced=True,
+                    "duration",
+                    default=0.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=0.01,
+                    advanced=True,
                     tooltip="Length of the video in seconds, 0.3 or more. 0: as long as the sound.",
                 ),
                 *inputs.sides(),
@@ -58,17 +63,31 @@ class AudioToVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video_model: ModelHandle, binder: ModelHandle, audio: dict[str, Any], prompt: str, negative_prompt: str, steps: int,
-        fps: float, seed: int, duration: float, width: int, height: int, guidance_scale: float,
+        cls,
+        video_model: ModelHandle,
+        binder: ModelHandle,
+        audio: dict[str, Any],
+        prompt: str,
+        negative_prompt: str,
+        steps: int,
+        fps: float,
+        seed: int,
+        duration: float,
+        width: int,
+        height: int,
+        guidance_scale: float,
         preset: dict[str, Any] | None = None,
-        settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
+        settings: AlignSettings | None = None,
+        targets: tuple[AlignTarget, ...] = (),
+        event_times: str = "",
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, audio_to_video
 
         chosen = inputs.chosen_settings(
-            "Audio to Video", VIDEO_PRESETS, preset, settings, targets=targets, event_times=event_times)
+            "Audio to Video", VIDEO_PRESETS, preset, settings, targets=targets, event_times=event_times
+        )
         waveform = waveform_from(audio)
         duration_s = waveform.duration_s if duration == 0 else duration
         run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps))
@@ -77,8 +96,16 @@ class AudioToVideo(io.ComfyNode):
         def work(low_memory: bool) -> TaskResult:
             with on_device(video_model, binder, activations_bytes=needed, keep=("vision",)):
                 return audio_to_video(
-                    video_model.model, binder.model, waveform, replace(run, low_memory=low_memory), prompt=prompt,
-                    negative_prompt=negative_prompt, duration_s=duration_s, fps=fps, width=width, height=height,
+                    video_model.model,
+                    binder.model,
+                    waveform,
+                    replace(run, low_memory=low_memory),
+                    prompt=prompt,
+                    negative_prompt=negative_prompt,
+                    duration_s=duration_s,
+                    fps=fps,
+                    width=width,
+                    height=height,
                     guidance_scale=guidance_scale,
                 )
 

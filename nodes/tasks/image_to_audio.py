@@ -35,7 +35,11 @@ class ImageToAudio(io.ComfyNode):
                 inputs.prompt("heard", "waves on a beach"),
                 inputs.negative_prompt("heard", "music, speech, low quality"),
                 io.Float.Input(
-                    "duration", default=5.0, min=0.3, max=3600.0, step=0.01,
+                    "duration",
+                    default=5.0,
+                    min=0.3,
+                    max=3600.0,
+                    step=0.01,
                     tooltip="Length of the sound in seconds.",
                 ),
                 inputs.steps(30),
@@ -55,23 +59,41 @@ class ImageToAudio(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, audio_model: ModelHandle, binder: ModelHandle, image: Tensor, prompt: str, negative_prompt: str, duration: float,
-        steps: int, seed: int, guidance_scale: float, preset: dict[str, Any] | None = None,
-        settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
+        cls,
+        audio_model: ModelHandle,
+        binder: ModelHandle,
+        image: Tensor,
+        prompt: str,
+        negative_prompt: str,
+        duration: float,
+        steps: int,
+        seed: int,
+        guidance_scale: float,
+        preset: dict[str, Any] | None = None,
+        settings: AlignSettings | None = None,
+        targets: tuple[AlignTarget, ...] = (),
+        event_times: str = "",
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, image_to_audio
 
         chosen = inputs.chosen_settings(
-            "Image to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times)
+            "Image to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
+        )
         run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps))
 
         def work(low_memory: bool) -> TaskResult:
             with on_device(audio_model, binder, activations_bytes=audio_bytes(duration, candidates), keep=("audio",)):
                 return image_to_audio(
-                    audio_model.model, binder.model, images_from(image), replace(run, low_memory=low_memory), prompt=prompt,
-                    negative_prompt=negative_prompt, duration_s=duration, guidance_scale=guidance_scale,
+                    audio_model.model,
+                    binder.model,
+                    images_from(image),
+                    replace(run, low_memory=low_memory),
+                    prompt=prompt,
+                    negative_prompt=negative_prompt,
+                    duration_s=duration,
+                    guidance_scale=guidance_scale,
                 )
 
         result = rank_candidates(retry_on_oom(work, "duration or candidates"))

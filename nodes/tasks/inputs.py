@@ -33,49 +33,75 @@ def binder() -> io.Input:
 
 def prompt(of: str, example: str) -> io.Input:
     return io.String.Input(
-        "prompt", multiline=True, default="",
+        "prompt",
+        multiline=True,
+        default="",
         tooltip=f"What should be {of}, in a few English words: '{example}'. May be left empty.",
     )
 
 
 def negative_prompt(of: str, example: str) -> io.Input:
     return io.String.Input(
-        "negative_prompt", multiline=True, default="",
+        "negative_prompt",
+        multiline=True,
+        default="",
         tooltip=f"What should not be {of}: '{example}'. May be left empty.",
     )
 
 
 def steps(default: int) -> io.Input:
     return io.Int.Input(
-        "steps", default=default, min=1, max=1000,
+        "steps",
+        default=default,
+        min=1,
+        max=1000,
         tooltip="Denoise steps. More steps take longer and give a slightly cleaner result; 20 to 50 is usual.",
     )
 
 
 def seed() -> io.Input:
     return io.Int.Input(
-        "seed", default=0, min=0, max=2**63 - 1, control_after_generate=True,
+        "seed",
+        default=0,
+        min=0,
+        max=2**63 - 1,
+        control_after_generate=True,
         tooltip="Another seed gives another result. The same seed and settings give the same result again.",
     )
 
 
 def guidance_scale(name: str, model: str, default: float, usual: str) -> io.Input:
     return io.Float.Input(
-        name, default=default, min=0.0, max=100.0, step=0.1, advanced=True,
+        name,
+        default=default,
+        min=0.0,
+        max=100.0,
+        step=0.1,
+        advanced=True,
         tooltip=f"How closely {model} follows the prompt (classifier-free guidance). 1 is off, {usual} is usual.",
     )
 
 
 def fps_of_images() -> io.Input:
     return io.Float.Input(
-        "fps", default=8.0, min=0.01, max=1000.0, step=0.01, advanced=True,
+        "fps",
+        default=8.0,
+        min=0.01,
+        max=1000.0,
+        step=0.01,
+        advanced=True,
         tooltip="Frames per second of an image batch. Not used for a video, which has its own.",
     )
 
 
 def fps_to_make(*, advanced: bool = False) -> io.Input:
     return io.Float.Input(
-        "fps", default=8.0, min=1.0, max=60.0, step=0.01, advanced=advanced,
+        "fps",
+        default=8.0,
+        min=1.0,
+        max=60.0,
+        step=0.01,
+        advanced=advanced,
         tooltip="Frames per second of the video. AnimateDiff's motion looks natural at 8; more takes longer.",
     )
 
@@ -83,7 +109,12 @@ def fps_to_make(*, advanced: bool = False) -> io.Input:
 def sides() -> list[io.Input]:
     return [
         io.Int.Input(
-            name, default=0, min=0, max=4096, step=8, advanced=True,
+            name,
+            default=0,
+            min=0,
+            max=4096,
+            step=8,
+            advanced=True,
             tooltip=f"{name.capitalize()} of the video in pixels, a multiple of 8. 0: the model's own size (512 for "
             "Stable Diffusion 1.5).",
         )
@@ -93,15 +124,16 @@ def sides() -> list[io.Input]:
 
 def settings() -> io.Input:
     return Settings.Input(
-        "settings", optional=True,
-        tooltip="From Align Settings. When connected, it takes the place of this node's preset and the widgets below "
-        "it.",
+        "settings",
+        optional=True,
+        tooltip="From Align Settings. When connected, it takes the place of this node's preset and the widgets below it.",
     )
 
 
 def targets() -> io.Input:
     return Targets.Input(
-        "targets", optional=True,
+        "targets",
+        optional=True,
         tooltip="From Align Target: further things that the result should fit, for example a reference sound.",
     )
 
@@ -115,10 +147,12 @@ def preset(
     """
     completion = completion or (
         f"ImageBind describes {target.split(' and ')[0]} in a few words, which are put in front of your prompt unless "
-        "your prompt already fits better.")
+        "your prompt already fits better."
+    )
     options = [io.DynamicCombo.Option(name, _preset_inputs(one, target, remark, completion)) for name, one in presets.items()]
     return io.DynamicCombo.Input(
-        "preset", options=options,
+        "preset",
+        options=options,
         tooltip=tooltip + " To see and change every detail, connect Align Settings; it takes the place of this preset.",
     )
 
@@ -126,50 +160,72 @@ def preset(
 def _preset_inputs(settings: AlignSettings, target: str, remark: str, completion: str) -> list[io.Input]:
     shown: list[io.Input] = []
     if settings.enabled:
-        shown.append(io.Float.Input(
-            "strength", default=1.0, min=0.0, max=100.0, step=0.05,
-            tooltip=f"Strength of the guidance towards {target}. 1 is usual, 0 turns guidance off; above 2 the result "
-            "may look or sound broken." + remark,
-        ))
+        shown.append(
+            io.Float.Input(
+                "strength",
+                default=1.0,
+                min=0.0,
+                max=100.0,
+                step=0.05,
+                tooltip=f"Strength of the guidance towards {target}. 1 is usual, 0 turns guidance off; above 2 the result "
+                "may look or sound broken." + remark,
+            )
+        )
     if settings.complete_prompt:
-        shown.append(io.Boolean.Input(
-            "complete_prompt", display_name="complete the prompt", default=True,
-            tooltip=completion + " Turn this off to let your prompt alone decide.",
-        ))
+        shown.append(
+            io.Boolean.Input(
+                "complete_prompt",
+                display_name="complete the prompt",
+                default=True,
+                tooltip=completion + " Turn this off to let your prompt alone decide.",
+            )
+        )
     return shown
 
 
 def audio_preset(target: str, remark: str = "") -> io.Input:
     return preset(
-        AUDIO_PRESETS, "How the sound is guided. 'balanced': completes the prompt, then guides the early steps, where "
+        AUDIO_PRESETS,
+        "How the sound is guided. 'balanced': completes the prompt, then guides the early steps, where "
         "it is settled when things sound; best in our tests. 'quality': guides for longer; best timing, slightly less "
         "natural sound. 'fast': prompt completion and timing only. 'paper': the rule of the paper's released code. "
-        "'gradient': plain gradient descent. 'x0': gradient steps in the predicted clean sound.", target, remark=remark,
+        "'gradient': plain gradient descent. 'x0': gradient steps in the predicted clean sound.",
+        target,
+        remark=remark,
     )
 
 
 def video_preset(target: str) -> io.Input:
     return preset(
-        VIDEO_PRESETS, "How the video is guided. 'balanced': completes the prompt and makes things move when they "
+        VIDEO_PRESETS,
+        "How the video is guided. 'balanced': completes the prompt and makes things move when they "
         "sound; best in our tests. 'quality': the same at every step. 'fast': prompt completion only. 'paper': the "
-        "paper's rule, which also tunes the prompt.", target,
+        "paper's rule, which also tunes the prompt.",
+        target,
     )
 
 
 def joint_preset() -> io.Input:
     return preset(
-        JOINT_PRESETS, "How video and audio are guided. 'balanced': completes the prompt for both, then guides the "
+        JOINT_PRESETS,
+        "How video and audio are guided. 'balanced': completes the prompt for both, then guides the "
         "early steps, so that sounds and movements come together; best in our tests. 'quality': guides for longer. "
         "'fast': prompt completion only. 'paper': the paper's rule, which also tunes the "
-        "prompt.", "a match of video, audio and prompt",
+        "prompt.",
+        "a match of video, audio and prompt",
         completion="ImageBind makes a vague prompt precise: one of its phrases close to the prompt, drawn by the seed, "
         "is put in front of it for both models.",
     )
 
 
 def chosen_settings(
-    node: str, presets: Mapping[str, AlignSettings], preset: Mapping[str, Any] | None, connected: AlignSettings | None, *,
-    targets: Sequence[AlignTarget] = (), event_times: str = "",
+    node: str,
+    presets: Mapping[str, AlignSettings],
+    preset: Mapping[str, Any] | None,
+    connected: AlignSettings | None,
+    *,
+    targets: Sequence[AlignTarget] = (),
+    event_times: str = "",
 ) -> AlignSettings:
     """What is connected, or else the preset with the widgets beneath it. Inputs that have no effect are noted in the log.
 
@@ -178,16 +234,17 @@ def chosen_settings(
     preset = known_preset(preset, presets)
     if connected is None:
         settings = presets[preset["preset"]].scaled(
-            preset.get("strength", 1.0), complete_prompt=preset.get("complete_prompt", True))
+            preset.get("strength", 1.0), complete_prompt=preset.get("complete_prompt", True)
+        )
     else:
         logging.info("%s: the connected settings take the place of the preset '%s'", node, preset["preset"])
         settings = connected
     if event_times.strip() and not settings.enabled:
         logging.warning("%s: event times are not used, because no step is guided (strength 0)", node)
     if targets and not (settings.enabled and settings.binder_weight):
-        logging.warning("%s: targets are not used, because ImageBind takes no part in the steps (strength or binder "
-            "weight 0)",
-                        node)
+        logging.warning(
+            "%s: targets are not used, because ImageBind takes no part in the steps (strength or binder weight 0)", node
+        )
     return settings
 
 
@@ -200,14 +257,22 @@ def known_preset(preset: Mapping[str, Any] | None, presets: Iterable[str]) -> Ma
 
 def event_times(does: str, empty: str) -> io.Input:
     return io.String.Input(
-        "event_times", default="", advanced=True, optional=True,
+        "event_times",
+        default="",
+        advanced=True,
+        optional=True,
         tooltip=f"When something should {does}, in seconds: '0.5, 1.2'. {empty}",
     )
 
 
 def candidates(order: str = "the one whose sounds and movements coincide best is first") -> io.Input:
     return io.Int.Input(
-        "candidates", default=1, min=1, max=16, advanced=True, optional=True,
+        "candidates",
+        default=1,
+        min=1,
+        max=16,
+        advanced=True,
+        optional=True,
         tooltip="How many results to make in one run, with this seed and the ones after it. They come out as a list, "
         "and the nodes that follow run once for each; " + order + ". Takes that many times as long.",
     )
@@ -220,10 +285,13 @@ def seeds(first: int, count: int) -> list[int]:
 
 def audio_result() -> io.Output:
     return io.Audio.Output(
-        "audio", is_output_list=True, tooltip="The sound, exactly as long as asked for. With several candidates a "
-            "list, best first.")
+        "audio",
+        is_output_list=True,
+        tooltip="The sound, exactly as long as asked for. With several candidates a list, best first.",
+    )
 
 
 def images_result() -> io.Output:
     return io.Image.Output(
-        "images", is_output_list=True, tooltip="The frames, in order. With several candidates a list, best first.")
+        "images", is_output_list=True, tooltip="The frames, in order. With several candidates a list, best first."
+    )

@@ -41,7 +41,11 @@ class VideoAndAudio(io.ComfyNode):
                 inputs.prompt("seen and heard", "a train passing over a bridge"),
                 inputs.negative_prompt("seen and heard", "blurry, text, music"),
                 io.Float.Input(
-                    "duration", default=2.0, min=0.3, max=3600.0, step=0.01,
+                    "duration",
+                    default=2.0,
+                    min=0.3,
+                    max=3600.0,
+                    step=0.01,
                     tooltip="Length of the video and of its sound, in seconds.",
                 ),
                 inputs.steps(25),
@@ -65,11 +69,24 @@ class VideoAndAudio(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video_model: ModelHandle, audio_model: ModelHandle, binder: ModelHandle, prompt: str, negative_prompt: str,
-        duration: float, steps: int, seed: int, fps: float, width: int, height: int,
-        video_guidance_scale: float, audio_guidance_scale: float, preset: dict[str, Any] | None = None,
+        cls,
+        video_model: ModelHandle,
+        audio_model: ModelHandle,
+        binder: ModelHandle,
+        prompt: str,
+        negative_prompt: str,
+        duration: float,
+        steps: int,
+        seed: int,
+        fps: float,
+        width: int,
+        height: int,
+        video_guidance_scale: float,
+        audio_guidance_scale: float,
+        preset: dict[str, Any] | None = None,
         settings: AlignSettings | None = None,
-        targets: tuple[AlignTarget, ...] = (), candidates: int = 1,
+        targets: tuple[AlignTarget, ...] = (),
+        candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, video_and_audio
@@ -81,14 +98,22 @@ class VideoAndAudio(io.ComfyNode):
         def work(low_memory: bool) -> TaskResult:
             with on_device(video_model, audio_model, binder, activations_bytes=needed, keep=("vision", "audio")):
                 return video_and_audio(
-                    video_model.model, audio_model.model, binder.model, replace(run, low_memory=low_memory), prompt=prompt,
-                    negative_prompt=negative_prompt, duration_s=duration, fps=fps, width=width, height=height,
-                    video_guidance_scale=video_guidance_scale, audio_guidance_scale=audio_guidance_scale,
+                    video_model.model,
+                    audio_model.model,
+                    binder.model,
+                    replace(run, low_memory=low_memory),
+                    prompt=prompt,
+                    negative_prompt=negative_prompt,
+                    duration_s=duration,
+                    fps=fps,
+                    width=width,
+                    height=height,
+                    video_guidance_scale=video_guidance_scale,
+                    audio_guidance_scale=audio_guidance_scale,
                 )
 
         made = retry_on_oom(work, "width, height, duration or candidates")
         result = rank_candidates(made, motion_callback=MotionProgress(candidates))
         log_notes("Video and Audio Together", result.trace)
         player = video_player(result.videos, result.waveforms)
-        return io.NodeOutput(
-            image_outputs(result.videos), audio_outputs(result.waveforms), fps, result.trace, ui=player)
+        return io.NodeOutput(image_outputs(result.videos), audio_outputs(result.waveforms), fps, result.trace, ui=player)

@@ -28,13 +28,13 @@ class VideoToAudio(io.ComfyNode):
             has_intermediate_output=True,
             description="Makes sound that fits a video. AudioLDM makes the sound; meanwhile ImageBind compares it "
             "with the video and the prompt and guides it towards both. The sound is exactly as long as the video.",
-            search_aliases=["v2a", "foley", "sound "
-                "effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
+            search_aliases=["v2a", "foley", "sound effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
             inputs=[
                 inputs.audio_model(),
                 inputs.binder(),
                 io.MultiType.Input(
-                    "video", types=[io.Video, io.Image],
+                    "video",
+                    types=[io.Video, io.Image],
                     tooltip="The video that needs sound, or a batch of images (set fps as well). Two frames or more.",
                 ),
                 inputs.prompt("heard", "a dog barking in a hall"),
@@ -44,7 +44,12 @@ class VideoToAudio(io.ComfyNode):
                 inputs.seed(),
                 inputs.fps_of_images(),
                 io.Float.Input(
-                    "duration", default=0.0, min=0.0, max=3600.0, step=0.01, advanced=True,
+                    "duration",
+                    default=0.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=0.01,
+                    advanced=True,
                     tooltip="Length of the sound in seconds, 0.3 or more. 0: as long as the video.",
                 ),
                 inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
@@ -61,27 +66,46 @@ class VideoToAudio(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, audio_model: ModelHandle, binder: ModelHandle, video: Input.Video | Tensor, prompt: str, negative_prompt: str,
-        steps: int, seed: int, fps: float, duration: float, guidance_scale: float,
+        cls,
+        audio_model: ModelHandle,
+        binder: ModelHandle,
+        video: Input.Video | Tensor,
+        prompt: str,
+        negative_prompt: str,
+        steps: int,
+        seed: int,
+        fps: float,
+        duration: float,
+        guidance_scale: float,
         preset: dict[str, Any] | None = None,
-        settings: AlignSettings | None = None, targets: tuple[AlignTarget, ...] = (), event_times: str = "",
+        settings: AlignSettings | None = None,
+        targets: tuple[AlignTarget, ...] = (),
+        event_times: str = "",
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import RunConfig, TaskResult, video_to_audio
 
         chosen = inputs.chosen_settings(
-            "Video to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times)
-        run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps),
-                        MotionProgress())
+            "Video to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
+        )
+        run = RunConfig(
+            inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps), MotionProgress()
+        )
         source = video_from(video, fps)
         duration_s = source.duration_s if duration == 0 else duration
 
         def work(low_memory: bool) -> TaskResult:
             with on_device(audio_model, binder, activations_bytes=audio_bytes(duration_s, candidates), keep=("audio",)):
                 return video_to_audio(
-                    audio_model.model, binder.model, source, replace(run, low_memory=low_memory), prompt=prompt,
-                    negative_prompt=negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale,
+                    audio_model.model,
+                    binder.model,
+                    source,
+                    replace(run, low_memory=low_memory),
+                    prompt=prompt,
+                    negative_prompt=negative_prompt,
+                    duration_s=duration_s,
+                    guidance_scale=guidance_scale,
                 )
 
         made = retry_on_oom(work, "duration or candidates")

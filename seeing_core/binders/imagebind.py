@@ -76,8 +76,9 @@ class ImageBind(nn.Module):
     @torch.no_grad()
     def embed_video(self, video: Video, segments: Sequence[Segment]) -> Tensor:
         """(len(segments), D), in batches of 32 segments; the video's frames are read once, in order."""
-        embedded = [(numbers, self._remember("vision", batch))
-                    for numbers, batch in vision_batches(video, segments, VISION_BATCH)]
+        embedded = [
+            (numbers, self._remember("vision", batch)) for numbers, batch in vision_batches(video, segments, VISION_BATCH)
+        ]
         order = torch.tensor([number for numbers, _ in embedded for number in numbers])
         return torch.cat([batch for _, batch in embedded])[order.argsort()]
 

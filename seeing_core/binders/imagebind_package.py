@@ -23,8 +23,12 @@ def imagebind_module(name: str) -> ModuleType:
     if PACKAGE not in sys.modules:
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or not spec.submodule_search_locations:
-            raise InputError("ImageBind", "no package 'imagebind'", "the package that this node pack's "
-                             "requirements.txt names", "Run: pip install imagebind-unofficial")
+            raise InputError(
+                "ImageBind",
+                "no package 'imagebind'",
+                "the package that this node pack's requirements.txt names",
+                "Run: pip install imagebind-unofficial",
+            )
         package = ModuleType(PACKAGE)
         package.__path__ = list(spec.submodule_search_locations)
         package.__spec__ = spec

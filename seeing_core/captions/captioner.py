@@ -45,7 +45,9 @@ class Captioner(nn.Module):
         """One user turn: `count` pictures or sounds, then the prompt, from which special tokens are taken out."""
         content = [{"type": kind}] * count + [{"type": "text", "text": strip_markup(prompt, self._special)}]
         return self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], chat_template=self.chat_form, add_generation_prompt=True,
+            [{"role": "user", "content": content}],
+            chat_template=self.chat_form,
+            add_generation_prompt=True,
             tokenize=False,
         )
 
@@ -53,15 +55,23 @@ class Captioner(nn.Module):
     def answer(self, inputs: Mapping[str, Tensor], given: int, max_tokens: int, on_token: Callable[[], None]) -> str:
         """What the model writes, always its likeliest token.  given: how many tokens of the output are the question's."""
         weights = next(self.network.parameters())
-        moved = {name: value.to(weights.device, weights.dtype if value.is_floating_point() else None)
-                 for name, value in inputs.items()}
+        moved = {
+            name: value.to(weights.device, weights.dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
 
         def after_token(ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
             on_token()
             return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
 
         made = self.network.generate(
-            **moved, max_new_tokens=max_tokens, do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None,
+            **moved,
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
             stopping_criteria=[after_token],
         )
         return strip_markup(self.processor.tokenizer.decode(made[0, given:]), self._special)
@@ -75,7 +85,12 @@ class ImageCaptioner(Captioner):
     """Qwen2-VL and its like, which are asked in a chat form, or BLIP, which describes unasked."""
 
     def caption(
-        self, pictures: Tensor, prompt: str = IMAGE_PROMPT, *, together: bool = False, max_tokens: int = 100,
+        self,
+        pictures: Tensor,
+        prompt: str = IMAGE_PROMPT,
+        *,
+        together: bool = False,
+        max_tokens: int = 100,
         on_token: OnToken = lambda written, most: None,
     ) -> list[str]:
         """pictures (N, 3, H, W), 0..1 -> N captions, or, when asked about all of them together, one.
@@ -86,8 +101,11 @@ class ImageCaptioner(Captioner):
         check_number("max tokens", max_tokens, 1, MOST_TOKENS)
         _check_pictures(pictures)
         if together and self.chat_form is None:
-            raise InputError("pictures", "'together' with a model that takes one picture and no question",
-                             "'each', or a model such as Qwen2-VL")
+            raise InputError(
+                "pictures",
+                "'together' with a model that takes one picture and no question",
+                "'each', or a model such as Qwen2-VL",
+            )
         format_score = [_small_image(picture) for picture in pictures]
         groups = [format_score] if together else [[image] for image in format_score]
         count = _counter(on_token, len(groups) * max_tokens)
@@ -105,7 +123,11 @@ class AudioCaptioner(Captioner):
     """Qwen2-Audio: hears up to 30 s at once."""
 
     def caption(
-        self, sound: Waveform, prompt: str = AUDIO_PROMPT, *, max_tokens: int = 100,
+        self,
+        sound: Waveform,
+        prompt: str = AUDIO_PROMPT,
+        *,
+        max_tokens: int = 100,
         on_token: OnToken = lambda written, most: None,
     ) -> list[str]:
         """One caption for each 30 s of a sound, which is cut into equal parts. An empty prompt is AUDIO_PROMPT.
@@ -122,8 +144,12 @@ class AudioCaptioner(Captioner):
         return [self._listen(part, text, max_tokens, count) for part in parts]
 
     def _listen(self, samples: Tensor, text: str, max_tokens: int, on_token: Callable[[], None]) -> str:
-        inputs = self.processor(text=[text], audio=[samples.float().cpu().numpy()], return_tensors="pt",
-                                sampling_rate=self.processor.feature_extractor.sampling_rate)
+        inputs = self.processor(
+            text=[text],
+            audio=[samples.float().cpu().numpy()],
+            return_tensors="pt",
+            sampling_rate=self.processor.feature_extractor.sampling_rate,
+        )
         return self.answer(inputs, inputs["input_ids"].shape[1], max_tokens, on_token)
 
 
@@ -134,8 +160,12 @@ def _counter(on_token: OnToken, most: int) -> Callable[[], None]:
 
 def _check_pictures(pictures: Tensor) -> None:
     if len(pictures) > MAX_IMAGES:
-        raise InputError("pictures", f"{len(pictures)} of them", f"at most {MAX_IMAGES}",
-                         "Key Frames picks the few that best stand for a film.")
+        raise InputError(
+            "pictures",
+            f"{len(pictures)} of them",
+            f"at most {MAX_IMAGES}",
+            "Key Frames picks the few that best stand for a film.",
+        )
     height, width = pictures.shape[-2:]
     if max(height, width) > MOST_OBLONG * min(height, width):
         raise InputError("pictures", f"{width} x {height} pixels", f"sides that differ at most {MOST_OBLONG} times")

@@ -37,8 +37,12 @@ def describe(binder: Binder, media: Images | Video | Waveform, phrases: Sequence
     if not 1 <= len(phrases) <= MAX_PHRASES:
         raise InputError("phrases", f"{len(phrases)} of them", f"1 to {MAX_PHRASES}, one a line")
     if isinstance(media, Images) and len(media.pixels) > MAX_IMAGES:
-        raise InputError("pictures", f"{len(media.pixels)} of them", f"at most {MAX_IMAGES}",
-                         "Key Frames picks the few that best stand for a film.")
+        raise InputError(
+            "pictures",
+            f"{len(media.pixels)} of them",
+            f"at most {MAX_IMAGES}",
+            "Key Frames picks the few that best stand for a film.",
+        )
     if isinstance(media, Waveform):
         check_number("duration of the sound", media.duration_s, *SOUND_RANGE_S, unit="seconds")
     scores = cosine_similarity(embed_media(binder, media)[None], binder.embed_text(phrases)).float().cpu()

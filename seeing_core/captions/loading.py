@@ -56,11 +56,15 @@ def _load(where: str, folder: Path, model_class: Any, remote_code: bool) -> tupl
             folder, **options, weights_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
     except UNREADABLE as error:
-        raise InputError(where, f"files that cannot be read ({first_line(error)})", "a whole, undamaged model folder",
-                         "Download it again.") from error
+        raise InputError(
+            where, f"files that cannot be read ({first_line(error)})", "a whole, undamaged model folder", "Download it again."
+        ) from error
     if not isinstance(processor, ProcessorMixin) or not _reads(processor.tokenizer):
-        raise InputError(where, "a folder that lacks the processor's or the tokenizer's files",
-                         "preprocessor_config.json, tokenizer.json and all other small files of the model's page")
+        raise InputError(
+            where,
+            "a folder that lacks the processor's or the tokenizer's files",
+            "preprocessor_config.json, tokenizer.json and all other small files of the model's page",
+        )
     _check_weights(where, network, report)
     return network, processor
 
@@ -73,16 +77,25 @@ def _check_code(where: str, folder: Path, remote_code: bool) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind, brings_code = config.get("model_type"), "auto_map" in config
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(where, f"no readable config.json ({first_line(error)})", "a whole model folder",
-                         "Download it again.") from error
+        raise InputError(
+            where, f"no readable config.json ({first_line(error)})", "a whole model folder", "Download it again."
+        ) from error
     if kind in CONFIG_MAPPING:
         return
     if not brings_code:
-        raise InputError(where, f"a model of type '{kind}'", f"a type that transformers {__version__} knows",
-                         "A newer transformers may know it.")
+        raise InputError(
+            where,
+            f"a model of type '{kind}'",
+            f"a type that transformers {__version__} knows",
+            "A newer transformers may know it.",
+        )
     if not remote_code:
-        raise InputError(where, "a model that only runs with Python code of its own", "a model that transformers knows",
-                         "If you have read that code and trust it, switch on trust_remote_code.")
+        raise InputError(
+            where,
+            "a model that only runs with Python code of its own",
+            "a model that transformers knows",
+            "If you have read that code and trust it, switch on trust_remote_code.",
+        )
 
 
 def _reads(tokenizer: Any) -> bool:
@@ -95,6 +108,10 @@ def _check_weights(where: str, network: nn.Module, report: Mapping[str, Any]) ->
     wrong = {key for key, *_ in report["mismatched_keys"]}
     for what, keys in (("missing", report["missing_keys"]), ("wrong shape", wrong)):
         if keys:
-            raise InputError(where, f"weights that do not fit: {len(keys)} {what} ({some(sorted(keys))})", "this model's weights",
-                             "Download it again.")
+            raise InputError(
+                where,
+                f"weights that do not fit: {len(keys)} {what} ({some(sorted(keys))})",
+                "this model's weights",
+                "Download it again.",
+            )
     check_finite(where, network.state_dict())

@@ -48,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             records = measure_all(jobs, options, store, workers=workers, callback=callback)
     except KeyboardInterrupt:
         kept = sum(store.load(job, options) is not None for job in jobs)
-        print(f"Interrupted: {kept} of {len(jobs)} files are measured and kept. The same command goes on from there.",
-              file=sys.stderr)
+        print(
+            f"Interrupted: {kept} of {len(jobs)} files are measured and kept. The same command goes on from there.",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     report = summarise(options, records)
     write_report(report, out, {(job.group, job.name): store.plot(job) for job in jobs})
@@ -74,8 +76,10 @@ def _jobs(generated: Path, reference: Path | None, out: Path, prompts: str | Non
     said = _prompts(prompts)
     real = _files(reference, out) if reference else {}
     partners = {_stem(name): str(path) for name, path in real.items()}
-    made = [Job("generated", name, str(path), partners.get(_stem(name)), said.get(name, said.get(_stem(name), "")))
-            for name, path in _files(generated, out).items()]
+    made = [
+        Job("generated", name, str(path), partners.get(_stem(name)), said.get(name, said.get(_stem(name), "")))
+        for name, path in _files(generated, out).items()
+    ]
     return [*made, *(Job("reference", name, str(path)) for name, path in real.items())]
 
 
@@ -112,8 +116,12 @@ def _prompts(path: str | None) -> dict[str, str]:
 
 
 def _summary(report: Report, out: Path) -> str:
-    lines = [f"{group:10}  {measure:20}  {mean}" for group, means in report.means.items()
-             for measure, mean in means.items() if mean.count]
+    lines = [
+        f"{group:10}  {measure:20}  {mean}"
+        for group, means in report.means.items()
+        for measure, mean in means.items()
+        if mean.count
+    ]
     lines += [f"{name}: {value:.4g}" for name, value in report.distances.items()]
     lines += [f"Note: {note}" for note in report.notes]
     failures = [f"Not measured: {record.group}/{record.name}: {record.error}" for record in report.records if record.error]
@@ -123,18 +131,40 @@ def _summary(report: Report, out: Path) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m seeing_core.evaluate", description=__doc__)
     parser.add_argument("--generated", required=True, metavar="DIR", help="folder of films with sound, or of sounds")
-    parser.add_argument("--reference", metavar="DIR", help="folder of real ones: adds distances between the two sets; what "
-                        "a generated file lacks, picture or sound, is taken from the file of the same name")
-    parser.add_argument("--out", required=True, metavar="FILE.json", help="the report; a .csv and a .html appear beside it, "
-                        "and FILE_files, which keeps what is measured")
+    parser.add_argument(
+        "--reference",
+        metavar="DIR",
+        help="folder of real ones: adds distances between the two sets; what "
+        "a generated file lacks, picture or sound, is taken from the file of the same name",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE.json",
+        help="the report; a .csv and a .html appear beside it, and FILE_files, which keeps what is measured",
+    )
     parser.add_argument("--prompts", metavar="FILE.csv", help="two columns, file name and prompt, for the binder scores")
     parser.add_argument("--binder", metavar="FILE", help="an ImageBind weight file: adds binder scores")
-    parser.add_argument("--sound-features", default="mel", metavar="NAME", help="mel (default, no weights), "
-                        "vggish=FILE, panns=FILE, none, or package.module:function")
-    parser.add_argument("--picture-features", default="look", metavar="NAME", help="look (default, no weights), i3d=FILE, "
-                        "none, or package.module:function")
-    parser.add_argument("--flow-side", type=int, default=FLOW_SIDE, metavar="PIXELS", help="motion is measured with the "
-                        "short side reduced to this (default %(default)s); 0: the film's own size, as the paper's code does")
+    parser.add_argument(
+        "--sound-features",
+        default="mel",
+        metavar="NAME",
+        help="mel (default, no weights), vggish=FILE, panns=FILE, none, or package.module:function",
+    )
+    parser.add_argument(
+        "--picture-features",
+        default="look",
+        metavar="NAME",
+        help="look (default, no weights), i3d=FILE, none, or package.module:function",
+    )
+    parser.add_argument(
+        "--flow-side",
+        type=int,
+        default=FLOW_SIDE,
+        metavar="PIXELS",
+        help="motion is measured with the "
+        "short side reduced to this (default %(default)s); 0: the film's own size, as the paper's code does",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core; 1 with a binder)")
     return parser
 

@@ -25,8 +25,16 @@ from ..metrics.features import (
 from ..metrics.fit import AVFit, measure_fit
 from ..metrics.motion import FLOW_SIDE, Motion, measure_motion
 
-MEASURES = ("av_align_one_to_one", "av_align_paper", "lag_ms", "lag_abs_ms", "lag_correlation", "binder_av", "binder_vt",
-            "binder_at")
+MEASURES = (
+    "av_align_one_to_one",
+    "av_align_paper",
+    "lag_ms",
+    "lag_abs_ms",
+    "lag_correlation",
+    "binder_av",
+    "binder_vt",
+    "binder_at",
+)
 
 
 @dataclass(frozen=True)
@@ -147,8 +155,9 @@ def streams(path: str) -> tuple[bool, bool]:
             return any(not stream.disposition & cover for stream in container.streams.video), bool(container.streams.audio)
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"file '{Path(path).name}'", f"something that cannot be read ({reason})", "a sound or video file"
-                         ) from error
+        raise InputError(
+            f"file '{Path(path).name}'", f"something that cannot be read ({reason})", "a sound or video file"
+        ) from error
 
 
 def _check_whole(video: VideoFile, name: str) -> None:
@@ -156,8 +165,9 @@ def _check_whole(video: VideoFile, name: str) -> None:
     with video.open() as container:
         declared = container.streams.video[0].frames
     if len(video.times_s) < declared:
-        raise InputError(f"file '{name}'", f"a file that breaks off ({len(video.times_s)} of {declared} frames)",
-                         "a whole file")
+        raise InputError(
+            f"file '{name}'", f"a file that breaks off ({len(video.times_s)} of {declared} frames)", "a whole file"
+        )
 
 
 def _fit(video: Video, sound: Waveform, motion: Motion, prompt: str, tools: Tools, record: Record) -> AVFit:
@@ -165,8 +175,14 @@ def _fit(video: Video, sound: Waveform, motion: Motion, prompt: str, tools: Tool
     record.onsets, record.motions = len(fit.one_to_one.onsets_s), len(fit.one_to_one.motions_s)
     binder = fit.binder
     lag_ms = None if fit.lag.lag_s is None else 1000 * fit.lag.lag_s
-    values = (fit.one_to_one.score, fit.paper.score, lag_ms, None if lag_ms is None else abs(lag_ms),
-              fit.lag.correlation, *((binder.av, binder.vt, binder.at) if binder else (None, None, None)))
+    values = (
+        fit.one_to_one.score,
+        fit.paper.score,
+        lag_ms,
+        None if lag_ms is None else abs(lag_ms),
+        fit.lag.correlation,
+        *((binder.av, binder.vt, binder.at) if binder else (None, None, None)),
+    )
     record.scores = dict(zip(MEASURES, values, strict=True))
     record.words = str(fit)
     return fit

@@ -10,9 +10,13 @@ from .measure import MEASURES, Record
 from .report import Report
 
 TITLES = {
-    "av_align_one_to_one": "AV-Align, one to one", "av_align_paper": "AV-Align, paper form", "lag_ms": "lag, ms",
+    "av_align_one_to_one": "AV-Align, one to one",
+    "av_align_paper": "AV-Align, paper form",
+    "lag_ms": "lag, ms",
     "lag_abs_ms": "size of the lag, ms",
-    "lag_correlation": "lag correlation", "binder_av": "binder: sound, picture", "binder_vt": "binder: picture, prompt",
+    "lag_correlation": "lag correlation",
+    "binder_av": "binder: sound, picture",
+    "binder_vt": "binder: picture, prompt",
     "binder_at": "binder: sound, prompt",
 }
 SHOWN = ("av_align_one_to_one", "av_align_paper", "lag_ms", "lag_correlation")
@@ -37,13 +41,17 @@ def as_html(report: Report, plots: dict[tuple[str, str], Path]) -> str:
         "<h1>How well sound and picture fit</h1>",
         f"<p class=faint>{_counts(report)}</p>",
         *(f"<div class=note>{escape(note)}</div>" for note in report.notes),
-        "<h2>Means</h2>", _means(report),
+        "<h2>Means</h2>",
+        _means(report),
         "<p class=faint>Mean, 95 % bootstrap interval, number of files. Undefined values are not counted.</p>",
         *(["<h2>Distances to the reference, and classes</h2>", _distances(report)] if report.distances else []),
-        "<h2>Files</h2>", *_files(report, plots), *_failed(report),
+        "<h2>Files</h2>",
+        *_files(report, plots),
+        *_failed(report),
     ]
-    head = ("<meta charset=utf-8><meta name=viewport content='width=device-width'><title>Evaluation</title>"
-            f"<style>{STYLE}</style>")
+    head = (
+        f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>Evaluation</title><style>{STYLE}</style>"
+    )
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(body)}</body></html>\n"
 
 
@@ -51,8 +59,10 @@ def _counts(report: Report) -> str:
     options = report.options
     size = f"short side at most {options.flow_side} pixels" if options.flow_side else "the films' own size"
     groups = [f"{sum(r.group == group for r in report.records)} {group}" for group in report.means]
-    return escape(f"{', '.join(groups)} files. Motion measured at {size}. Sound features: {options.sound_features}; "
-                  f"picture features: {options.picture_features}; binder: {options.binder or 'none'}.")
+    return escape(
+        f"{', '.join(groups)} files. Motion measured at {size}. Sound features: {options.sound_features}; "
+        f"picture features: {options.picture_features}; binder: {options.binder or 'none'}."
+    )
 
 
 def _means(report: Report) -> str:
@@ -74,16 +84,19 @@ def _distances(report: Report) -> str:
 def _files(report: Report, plots: dict[tuple[str, str], Path]) -> list[str]:
     fine = [r for r in report.records if not r.error]
     fine.sort(key=lambda r: (r.group, -(r.scores.get("av_align_one_to_one") or -1)))
-    rows = [[f"{r.group}/{r.name}", _short(r.duration_s), _short(r.fps), *(_short(r.scores.get(m)) for m in SHOWN)]
-            for r in fine]
+    rows = [
+        [f"{r.group}/{r.name}", _short(r.duration_s), _short(r.fps), *(_short(r.scores.get(m)) for m in SHOWN)] for r in fine
+    ]
     table = _table(["file", "seconds", "fps", *(TITLES[m] for m in SHOWN)], rows)
     return [table, *(_detail(r, plots[r.group, r.name]) for r in fine if (r.group, r.name) in plots)]
 
 
 def _detail(record: Record, plot: Path) -> str:
     name = escape(f"{record.group}/{record.name}")
-    return (f"<details><summary>{name}</summary><pre>{escape(record.words)}</pre>"
-            f"<img loading=lazy alt='Onsets and motion of {name}' src='{escape(plot.as_posix())}'></details>")
+    return (
+        f"<details><summary>{name}</summary><pre>{escape(record.words)}</pre>"
+        f"<img loading=lazy alt='Onsets and motion of {name}' src='{escape(plot.as_posix())}'></details>"
+    )
 
 
 def _failed(report: Report) -> list[str]:

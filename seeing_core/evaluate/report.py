@@ -38,8 +38,10 @@ class Report:
 def summarise(options: Options, records: Sequence[Record]) -> Report:
     groups = sorted({record.group for record in records})
     means = {
-        group: {measure: mean_interval([r.scores[measure] for r in records if r.group == group and r.scores])
-                for measure in MEASURES}
+        group: {
+            measure: mean_interval([r.scores[measure] for r in records if r.group == group and r.scores])
+            for measure in MEASURES
+        }
         for group in groups
     }
     distances, notes = {}, _notes(records)
@@ -63,8 +65,10 @@ def _distances(records: Sequence[Record], what: str, features: str) -> tuple[dic
         other = "KVD (I3D)" if kind == "i3d" else f"kernel distance ({what}, features '{kind}')"
         found[other] = kernel_distance(first, second)
         if min(len(first), len(second)) < max(FEW_ROWS, first.shape[1]):
-            notes.append(f"{title} is taken on {len(first)} and {len(second)} rows of {first.shape[1]} features: too few "
-                         "for its size to mean much. Compare it only between sets of equal size.")
+            notes.append(
+                f"{title} is taken on {len(first)} and {len(second)} rows of {first.shape[1]} features: too few "
+                "for its size to mean much. Compare it only between sets of equal size."
+            )
     if what == "sound":
         found |= _divergences(records, kind)
     return found, notes
@@ -72,8 +76,10 @@ def _distances(records: Sequence[Record], what: str, features: str) -> tuple[dic
 
 def _divergences(records: Sequence[Record], kind: str) -> dict[str, float]:
     """ISc of the generated sounds, and MKL over those with a reference of the same name (the suffix aside)."""
-    ours, theirs = ({_stem(r.name): r.sound_logits for r in records if r.group == group and r.sound_logits}
-                    for group in ("generated", "reference"))
+    ours, theirs = (
+        {_stem(r.name): r.sound_logits for r in records if r.group == group and r.sound_logits}
+        for group in ("generated", "reference")
+    )
     found = {f"ISc ({kind})": inception_score(torch.tensor(list(ours.values())))} if ours else {}
     pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
     if pairs:
@@ -96,15 +102,19 @@ def _notes(records: Sequence[Record]) -> list[str]:
     rates = Counter(f"{r.fps:g}" for r in records if r.group == "generated" and r.fps)
     if len(rates) > 1:
         found = ", ".join(f"{rate} fps ({count})" for rate, count in sorted(rates.items()))
-        notes.append(f"The films differ in frame rate: {found}. AV-Align allows one frame of error, so its scores do not "
-                     "compare between frame rates.")
+        notes.append(
+            f"The films differ in frame rate: {found}. AV-Align allows one frame of error, so its scores do not "
+            "compare between frame rates."
+        )
     undefined = [r.name for r in records if r.group == "generated" and r.scores and r.scores["av_align_one_to_one"] is None]
     if undefined:
         notes.append(f"{len(undefined)} files have neither onsets nor motion: AV-Align is undefined there and not counted.")
     single = [r for r in records if r.group == "generated" and not r.error and not r.scores]
     if single:
-        notes.append(f"{len(single)} files have no sound track or no picture, and no reference of the same name that has: "
-                     "they have no audio-visual scores.")
+        notes.append(
+            f"{len(single)} files have no sound track or no picture, and no reference of the same name that has: "
+            "they have no audio-visual scores."
+        )
     borrowed = [r for r in records if r.group == "generated" and "reference" in (r.picture, r.sound)]
     if borrowed:
         notes.append(f"{len(borrowed)} files were measured with the picture or the sound of the reference of their name.")
@@ -115,14 +125,28 @@ def _notes(records: Sequence[Record]) -> list[str]:
 
 
 def as_json(report: Report) -> str:
-    files = [{key: value for key, value in record.as_dict().items() if not key.endswith(("_rows", "_logits"))}
-             for record in report.records]
-    return json.dumps({
-        "options": asdict(report.options),
-        "means": {group: {measure: _plain(asdict(mean)) for measure, mean in means.items()}
-                  for group, means in report.means.items()},
-        "distances": report.distances, "notes": report.notes, "files": files,
-    }, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    files = [
+        {key: value for key, value in record.as_dict().items() if not key.endswith(("_rows", "_logits"))}
+        for record in report.records
+    ]
+    return (
+        json.dumps(
+            {
+                "options": asdict(report.options),
+                "means": {
+                    group: {measure: _plain(asdict(mean)) for measure, mean in means.items()}
+                    for group, means in report.means.items()
+                },
+                "distances": report.distances,
+                "notes": report.notes,
+                "files": files,
+            },
+            indent=1,
+            allow_nan=False,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -68,8 +68,16 @@ class AnimateDiff(nn.Module):
         return to_fp32(self.text_encoder(batch.input_ids).last_hidden_state)
 
     def conditioned(
-        self, prompts: Sequence[str], negative_prompt: str = "", *, duration_s: float, fps: float = 8.0, width: int = 0,
-        height: int = 0, guidance_scale: float | None = None, low_memory: bool = False,
+        self,
+        prompts: Sequence[str],
+        negative_prompt: str = "",
+        *,
+        duration_s: float,
+        fps: float = 8.0,
+        width: int = 0,
+        height: int = 0,
+        guidance_scale: float | None = None,
+        low_memory: bool = False,
     ) -> ConditionedAnimateDiff:
         """The generator of one run.  prompts: one for all samples of the run, or one for each.
 
@@ -82,8 +90,7 @@ class AnimateDiff(nn.Module):
             check_number(name, side or self.native_side, 2 * step, 4096, unit="pixels")
         width, height = (self.native_side if side == 0 else side // step * step for side in (width, height))
         frames = max(1, round(duration_s * fps))
-        return ConditionedAnimateDiff(
-            self, torch.cat(positive), negative, frames, fps, width, height, scale, low_memory)
+        return ConditionedAnimateDiff(self, torch.cat(positive), negative, frames, fps, width, height, scale, low_memory)
 
     def decode(self, z: Tensor, *, low_memory: bool = False) -> Tensor:
         """z (B, C, F, h, w) -> frames (B, F, 3, 8 h, 8 w), about 0..1 (not clipped: that would stop gradients)."""
@@ -151,14 +158,12 @@ class ConditionedAnimateDiff:
         wanted = x0 if len(frames) == self.frames else torch.cat([x0[:, :, frame : frame + 1] for frame in frames], 2)
         slices = self._slices(wanted, LOSS_PIXELS)
         again = len(slices) > 1 or self.low_memory
-        return torch.cat(
-            [checkpointed(self.model.decode, part, low_memory=self.low_memory, when=again) for part in slices], 1)
+        return torch.cat([checkpointed(self.model.decode, part, low_memory=self.low_memory, when=again) for part in slices], 1)
 
     @torch.no_grad()
     def decode_all(self, z: Tensor) -> Tensor:
         """(B, F, 3, H, W) frames, 0..1, a few at a time."""
-        return torch.cat(
-            [self.model.decode(part).float().clamp(0, 1).cpu() for part in self._slices(z, FINAL_PIXELS)], 1)
+        return torch.cat([self.model.decode(part).float().clamp(0, 1).cpu() for part in self._slices(z, FINAL_PIXELS)], 1)
 
     def _slices(self, z: Tensor, pixels: int) -> Sequence[Tensor]:
         """The frames of z in pieces of as many as have these pixels, at least one; half as many to save memory."""

@@ -68,14 +68,18 @@ class AudioLDM(nn.Module):
         return normalize(to_fp32(output.text_embeds), dim=-1)
 
     def conditioned(
-        self, prompts: Sequence[str], negative_prompt: str = "", *, duration_s: float, guidance_scale: float | None = None,
+        self,
+        prompts: Sequence[str],
+        negative_prompt: str = "",
+        *,
+        duration_s: float,
+        guidance_scale: float | None = None,
         low_memory: bool = False,
     ) -> ConditionedAudioLDM:
         """The generator of one run.  prompts: one for all samples of the run, or one for each."""
         scale = check_number("guidance scale", GUIDANCE_SCALE if guidance_scale is None else guidance_scale, 0, 100)
         *positive, negative = self.embed_prompt([*prompts, negative_prompt]).split(1)
-        return ConditionedAudioLDM(
-            self, torch.cat(positive), negative, check_duration(duration_s), scale, low_memory)
+        return ConditionedAudioLDM(self, torch.cat(positive), negative, check_duration(duration_s), scale, low_memory)
 
     def decode_mel(self, z: Tensor) -> Tensor:
         """z (B, C, L, F) -> log-mel (B, 4 L, 64) at 100 frames a second; differentiable."""
@@ -126,8 +130,10 @@ class ConditionedAudioLDM:
 
     @property
     def windows_s(self) -> list[Segment]:
-        return [(window.start / self.rate_hz, min(window.stop, self.length) / self.rate_hz)
-                for window in (window.scaled(self.model.samples_per_latent) for window in self.windows)]
+        return [
+            (window.start / self.rate_hz, min(window.stop, self.length) / self.rate_hz)
+            for window in (window.scaled(self.model.samples_per_latent) for window in self.windows)
+        ]
 
     @property
     def onset_step_s(self) -> float:
@@ -171,7 +177,8 @@ class ConditionedAudioLDM:
         again = len(windows) > 1 or self.low_memory
         parts = [self.windows[number] for number in windows]
         return torch.stack(
-            [checkpointed(self.model.decode_mel, x0[:, :, part.start : part.stop], when=again) for part in parts], 1)
+            [checkpointed(self.model.decode_mel, x0[:, :, part.start : part.stop], when=again) for part in parts], 1
+        )
 
     def waveform(self, decoded: Tensor, window: int) -> Tensor:
         """A window's log-mel (B, T, 64) -> (B, 1, n), cut to the length asked for."""

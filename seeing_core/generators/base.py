@@ -117,7 +117,12 @@ class AudioModel(Protocol):
         """The end of the prompt that the text encoder does not read; empty when it reads all."""
 
     def conditioned(
-        self, prompts: Sequence[str], negative_prompt: str = "", *, duration_s: float, guidance_scale: float | None = None,
+        self,
+        prompts: Sequence[str],
+        negative_prompt: str = "",
+        *,
+        duration_s: float,
+        guidance_scale: float | None = None,
         low_memory: bool = False,
     ) -> AudioGenerator:
         """The generator of one run.  prompts: one for all samples of the run, or one for each.
@@ -134,15 +139,21 @@ class VideoModel(Protocol):
     def unread(self, prompt: str) -> str: ...
 
     def conditioned(
-        self, prompts: Sequence[str], negative_prompt: str = "", *, duration_s: float, fps: float, width: int = 0,
-        height: int = 0, guidance_scale: float | None = None, low_memory: bool = False,
+        self,
+        prompts: Sequence[str],
+        negative_prompt: str = "",
+        *,
+        duration_s: float,
+        fps: float,
+        width: int = 0,
+        height: int = 0,
+        guidance_scale: float | None = None,
+        low_memory: bool = False,
     ) -> VideoGenerator:
         """round(duration_s * fps) frames, at least one.  width, height: pixels; 0 is the model's own size."""
 
 
-def cfg_noise(
-    unet: Callable[[Tensor, Tensor], Tensor], z: Tensor, positive: Tensor, negative: Tensor, scale: float
-) -> Tensor:
+def cfg_noise(unet: Callable[[Tensor, Tensor], Tensor], z: Tensor, positive: Tensor, negative: Tensor, scale: float) -> Tensor:
     """negative + scale (positive - negative) of unet(latents, prompt); z (B, ...), positive (B, ...), negative (1 or B, ...).
 
     A scale of 1 runs the positive prompt alone. Both halves run as one batch, except when only the prompt is

@@ -65,9 +65,7 @@ def _fades(like: Tensor, before: int, after: int, dim: int) -> Tensor:
     return weights.view(shape)
 
 
-def in_windows(
-    predict: Callable[[Tensor, Tensor], Tensor], windows: Sequence[Window], z: Tensor, prompt: Tensor
-) -> Tensor:
+def in_windows(predict: Callable[[Tensor, Tensor], Tensor], windows: Sequence[Window], z: Tensor, prompt: Tensor) -> Tensor:
     """predict(z, prompt) window by window along axis 2, cross-faded (Bar-Tal et al., MultiDiffusion, ICML 2023).
 
     Several windows are computed again for the backward pass.

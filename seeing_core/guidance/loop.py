@@ -64,7 +64,12 @@ class Progress:
 
 @torch.no_grad()
 def sample(
-    generators: Sequence[Generator], loss: Loss, settings: AlignSettings, *, seeds: Sequence[int], steps: int,
+    generators: Sequence[Generator],
+    loss: Loss,
+    settings: AlignSettings,
+    *,
+    seeds: Sequence[int],
+    steps: int,
     callback: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Tensor]:
     """Denoises one latent per seed with each generator, in lock-step; guided steps are followed by the aligner (§3.2).

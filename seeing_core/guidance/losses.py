@@ -35,7 +35,8 @@ class Seen:
         """(B, D): the mean embedding of the window's segments."""
         if medium not in self._embeddings:
             self._embeddings[medium], self.previews[medium] = self.views[medium].embed(
-                self.decoded[medium], self.parts[medium], self.window)
+                self.decoded[medium], self.parts[medium], self.window
+            )
         return self._embeddings[medium]
 
     def curve(self, medium: str) -> Curve:
@@ -131,11 +132,11 @@ class WeightedLoss:
         for windows in self._passes():
             parts = {medium: view.parts(windows, whole=bool(self.whole_terms)) for medium, view in self.views.items()}
             with torch.enable_grad():
-                decoded = [view.decode(leaf, parts[medium])
-                           for (medium, view), leaf in zip(self.views.items(), leaves, strict=True)]
+                decoded = [
+                    view.decode(leaf, parts[medium]) for (medium, view), leaf in zip(self.views.items(), leaves, strict=True)
+                ]
             gradients = self._backward_to_decoded(decoded, parts, windows, sums)
-            total = [so_far + own for so_far, own in zip(
-                total, torch.autograd.grad(decoded, leaves, gradients), strict=True)]
+            total = [so_far + own for so_far, own in zip(total, torch.autograd.grad(decoded, leaves, gradients), strict=True)]
         return sums.evaluation(total)
 
     def _passes(self) -> Iterator[Sequence[int]]:

@@ -29,6 +29,12 @@ def complete_prompt(binder: Binder, prompt: str, target: Tensor) -> str:
     return prepend(binder.vocabulary[int(fits.argmax())], prompt)
 
 
+def complete_prompts(binder: Binder, prompts: Sequence[str], embedded: Sequence[Tensor]) -> list[str]:
+    """Each prompt completed for its own target, whose segments' embeddings in each window are (rows, S, D)."""
+    targets = torch.cat(list(embedded), 1).mean(1)
+    return [complete_prompt(binder, prompt, target) for prompt, target in zip(prompts, targets, strict=True)]
+
+
 def draw_phrase(binder: Binder, prompt: str, seed: int) -> str:
     """The prompt with a phrase drawn from those near to it: the seed decides what a vague prompt means.
 

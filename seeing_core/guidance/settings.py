@@ -86,8 +86,12 @@ class AlignSettings:
 
     def scaled(self, strength: float, *, complete_prompt: bool = True) -> AlignSettings:
         """The same with both strengths multiplied; without prompt completion unless `complete_prompt`."""
-        return replace(self, strength=self.strength * strength, prompt_strength=self.prompt_strength * strength,
-                       complete_prompt=self.complete_prompt and complete_prompt)
+        return replace(
+            self,
+            strength=self.strength * strength,
+            prompt_strength=self.prompt_strength * strength,
+            complete_prompt=self.complete_prompt and complete_prompt,
+        )
 
 
 UNGUIDED = AlignSettings(strength=0.0)
@@ -111,5 +115,6 @@ VIDEO_PRESETS: dict[str, AlignSettings] = {
 }
 # Audio follows video more easily than the other way round, and through the UNet a sound becomes another.
 JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
-    "balanced": AUDIO_PRESETS["balanced"], "quality": replace(AUDIO_PRESETS["quality"], strength=2.0),
+    "balanced": AUDIO_PRESETS["balanced"],
+    "quality": replace(AUDIO_PRESETS["quality"], strength=2.0),
 }

@@ -62,8 +62,10 @@ class EventTarget:
 
     def distance(self, curve: Curve) -> Tensor:
         """1 - correlation of the curve with the events, (B,); 0 for a sample without any."""
-        fits = [correlation(blurred(curve.strength, width), wanted)
-                for width, wanted in zip(curve.widths, self.blurred, strict=True)]
+        fits = [
+            correlation(blurred(curve.strength, width), wanted)
+            for width, wanted in zip(curve.widths, self.blurred, strict=True)
+        ]
         return (1 - torch.stack(fits).mean(0)) * self.some
 
 
@@ -71,8 +73,10 @@ def curves_correlation(coarse: Curve, fine: Curve) -> Tensor:
     """Correlation of two curves at the times of the coarser one, (B,)."""
     times = coarse.start_s + coarse.step_s * torch.arange(coarse.strength.shape[1], device=coarse.strength.device)
     places = ((times - fine.start_s) / fine.step_s).round().long().clamp(0, fine.strength.shape[1] - 1)
-    fits = [correlation(blurred(coarse.strength, width),
-                        blurred(fine.strength, width * coarse.step_s / fine.step_s)[:, places]) for width in coarse.widths]
+    fits = [
+        correlation(blurred(coarse.strength, width), blurred(fine.strength, width * coarse.step_s / fine.step_s)[:, places])
+        for width in coarse.widths
+    ]
     return torch.stack(fits).mean(0)
 
 

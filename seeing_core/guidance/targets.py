@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..binders.base import Binder, embed_waveform
 from ..errors import InputError, check_number
-from ..media.types import Video, VideoFrames, Waveform
+from ..media.types import Segment, Video, VideoFrames, Waveform
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Images:
 
 @dataclass(frozen=True)
 class AlignTarget:
-    """"It should also fit this": text, images, a video or a reference sound, with a weight from 0 to 100."""
+    """ "It should also fit this": text, images, a video or a reference sound, with a weight from 0 to 100."""
 
     media: str | Images | Video | Waveform
     weight: float = 1.0
@@ -50,5 +51,28 @@ def embed_targets(binder: Binder, targets: Sequence[AlignTarget]) -> list[tuple[
     """
     if targets and not any(target.weight for target in targets):
         raise InputError("targets", f"{len(targets)} targets that all have weight 0", "at least one weight above 0")
-    return [(f"target {number}", target.weight, embed_media(binder, target.media))
-            for number, target in enumerate(targets, 1) if target.weight]
+    return [
+        (f"target {number}", target.weight, embed_media(binder, target.media))
+        for number, target in enumerate(targets, 1)
+        if target.weight
+    ]
+
+
+def embed_windows(
+    windows: Sequence[Sequence[Segment]], durations_s: Sequence[float], embed: Callable[[int, list[Segment]], Tensor]
+) -> list[Tensor]:
+    """(rows, S, D) for each window: the embeddings of its segments in each input, all of an input's read at once.
+
+    embed(number of the input, segments) -> (all segments, D).
+    """
+    rows = []
+    for number, duration_s in enumerate(durations_s):
+        segments = [_shifted_into(segment, duration_s) for window in windows for segment in window]
+        rows.append(embed(number, segments))
+    return list(torch.stack(rows).split([len(window) for window in windows], 1))
+
+
+def _shifted_into(segment: Segment, duration_s: float) -> Segment:
+    """The segment moved back to where there is something, when the output outlasts the input (its last second goes on)."""
+    over = max(0.0, segment[1] - max(duration_s, segment[1] - segment[0]))
+    return segment[0] - over, segment[1] - over

@@ -51,9 +51,7 @@ def _mono_pieces(container: av.container.InputContainer, stream: av.AudioStream)
             yield time_s, torch.from_numpy(np.ascontiguousarray(part.to_ndarray())).mean(0)
 
 
-def _gather(
-    pieces: Iterator[tuple[float, Tensor]], start_s: float, length_s: float, rate_hz: int, name: str
-) -> Tensor:
+def _gather(pieces: Iterator[tuple[float, Tensor]], start_s: float, length_s: float, rate_hz: int, name: str) -> Tensor:
     """(n,): the pieces joined, cut to the part asked for. A track that begins later is preceded by silence."""
     wanted = round(length_s * rate_hz) if length_s else int(DURATION_RANGE_S[1] * rate_hz) + 1
     kept: list[Tensor] = []

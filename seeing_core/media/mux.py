@@ -49,8 +49,11 @@ def mux(video: Video, sound: Waveform, path: Path | str, *, fit: Fit = "fit to p
                 _encode_picture(video, length_s, output, samples, sound.rate_hz)
         os.replace(partial, path)
     except (av.error.FFmpegError, OSError) as error:
-        raise InputError(f"output file '{path}'", f"a failure while writing ({error})",
-                         "a folder that can be written, with room for the film") from error
+        raise InputError(
+            f"output file '{path}'",
+            f"a failure while writing ({error})",
+            "a folder that can be written, with room for the film",
+        ) from error
     finally:
         if partial.is_file():
             partial.unlink()
@@ -64,9 +67,7 @@ def _copies(video: VideoFile) -> bool:
         return container.streams.video[0].codec_context.name in COPIED_CODECS
 
 
-def _copy_picture(
-    video: VideoFile, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
-) -> None:
+def _copy_picture(video: VideoFile, output: av.container.OutputContainer, samples: Tensor, rate_hz: int) -> None:
     with video.open() as source:
         template = source.streams.video[0]
         picture = output.add_stream_from_template(template, opaque=True)
@@ -88,9 +89,7 @@ def _copy_picture(
             output.mux(sound)
 
 
-def _encode_picture(
-    video: Video, length_s: float, output: av.container.OutputContainer, samples: Tensor, rate_hz: int
-) -> None:
+def _encode_picture(video: Video, length_s: float, output: av.container.OutputContainer, samples: Tensor, rate_hz: int) -> None:
     times = video.times_s
     format_score = [index for index, time in enumerate(times.tolist()) if time < length_s - 1e-6]
     clock = Fraction(1, 90000)

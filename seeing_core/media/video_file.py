@@ -104,7 +104,8 @@ class VideoFile:
                 try:
                     frame = next(frame for number, frame in numbered if number == target)
                 except (av.error.FFmpegError, StopIteration) as error:
-                    raise InputError(self._name, f"a file whose frame {target} cannot be decoded",
-                                     "a whole video file") from error
+                    raise InputError(
+                        self._name, f"a file whose frame {target} cannot be decoded", "a whole video file"
+                    ) from error
                 rgb = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))  # (H, W, 3)
                 yield torch.from_numpy(rgb).permute(2, 0, 1).float() / 255

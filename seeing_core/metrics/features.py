@@ -55,8 +55,7 @@ def sound_extractor(name: str) -> SoundExtractor | None:
     """The extractor of a name: none, mel, vggish=FILE, panns=FILE, or a callable as package.module:function."""
     from .published import panns, vggish
 
-    return _extractor("sound features", name, {"mel": mel_profile},
-                      {"vggish": vggish, "panns": panns})
+    return _extractor("sound features", name, {"mel": mel_profile}, {"vggish": vggish, "panns": panns})
 
 
 def film_extractor(name: str) -> FilmExtractor | None:

@@ -34,19 +34,27 @@ class AVFit:
         return "\n".join([*_align_words(self), *_lag_words(self.lag), *_binder_words(self.binder), *_notes(self)])
 
 
-def measure_fit(
-    video: Video, sound: Waveform, motion: Motion, *, binder: Binder | None = None, prompt: str = ""
-) -> AVFit:
+def measure_fit(video: Video, sound: Waveform, motion: Motion, *, binder: Binder | None = None, prompt: str = "") -> AVFit:
     """How well `sound` fits `film`.  motion: the film's, from `measure_motion`, so that many sounds can share it."""
     onsets = find_onsets(sound)
     return AVFit(
-        sound, video.duration_s, onsets, motion, av_align(onsets, motion, "one_to_one"), av_align(onsets, motion, "paper"),
-        measure_lag(onsets, motion), binder_scores(binder, video, sound, prompt) if binder is not None else None,
+        sound,
+        video.duration_s,
+        onsets,
+        motion,
+        av_align(onsets, motion, "one_to_one"),
+        av_align(onsets, motion, "paper"),
+        measure_lag(onsets, motion),
+        binder_scores(binder, video, sound, prompt) if binder is not None else None,
     )
 
 
 def measure_fits(
-    pairs: Sequence[tuple[Video, Waveform]], *, side: int = FLOW_SIDE, binder: Binder | None = None, prompt: str = "",
+    pairs: Sequence[tuple[Video, Waveform]],
+    *,
+    side: int = FLOW_SIDE,
+    binder: Binder | None = None,
+    prompt: str = "",
     callback: Callback = lambda done, total: None,
 ) -> list[AVFit]:
     """The fit of every pair; the motion of a film that occurs several times is measured once."""

@@ -14,8 +14,11 @@ def kernel_distance(first: Tensor, second: Tensor) -> float:
     whatever their sizes, so a single value may be below 0. Raises InputError for fewer than two rows.
     """
     if first.ndim != 2 or second.ndim != 2 or min(len(first), len(second)) < 2 or first.shape[1] != second.shape[1]:
-        raise InputError("features", f"tensors of shapes {tuple(first.shape)} and {tuple(second.shape)}",
-                         "(N, D) and (M, D), N and M at least 2")
+        raise InputError(
+            "features",
+            f"tensors of shapes {tuple(first.shape)} and {tuple(second.shape)}",
+            "(N, D) and (M, D), N and M at least 2",
+        )
     first, second = first.double(), second.double()
     within = _mean_of_others(_kernel(first, first)) + _mean_of_others(_kernel(second, second))
     return float(within - 2 * _kernel(first, second).mean())

@@ -26,8 +26,15 @@ from .features import Features, FilmExtractor, SoundExtractor
 
 RATE_HZ = 16000
 VGGISH_SHORTEST = 15600  # samples of one example of 0.96 s
-PANNS = {"sample_rate": RATE_HZ, "window_size": 512, "hop_size": 160, "mel_bins": 64, "fmin": 50, "fmax": 8000,
-         "classes_num": 527}
+PANNS = {
+    "sample_rate": RATE_HZ,
+    "window_size": 512,
+    "hop_size": 160,
+    "mel_bins": 64,
+    "fmin": 50,
+    "fmax": 8000,
+    "classes_num": 527,
+}
 I3D_FRAMES = 16
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError, zipfile.BadZipFile)
 
@@ -98,8 +105,12 @@ def _module(package: str, name: str) -> ModuleType:
     if package not in sys.modules:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise InputError("features", f"no package '{package}'", "the packages in requirements-eval.txt",
-                             "Run: pip install -r requirements-eval.txt")
+            raise InputError(
+                "features",
+                f"no package '{package}'",
+                "the packages in requirements-eval.txt",
+                "Run: pip install -r requirements-eval.txt",
+            )
         bare = ModuleType(package)
         bare.__path__, bare.__spec__ = list(spec.submodule_search_locations), spec
         sys.modules[package] = bare
@@ -110,8 +121,12 @@ def _filled(build: Callable[[], nn.Module], path: Path | str, state_of: Any) -> 
     """What `build` makes, with a file's weights, in evaluation mode. Raises InputError when the file is absent or does not fit."""
     where = f"weight file '{path}'"
     if not Path(path).is_file():
-        raise InputError(where, "no such file", "weights on this disk; nothing is downloaded",
-                         "seeing_core/metrics/published.py says where they are published.")
+        raise InputError(
+            where,
+            "no such file",
+            "weights on this disk; nothing is downloaded",
+            "seeing_core/metrics/published.py says where they are published.",
+        )
     model = build()
     try:
         state: Mapping[str, Tensor] = state_of(torch.load(path, map_location="cpu", weights_only=True))

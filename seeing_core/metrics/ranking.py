@@ -32,9 +32,12 @@ MEASURES: dict[str, Score] = {  # larger is better
     "binder: sound and prompt": _text_similarity,
 }
 COLUMNS: dict[str, tuple[Score, int]] = {  # of the printed table, and their decimals
-    "AV-Align": (lambda fit: fit.one_to_one.score, 2), "paper": (lambda fit: fit.paper.score, 2),
+    "AV-Align": (lambda fit: fit.one_to_one.score, 2),
+    "paper": (lambda fit: fit.paper.score, 2),
     "lag ms": (lambda fit: None if fit.lag.lag_s is None else 1000 * fit.lag.lag_s, 0),
-    "corr.": (lambda fit: fit.lag.correlation, 2), "binder": (_similarity, 2), "prompt": (_text_similarity, 2),
+    "corr.": (lambda fit: fit.lag.correlation, 2),
+    "binder": (_similarity, 2),
+    "prompt": (_text_similarity, 2),
 }
 NEEDS_BINDER = {"binder: sound and picture", "binder: sound and prompt"}
 NEEDS_PROMPT = {"binder: sound and prompt"}

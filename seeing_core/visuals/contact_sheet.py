@@ -51,8 +51,12 @@ class Candidate:
 def check_count(candidates: int) -> None:
     """Raises InputError unless there are one to `MOST`."""
     if not 1 <= candidates <= MAX_CANDIDATES:
-        raise InputError("candidates", f"{candidates} candidates", f"1 to {MAX_CANDIDATES}",
-                         "A batch of sounds counts as many." if candidates else "Connect a sound or a video.")
+        raise InputError(
+            "candidates",
+            f"{candidates} candidates",
+            f"1 to {MAX_CANDIDATES}",
+            "A batch of sounds counts as many." if candidates else "Connect a sound or a video.",
+        )
 
 
 def contact_sheet(candidates: Sequence[Candidate]) -> Image.Image:
@@ -81,8 +85,13 @@ class Reel:
     @cached_property
     def sound(self) -> Waveform:
         rate_hz = max(one.sound.rate_hz for one in self.candidates)
-        parts = [fit_length(resample(one.sound.samples.mean(0, keepdim=True).cpu().float(), one.sound.rate_hz, rate_hz),
-                            round(one.duration_s * rate_hz)) for one in self.candidates]
+        parts = [
+            fit_length(
+                resample(one.sound.samples.mean(0, keepdim=True).cpu().float(), one.sound.rate_hz, rate_hz),
+                round(one.duration_s * rate_hz),
+            )
+            for one in self.candidates
+        ]
         return Waveform(torch.cat(parts, -1), rate_hz)
 
     def frames(self, indices: Sequence[int]) -> Iterator[Tensor]:
@@ -121,8 +130,12 @@ class _Cell:
         """The cell.  playing: (3, H, W), the frame to show instead.  part: how much of it has been heard, 0 to 1."""
         picture = self.picture if playing is None else _fitted(_image(playing))
         lit = part is not None
-        rows = [_band(self.candidate.label, INK, LIT if lit else None), picture, self.sound.copy(),
-                _band(self.candidate.words, FAINT)]
+        rows = [
+            _band(self.candidate.label, INK, LIT if lit else None),
+            picture,
+            self.sound.copy(),
+            _band(self.candidate.words, FAINT),
+        ]
         if lit:
             x = part * CELL_WIDTH
             ImageDraw.Draw(rows[2]).line([(x, 0), (x, SOUND_HEIGHT)], fill=LIT, width=2)

@@ -37,8 +37,14 @@ def fit_plot(fit: AVFit) -> Tensor:
     for onset, motion in fit.one_to_one.hits:
         _join(figure, axes[0], onset, axes[1], motion)
     lag = "undefined" if fit.lag.lag_s is None else f"{1000 * fit.lag.lag_s:+.0f} ms, correlation {fit.lag.correlation:.2f}"
-    axes[0].set_title(f"AV-Align one to one {format_score(fit.one_to_one.score, 2)}     paper form {format_score(fit.paper.score, 2)}"
-                      f"     lag {lag}", loc="left", color=TEXT, fontsize=10, pad=8)
+    axes[0].set_title(
+        f"AV-Align one to one {format_score(fit.one_to_one.score, 2)}     paper form {format_score(fit.paper.score, 2)}"
+        f"     lag {lag}",
+        loc="left",
+        color=TEXT,
+        fontsize=10,
+        pad=8,
+    )
     return _pixels(figure)
 
 
@@ -126,10 +132,18 @@ def _join(figure: Any, upper: Any, onset: float, lower: Any, motion: float) -> N
     """A line from the foot of an onset to the top of the panel below, at its motion's time."""
     from matplotlib.patches import ConnectionPatch
 
-    figure.add_artist(ConnectionPatch(
-        (onset, 0), (motion, 1), upper.get_xaxis_transform(), lower.get_xaxis_transform(), axesA=upper, axesB=lower,
-        color=HIT, linewidth=1.3,
-    ))
+    figure.add_artist(
+        ConnectionPatch(
+            (onset, 0),
+            (motion, 1),
+            upper.get_xaxis_transform(),
+            lower.get_xaxis_transform(),
+            axesA=upper,
+            axesB=lower,
+            color=HIT,
+            linewidth=1.3,
+        )
+    )
     lower.axvline(motion, color=HIT, linewidth=0.8, linestyle=":")
 
 

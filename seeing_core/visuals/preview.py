@@ -27,8 +27,9 @@ def preview(previews: Sequence[Preview], losses: Sequence[tuple[int, float]], st
 
     Below them the loss so far: `losses` are pairs of denoise step and loss, of `steps` steps in all.
     """
-    rows = [frame_strip(one.data[0]) if one.medium == "vision" else sound_picture(one.data[0], round(one.rate))
-            for one in previews]
+    rows = [
+        frame_strip(one.data[0]) if one.medium == "vision" else sound_picture(one.data[0], round(one.rate)) for one in previews
+    ]
     rows.append(loss_curve(losses, steps))
     whole = Image.new("RGB", (WIDTH, sum(row.height for row in rows)))
     top = 0

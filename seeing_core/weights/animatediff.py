@@ -44,7 +44,10 @@ POSITIONS = "pos_encoder.pe"
 
 
 def load_animatediff(
-    base: Path | str | Mapping[str, Tensor], motion: Path | str, *, loras: Sequence[Lora] = (),
+    base: Path | str | Mapping[str, Tensor],
+    motion: Path | str,
+    *,
+    loras: Sequence[Lora] = (),
     dtype: torch.dtype = torch.float32,
 ) -> AnimateDiff:
     """AnimateDiff, frozen.
@@ -62,16 +65,20 @@ def load_animatediff(
     adapter = _motion(motion, dtype)
     widths = tuple(unet.config.block_out_channels), tuple(adapter.config.block_out_channels)
     if widths[0] != widths[1] or unet.config.layers_per_block != adapter.config.motion_layers_per_block:
-        raise InputError("motion adapter", f"'{motion}', made for a UNet of widths {widths[1]}",
-                         f"one for this base model's widths {widths[0]}")
-    for part, fits in (("text encoder", unet.config.cross_attention_dim == text_encoder.config.hidden_size),
-                       ("VAE", unet.config.in_channels == vae.config.latent_channels)):
+        raise InputError(
+            "motion adapter",
+            f"'{motion}', made for a UNet of widths {widths[1]}",
+            f"one for this base model's widths {widths[0]}",
+        )
+    for part, fits in (
+        ("text encoder", unet.config.cross_attention_dim == text_encoder.config.hidden_size),
+        ("VAE", unet.config.in_channels == vae.config.latent_channels),
+    ):
         if not fits:
             what = "weights" if isinstance(base, Mapping) else f"'{base}'"
             raise InputError("Stable Diffusion", f"{what}, whose {part} does not fit its UNet", "parts of one checkpoint")
     # AnimateDiff's own noise schedule: the base model's is another one.
-    scheduler = DDIMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, steps_offset=1,
-                              clip_sample=False)
+    scheduler = DDIMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, clip_sample=False)
     with torch.device("meta"):  # its own way copies every weight
         moving = UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
     moving = load_strict("AnimateDiff", moving, unet.state_dict() | adapter.state_dict(), dtype)
@@ -96,9 +103,13 @@ def _base_from_folder(folder: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.M
     if (folder / "text_encoder_2").exists():
         raise InputError("Stable Diffusion", f"'{folder}', which is SDXL", "a Stable Diffusion 1.5 folder")
     unet, vae, text_encoder = (
-        load_part(cls, folder / part, "Stable Diffusion", precision) for part, cls, precision in (
-            ("unet", UNet2DConditionModel, dtype), ("vae", AutoencoderKL, _vae_dtype(dtype)),
-            ("text_encoder", CLIPTextModel, dtype)))
+        load_part(cls, folder / part, "Stable Diffusion", precision)
+        for part, cls, precision in (
+            ("unet", UNet2DConditionModel, dtype),
+            ("vae", AutoencoderKL, _vae_dtype(dtype)),
+            ("text_encoder", CLIPTextModel, dtype),
+        )
+    )
     return unet, vae, text_encoder, read("Stable Diffusion tokenizer", folder / "tokenizer", AutoTokenizer.from_pretrained)
 
 
@@ -113,17 +124,21 @@ def _base_from_tensors(
         own = under(UNET, state)
         config = unet_config(own) | {
             "cross_attention_dim": own["input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"].shape[1],
-            "attention_head_dim": HEADS, "sample_size": SAMPLE_SIZE}
+            "attention_head_dim": HEADS,
+            "sample_size": SAMPLE_SIZE,
+        }
         unet = converted_diffusers(f"{where}, UNet", UNet2DConditionModel, config, unet_state(own, config), dtype)
         picture = under(VAE, state)
         config = vae_config(picture) | {"scaling_factor": 0.18215, "sample_size": 8 * SAMPLE_SIZE}
         vae = converted_diffusers(f"{where}, VAE", AutoencoderKL, config, vae_state(picture, config), _vae_dtype(dtype))
         words = under(CLIP, state)
-        text_encoder = converted_transformers(f"{where}, text encoder", CLIPTextModel,
-                                              CLIPTextConfig(**_clip_sizes(words)), words, dtype)
+        text_encoder = converted_transformers(
+            f"{where}, text encoder", CLIPTextModel, CLIPTextConfig(**_clip_sizes(words)), words, dtype
+        )
     except (KeyError, IndexError) as error:
-        raise InputError(where, f"a Stable Diffusion file without {error}", "a whole checkpoint", "Download it again."
-                         ) from error
+        raise InputError(
+            where, f"a Stable Diffusion file without {error}", "a whole checkpoint", "Download it again."
+        ) from error
     return unet, vae, text_encoder, clip_tokenizer()
 
 
@@ -131,9 +146,12 @@ def check_base(where: str, state: Mapping[str, Tensor]) -> None:
     """Raises InputError unless names and shapes are those of a whole Stable Diffusion 1.5."""
     seems = looks_like(state)
     if seems != "Stable Diffusion 1.5":
-        raise InputError(where, f"what looks like {seems}" if seems else "other weights",
-                         "a Stable Diffusion 1.5 checkpoint with UNet, VAE and text encoder",
-                         "Motion modules need Stable Diffusion 1.5.")
+        raise InputError(
+            where,
+            f"what looks like {seems}" if seems else "other weights",
+            "a Stable Diffusion 1.5 checkpoint with UNet, VAE and text encoder",
+            "Motion modules need Stable Diffusion 1.5.",
+        )
 
 
 def _vae_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -144,11 +162,16 @@ def _vae_dtype(dtype: torch.dtype) -> torch.dtype:
 def _clip_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     own = under("text_model.", state)
     vocabulary, width = own["embeddings.token_embedding.weight"].shape
-    return {"vocab_size": vocabulary, "hidden_size": width, "num_attention_heads": max(1, width // CLIP_HEAD_CHANNELS),
-            "num_hidden_layers": count(r"encoder\.layers\.(\d+)\.", own),
-            "intermediate_size": own["encoder.layers.0.mlp.fc1.weight"].shape[0],
-            "max_position_embeddings": own["embeddings.position_embedding.weight"].shape[0],
-            "bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1}
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "num_attention_heads": max(1, width // CLIP_HEAD_CHANNELS),
+        "num_hidden_layers": count(r"encoder\.layers\.(\d+)\.", own),
+        "intermediate_size": own["encoder.layers.0.mlp.fc1.weight"].shape[0],
+        "max_position_embeddings": own["embeddings.position_embedding.weight"].shape[0],
+        "bos_token_id": vocabulary - 2,
+        "eos_token_id": vocabulary - 1,
+    }
 
 
 def clip_tokenizer() -> Any:
@@ -175,8 +198,12 @@ def _motion(path: Path, dtype: torch.dtype) -> nn.Module:
         seems = looks_like(state)
         raise InputError(where, f"what looks like {seems}" if seems else "other weights", "an AnimateDiff motion module")
     if len(motion) < len(state):
-        raise InputError(where, "motion weights among others", "an AnimateDiff motion module and nothing else",
-                         "AnimateLCM and other modules with more than motion weights are not supported.")
+        raise InputError(
+            where,
+            "motion weights among others",
+            "an AnimateDiff motion module and nothing else",
+            "AnimateLCM and other modules with more than motion weights are not supported.",
+        )
     if any("_lora." in key for key in motion):
         raise InputError(where, "a motion LoRA", "a whole motion module", "Choose it under motion_lora.")
     try:
@@ -192,8 +219,9 @@ def _converted_motion(where: str, state: Mapping[str, Tensor]) -> tuple[dict[str
     )
 
     levels = count(r"down_blocks\.(\d+)\.", state)
-    widths = tuple(state[f"down_blocks.{level}.motion_modules.0.temporal_transformer.norm.weight"].shape[0]
-                   for level in range(levels))
+    widths = tuple(
+        state[f"down_blocks.{level}.motion_modules.0.temporal_transformer.norm.weight"].shape[0] for level in range(levels)
+    )
     if levels < 4:
         raise InputError(where, f"a motion module with {levels} levels, as for SDXL", "one for Stable Diffusion 1.5")
     renamed = convert_animatediff_checkpoint_to_diffusers(state)
@@ -204,7 +232,13 @@ def _converted_motion(where: str, state: Mapping[str, Tensor]) -> tuple[dict[str
         renamed[f"{block.replace('.temporal_transformer', '')}.pos_embed.pe"] = value
     longest = next(iter(places.values())).shape[1] if places else 32
     middle = any(key.startswith("mid_block.") for key in state)
-    config = {"block_out_channels": widths, "motion_layers_per_block": count(r"down_blocks\.0\.motion_modules\.(\d+)\.", state),
-              "motion_mid_block_layers_per_block": 1, "motion_num_attention_heads": HEADS, "motion_norm_num_groups": 32,
-              "motion_max_seq_length": longest, "use_motion_mid_block": middle}
+    config = {
+        "block_out_channels": widths,
+        "motion_layers_per_block": count(r"down_blocks\.0\.motion_modules\.(\d+)\.", state),
+        "motion_mid_block_layers_per_block": 1,
+        "motion_num_attention_heads": HEADS,
+        "motion_norm_num_groups": 32,
+        "motion_max_seq_length": longest,
+        "use_motion_mid_block": middle,
+    }
     return config, renamed

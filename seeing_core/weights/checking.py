@@ -25,15 +25,19 @@ def load_strict(where: str, model: nn.Module, state: Mapping[str, Tensor], dtype
     expected = model.state_dict()
     compare(where, expected, state)
     check_finite(where, state)
-    model.load_state_dict({key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()},
-                          strict=False, assign=True)
+    model.load_state_dict(
+        {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()},
+        strict=False,
+        assign=True,
+    )
     return model
 
 
 def compare(where: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Raises InputError with a short report unless names and shapes are the same."""
-    wrong = [(key, found[key].shape, own.shape) for key, own in expected.items()
-             if key in found and found[key].shape != own.shape]
+    wrong = [
+        (key, found[key].shape, own.shape) for key, own in expected.items() if key in found and found[key].shape != own.shape
+    ]
     optional = {key for key in expected if key.endswith(OLD_BUFFERS)}
     raise_mismatch(where, expected.keys() - found.keys() - optional, found.keys() - expected.keys(), wrong, looks_like(found))
 
@@ -46,15 +50,22 @@ def raise_mismatch(
     found = {"missing": sorted(missing), "unexpected": sorted(unexpected), "wrong shape": sorted(shapes)}
     lines = [f"{len(keys)} {what} ({some(keys, LISTED)})" for what, keys in found.items() if keys]
     if lines:
-        raise InputError(where, "weights that do not fit: " + "; ".join(lines), "exactly this model's weights",
-                         f"This looks like {seems}." if seems else "")
+        raise InputError(
+            where,
+            "weights that do not fit: " + "; ".join(lines),
+            "exactly this model's weights",
+            f"This looks like {seems}." if seems else "",
+        )
 
 
 def check_finite(where: str, state: Mapping[str, Tensor]) -> None:
     """Raises InputError when there are NaN or infinite weights."""
     # The text tower's causal mask is a stored buffer and holds -inf, but no NaN, by design.
-    bad = [key for key, value in state.items() if value.is_floating_point()
-           and (torch.isnan(value).any() or not key.endswith(".mask") and torch.isinf(value).any())]
+    bad = [
+        key
+        for key, value in state.items()
+        if value.is_floating_point() and (torch.isnan(value).any() or (not key.endswith(".mask") and torch.isinf(value).any()))
+    ]
     if bad:
         raise InputError(where, f"NaN or infinite weights ({some(bad, LISTED)})", "finite weights", "Download it again.")
 
@@ -66,8 +77,12 @@ def check_size(where: str, model: nn.Module, stored: int) -> None:
     """
     asked = sum(value.numel() for value in model.state_dict().values())
     if asked > 2 * stored + 200_000_000:
-        raise InputError(where, f"a configuration for {asked:,} numbers beside files of {stored:,} bytes",
-                         "a configuration that belongs to the weights", "Download it again.")
+        raise InputError(
+            where,
+            f"a configuration for {asked:,} numbers beside files of {stored:,} bytes",
+            "a configuration that belongs to the weights",
+            "Download it again.",
+        )
 
 
 def looks_like(tensors: Mapping[str, Tensor]) -> str:
@@ -101,8 +116,10 @@ _LOOKS: list[tuple[str, Any]] = [
     ("AudioLDM", _any(_UNET + "film_emb.")),
     ("Stable Diffusion 1.5", _any("cond_stage_model.transformer.text_model.")),
     ("an AnimateDiff motion module", _any("motion_modules.")),
-    ("ImageBind without audio", lambda tensors: _any("modality_trunks.")(tensors)
-     and not _any("modality_trunks.audio.")(tensors)),
+    (
+        "ImageBind without audio",
+        lambda tensors: _any("modality_trunks.")(tensors) and not _any("modality_trunks.audio.")(tensors),
+    ),
     ("ImageBind", _any("modality_trunks.")),
     ("a newer kind of image model (Flux, Stable Diffusion 3 or the like)", _any("double_blocks.", "joint_blocks.")),
     ("a diffusion model without its text encoder and VAE", _any(_UNET)),

@@ -37,8 +37,12 @@ def fetch(wanted: RemoteModel, folder: Path, callback: Callback = lambda done, t
         if target.is_file():
             return target
         if constants.HF_HUB_OFFLINE:
-            raise InputError(f"download of {wanted.name}", "HF_HUB_OFFLINE, which forbids downloads", "a connection",
-                             f"Or get it from {wanted.page} by hand, into {target}.")
+            raise InputError(
+                f"download of {wanted.name}",
+                "HF_HUB_OFFLINE, which forbids downloads",
+                "a connection",
+                f"Or get it from {wanted.page} by hand, into {target}.",
+            )
         files = files_of(wanted)
         single = len(files) == 1 and files[0].name == (wanted.file or wanted.name)
         places = [(file, target if single else target / file.name) for file in files]
@@ -102,8 +106,12 @@ def _check(wanted: RemoteModel, file: RemoteFile, part: Path, callback: Callable
         part.unlink()
         received = f"{size:,} bytes" if file.size not in (None, size) else f"checksum {found[:16]}..."
         expected = f"{file.size:,} bytes" if file.size not in (None, size) else f"{file.digest[:16]}..."
-        raise InputError(f"download of {wanted.name}, file '{file.name}'", received, expected,
-                         "It was thrown away. Run it again; if it stays so, the file at the source has changed.")
+        raise InputError(
+            f"download of {wanted.name}, file '{file.name}'",
+            received,
+            expected,
+            "It was thrown away. Run it again; if it stays so, the file at the source has changed.",
+        )
     if not found:
         logging.warning("%s: the server names no checksum; only its size was checked", file.name)
 
@@ -126,9 +134,12 @@ def _digest(path: Path, digits: int, callback: Callable[[], None]) -> str:
 def _check_space(wanted: RemoteModel, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + MARGIN:
-        raise InputError(f"download of {wanted.name}", f"{free / GB:.1f} GB free in '{folder}'",
-                         f"{(needed + MARGIN) / GB:.1f} GB", "Make room, or name a folder on another disk in "
-                         "extra_model_paths.yaml.")
+        raise InputError(
+            f"download of {wanted.name}",
+            f"{free / GB:.1f} GB free in '{folder}'",
+            f"{(needed + MARGIN) / GB:.1f} GB",
+            "Make room, or name a folder on another disk in extra_model_paths.yaml.",
+        )
 
 
 @contextmanager

@@ -21,8 +21,19 @@ from ..errors import InputError
 
 PICKLES = (".ckpt", ".pth", ".pt", ".bin")
 SUFFIXES = (".safetensors", *PICKLES)
-UNREADABLE = (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError,
-              IndexError, pickle.UnpicklingError, zipfile.BadZipFile)
+UNREADABLE = (
+    SafetensorError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
 HARMLESS = ("torch", "collections", "numpy", "_codecs", "pytorch_lightning")
 LISTED = 3
 
@@ -38,8 +49,12 @@ def _no_value(*_: object) -> None:
 # What training frameworks leave in checkpoints beside the tensors; none of it is used, none of it runs foreign code.
 LEFTOVERS: list[Any] = [
     (_Forgotten, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
-    (_no_value, "numpy.core.multiarray.scalar"), (_no_value, "numpy._core.multiarray.scalar"),
-    np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.int64)), _codecs.encode,
+    (_no_value, "numpy.core.multiarray.scalar"),
+    (_no_value, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    type(np.dtype(np.float64)),
+    type(np.dtype(np.int64)),
+    _codecs.encode,
 ]
 
 
@@ -71,8 +86,12 @@ def read_tensors(path: Path | str) -> WeightFile:
     except InputError:
         raise
     except UNREADABLE as error:
-        raise InputError(where, f"a file that cannot be read safely ({first_line(error)})",
-                         "an undamaged weight file that holds tensors only", "Download it again.") from error
+        raise InputError(
+            where,
+            f"a file that cannot be read safely ({first_line(error)})",
+            "an undamaged weight file that holds tensors only",
+            "Download it again.",
+        ) from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -89,8 +108,12 @@ def check_folder_files(where: str, folder: Path) -> None:
         if path.suffix in PICKLES:
             _check_pickle(f"{where}, file '{path}'", path)
         if path.name.endswith(".index.json") and _leads_out(path):
-            raise InputError(f"{where}, file '{path}'", "names of files outside its folder", "plain file names",
-                             "Download the model again, from its author's page.")
+            raise InputError(
+                f"{where}, file '{path}'",
+                "names of files outside its folder",
+                "plain file names",
+                "Download the model again, from its author's page.",
+            )
 
 
 def _leads_out(index: Path) -> bool:
@@ -113,14 +136,21 @@ def _check_pickle(where: str, path: Path) -> None:
         packed = _packed(path)
         foreign = sorted({name for name in _globals(path) if name.split(".")[0] not in HARMLESS})
     except UNREADABLE as error:
-        raise InputError(where, f"a file that cannot be read safely ({first_line(error)})",
-                         "an undamaged weight file that holds tensors only", "Download it again.") from error
+        raise InputError(
+            where,
+            f"a file that cannot be read safely ({first_line(error)})",
+            "an undamaged weight file that holds tensors only",
+            "Download it again.",
+        ) from error
     if packed:
         raise InputError(where, "a compressed archive, which may unpack to any size", "a weight file as PyTorch writes it")
     if foreign:
-        raise InputError(where, f"a file that cannot be read safely: it wants to run code ({some(foreign)})",
-                         "an undamaged weight file that holds tensors only",
-                         "Do not use this file; look for a .safetensors of the same model.")
+        raise InputError(
+            where,
+            f"a file that cannot be read safely: it wants to run code ({some(foreign)})",
+            "an undamaged weight file that holds tensors only",
+            "Do not use this file; look for a .safetensors of the same model.",
+        )
 
 
 def _packed(path: Path) -> bool:

@@ -35,8 +35,11 @@ def load_imagebind(path: Path | str, *, dtype: torch.dtype = torch.float32) -> I
         towers = blank_towers(config)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         seems = looks_like(file.tensors)
-        raise InputError(where, f"what looks like {seems}" if seems and seems != "ImageBind" else f"other weights ({error})",
-                         "an ImageBind checkpoint with its vision, audio and text towers") from error
+        raise InputError(
+            where,
+            f"what looks like {seems}" if seems and seems != "ImageBind" else f"other weights ({error})",
+            "an ImageBind checkpoint with its vision, audio and text towers",
+        ) from error
     phrases = Path(path).with_suffix(".txt")
     vocabulary = read_phrases(phrases.read_text(encoding="utf-8")) if phrases.is_file() else shipped_phrases()
     return ImageBind(load_strict(where, towers, state, dtype), vocabulary)
@@ -55,8 +58,9 @@ def convert_imagebind(source: Path | str, target: Path | str, *, dtype: torch.dt
         raise InputError("target file", f"'{target}'", "a new .safetensors file")
     file = read_tensors(source)
     load_imagebind(source)  # refuses what is not a whole ImageBind
-    halved = {key: value.to(dtype).contiguous() if value.is_floating_point() else value
-              for key, value in _used(file.tensors).items()}
+    halved = {
+        key: value.to(dtype).contiguous() if value.is_floating_point() else value for key, value in _used(file.tensors).items()
+    }
     part = target.with_suffix(".part")
     try:
         save_file(halved, part, metadata=_metadata(file))

@@ -48,28 +48,38 @@ def unet_config(state: State) -> dict[str, Any]:
         blocks[-1] += 1
     down = tuple("CrossAttnDownBlock2D" if attention else "DownBlock2D" for attention in attends)
     up = tuple("CrossAttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(attends))
-    return {"in_channels": state["input_blocks.0.0.weight"].shape[1], "out_channels": state["out.2.weight"].shape[0],
-            "block_out_channels": tuple(widths), "layers_per_block": blocks[0], "down_block_types": down,
-            "up_block_types": up}
+    return {
+        "in_channels": state["input_blocks.0.0.weight"].shape[1],
+        "out_channels": state["out.2.weight"].shape[0],
+        "block_out_channels": tuple(widths),
+        "layers_per_block": blocks[0],
+        "down_block_types": down,
+        "up_block_types": up,
+    }
 
 
 def vae_config(state: State) -> dict[str, Any]:
     """Sizes of AutoencoderKL from the names and shapes of the original VAE (no prefix). Raises KeyError otherwise."""
     levels = count(r"encoder\.down\.(\d+)\.", state)
     widths = tuple(state[f"encoder.down.{level}.block.0.conv1.weight"].shape[0] for level in range(levels))
-    return {"in_channels": state["encoder.conv_in.weight"].shape[1],
-            "out_channels": state["decoder.conv_out.weight"].shape[0], "block_out_channels": widths,
-            "layers_per_block": count(r"encoder\.down\.0\.block\.(\d+)\.", state),
-            "latent_channels": state["post_quant_conv.weight"].shape[1],
-            "down_block_types": ("DownEncoderBlock2D",) * levels, "up_block_types": ("UpDecoderBlock2D",) * levels}
+    return {
+        "in_channels": state["encoder.conv_in.weight"].shape[1],
+        "out_channels": state["decoder.conv_out.weight"].shape[0],
+        "block_out_channels": widths,
+        "layers_per_block": count(r"encoder\.down\.0\.block\.(\d+)\.", state),
+        "latent_channels": state["post_quant_conv.weight"].shape[1],
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+    }
 
 
 def unet_state(state: State, config: Mapping[str, Any]) -> dict[str, Tensor]:
     """The original UNet (no prefix) under diffusers' names."""
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    return convert_ldm_unet_checkpoint({UNET + key: value for key, value in state.items()},
-                                       {**config, "class_embed_type": None})
+    return convert_ldm_unet_checkpoint(
+        {UNET + key: value for key, value in state.items()}, {**config, "class_embed_type": None}
+    )
 
 
 def vae_state(state: State, config: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -20,8 +20,7 @@ def check_folder(what: str, folder: Path, parts: Sequence[str]) -> None:
     """Raises InputError naming the parts that a diffusers folder lacks."""
     absent = [part for part in parts if not (folder / part).is_dir()]
     if absent:
-        raise InputError(what, f"folder '{folder}' without {', '.join(absent)}",
-                         "a diffusers folder with " + ", ".join(parts))
+        raise InputError(what, f"folder '{folder}' without {', '.join(absent)}", "a diffusers folder with " + ", ".join(parts))
 
 
 def read(what: str, folder: Path, reader: Callable[..., Any]) -> Any:
@@ -29,8 +28,9 @@ def read(what: str, folder: Path, reader: Callable[..., Any]) -> Any:
     try:
         return reader(folder, local_files_only=True)
     except UNREADABLE as error:
-        raise InputError(what, f"files that cannot be read ({first_line(error)})",
-                         f"the original files in '{folder}'") from error
+        raise InputError(
+            what, f"files that cannot be read ({first_line(error)})", f"the original files in '{folder}'"
+        ) from error
 
 
 def load_part(cls: type, folder: Path, what: str, dtype: torch.dtype) -> nn.Module:
@@ -52,8 +52,9 @@ def load_part(cls: type, folder: Path, what: str, dtype: torch.dtype) -> nn.Modu
     except InputError:
         raise
     except UNREADABLE as error:
-        raise InputError(where, f"a file that cannot be read ({first_line(error)})", "an undamaged checkpoint",
-                         "Download it again.") from error
+        raise InputError(
+            where, f"a file that cannot be read ({first_line(error)})", "an undamaged checkpoint", "Download it again."
+        ) from error
     unexpected = [key for key in report["unexpected_keys"] if not key.endswith(OLD_BUFFERS)]
     raise_mismatch(where, report["missing_keys"], unexpected, report["mismatched_keys"])
     check_finite(where, model.state_dict())
@@ -83,8 +84,9 @@ def converted_diffusers(
 def converted_transformers(where: str, cls: type, config: Any, state: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
     """Likewise for transformers, whose own loader knows which names have changed between its releases."""
     check_finite(where, state)
-    model, report = cls.from_pretrained(None, config=config, state_dict=dict(state), output_loading_info=True,
-                                        ignore_mismatched_sizes=True)
+    model, report = cls.from_pretrained(
+        None, config=config, state_dict=dict(state), output_loading_info=True, ignore_mismatched_sizes=True
+    )
     unexpected = [key for key in report["unexpected_keys"] if not key.endswith(OLD_BUFFERS)]
     missing = [key for key in report["missing_keys"] if not key.endswith(OLD_BUFFERS)]
     raise_mismatch(where, missing, unexpected, report["mismatched_keys"])

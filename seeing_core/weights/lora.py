@@ -40,8 +40,9 @@ def _add(unet: nn.Module, text_encoder: nn.Module, lora: Lora) -> None:
     if "LoRA" not in looks_like(state):
         raise InputError(where, looks_like(state) or "other weights", "a LoRA for Stable Diffusion 1.5 or for motion")
     if not is_peft_available():
-        raise InputError(where, "no package 'peft'", "the package that this node pack's requirements.txt names",
-                         "Run: pip install peft")
+        raise InputError(
+            where, "no package 'peft'", "the package that this node pack's requirements.txt names", "Run: pip install peft"
+        )
     check_finite(where, state)
     try:
         state, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(_motion_names(state), unet_config=unet.config)
@@ -50,8 +51,9 @@ def _add(unet: nn.Module, text_encoder: nn.Module, lora: Lora) -> None:
         if parts["text_encoder"]:
             StableDiffusionLoraLoaderMixin.load_lora_into_text_encoder(state, alphas, text_encoder, adapter_name="added")
     except UNREADABLE as error:
-        raise InputError(where, f"weights that do not fit ({first_line(error)})",
-                         "a LoRA for Stable Diffusion 1.5 or for its motion modules") from error
+        raise InputError(
+            where, f"weights that do not fit ({first_line(error)})", "a LoRA for Stable Diffusion 1.5 or for its motion modules"
+        ) from error
     _merge(where, unet, lora.strength)
     if parts["text_encoder"]:
         _merge(where, text_encoder, lora.strength)
@@ -78,8 +80,15 @@ def _motion_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """AnimateDiff's names of a motion LoRA as diffusers knows them; other names are left as they are."""
     if not any(".temporal_transformer." in key for key in state):
         return dict(state)
-    words = {".temporal_transformer": "", ".attention_blocks.0": ".attn1", ".attention_blocks.1": ".attn2", ".processor": "",
-             "_lora.down.": ".lora_A.", "_lora.up.": ".lora_B.", "to_out.lora": "to_out.0.lora"}
+    words = {
+        ".temporal_transformer": "",
+        ".attention_blocks.0": ".attn1",
+        ".attention_blocks.1": ".attn2",
+        ".processor": "",
+        "_lora.down.": ".lora_A.",
+        "_lora.up.": ".lora_B.",
+        "to_out.lora": "to_out.0.lora",
+    }
     renamed = {}
     for key, value in state.items():
         for old, new in words.items():

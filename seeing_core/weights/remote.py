@@ -74,8 +74,9 @@ def _wanted(wanted: RemoteModel, names: Iterable[str]) -> list[str]:
     paths = [_safe(wanted, name) for name in names]
     kept = [path for path in paths if _belongs(wanted, path) and not any(form in path.name for form in OTHER_FORMS)]
     safe = {path.parent for path in kept if path.suffix == ".safetensors"}
-    chosen = [path for path in kept if path.suffix in (*SMALL, ".safetensors")
-              or path.suffix == ".bin" and path.parent not in safe]
+    chosen = [
+        path for path in kept if path.suffix in (*SMALL, ".safetensors") or (path.suffix == ".bin" and path.parent not in safe)
+    ]
     return [str(path) for path in sorted(chosen, key=lambda path: (path.name in INDICES and len(path.parts) == 1, str(path)))]
 
 
@@ -91,8 +92,9 @@ def _safe(wanted: RemoteModel, name: str) -> PurePosixPath:
     """The name of a file below the model's own folder. Raises InputError for any that would lie elsewhere."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or any(sign in name for sign in "\\\0:") or not path.parts:
-        raise InputError(wanted.name, f"a file named {name!r} in {wanted.page}", "names inside the model's folder",
-                         "Do not use this source.")
+        raise InputError(
+            wanted.name, f"a file named {name!r} in {wanted.page}", "names inside the model's folder", "Do not use this source."
+        )
     return path
 
 
@@ -114,10 +116,17 @@ def named_failures(wanted: RemoteModel, target: Path | None = None) -> Iterator[
     except network as error:
         status = getattr(error.response, "status_code", None) if isinstance(error, HfHubHTTPError) else None
         if status in (401, 403):
-            raise InputError(where, f"a refusal ({status})", "access", "Accept the licence on the page, then log in with: "
-                             f"hf auth login. {by_hand}") from error
+            raise InputError(
+                where,
+                f"a refusal ({status})",
+                "access",
+                f"Accept the licence on the page, then log in with: hf auth login. {by_hand}",
+            ) from error
         if status == 404:
             raise InputError(where, "the answer that there is no such file (404)", f"it on {wanted.page}", by_hand) from error
-        raise InputError(where, f"a failure ({first_line(error)})", "a connection and a disk with room",
-                         f"Run it again: what has come is kept. {by_hand}") from error
-
+        raise InputError(
+            where,
+            f"a failure ({first_line(error)})",
+            "a connection and a disk with room",
+            f"Run it again: what has come is kept. {by_hand}",
+        ) from error

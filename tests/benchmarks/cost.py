@@ -34,7 +34,10 @@ from tests.benchmarks.scenes import PRESETS, STEPS, Scene, floor, scene
 
 PARTS = ("UNet", "VAE", "vocoder", "binder", "rest")
 SIZES: dict[str, Callable[[], sizes.Models]] = {
-    "real": sizes.real, "real-half": lambda: sizes.real(torch.float16), "stand-in": sizes.stand_in, "pocket": sizes.pocket,
+    "real": sizes.real,
+    "real-half": lambda: sizes.real(torch.float16),
+    "stand-in": sizes.stand_in,
+    "pocket": sizes.pocket,
     "huge-binder": sizes.huge_binder,
 }
 PAPER = AlignSettings("paper")
@@ -72,7 +75,10 @@ def runs_table(models: sizes.Models, tasks: Sequence[str], repeats: int) -> list
             one.step(settings)
             runs[preset] = partial(one.run, settings, STEPS[task])
         seconds = dict(zip(runs, timed(list(runs.values()), repeats), strict=True))
-        rows += [{"task": task, "preset": preset, "seconds": own, "faster": seconds["paper"] / own} for preset, own in seconds.items()]
+        rows += [
+            {"task": task, "preset": preset, "seconds": own, "faster": seconds["paper"] / own}
+            for preset, own in seconds.items()
+        ]
     return rows
 
 
@@ -105,8 +111,12 @@ def against_released(models: sizes.Models, repeats: int, *, duration_s: float = 
     row = {"ours": numbers(costs[0]), "released": numbers(costs[1]), "fewer": costs[1].total / costs[0].total}
     if repeats:
         seconds = timed([ours, theirs], repeats)
-        row |= {"seconds": seconds[0], "released_seconds": seconds[1], "faster": seconds[1] / seconds[0],
-                "losses": [float(own[0]) for own in losses]}
+        row |= {
+            "seconds": seconds[0],
+            "released_seconds": seconds[1],
+            "faster": seconds[1] / seconds[0],
+            "losses": [float(own[0]) for own in losses],
+        }
     return row
 
 
@@ -121,7 +131,9 @@ def same_work(
     one = scene("v2a", models, PAPER, duration_s=duration_s)
     [generator] = one.generators
     with torch.no_grad():
-        seen, read = (models.binder.towers({kind: given})[kind][0] for kind, given in (("vision", video[None]), ("text", words)))
+        seen, read = (
+            models.binder.towers({kind: given})[kind][0] for kind, given in (("vision", video[None]), ("text", words))
+        )
     terms = [TargetTerm("vision", 1.0, "audio", seen), TargetTerm("text", 1.0, "audio", read)]
     loss = WeightedLoss(one.loss.views, [terms])
     released = ReleasedLoop(generator, models.binder, video, words)
@@ -144,13 +156,17 @@ def print_steps(rows: Sequence[dict[str, Any]]) -> None:
     unit = 1e12 if rows[0]["total"] > 1e11 else 1e9
     name = "TFLOP" if unit == 1e12 else "GFLOP"
     timed_too = "seconds" in rows[0]
-    print(f"| task | preset | {' | '.join(PARTS)} | step, {name} | floor | ratio | run, {name} | memory, GiB |"
-          + (" seconds | floor | ratio |" if timed_too else ""))
+    print(
+        f"| task | preset | {' | '.join(PARTS)} | step, {name} | floor | ratio | run, {name} | memory, GiB |"
+        + (" seconds | floor | ratio |" if timed_too else "")
+    )
     print("|" + "---|" * (12 + 3 * timed_too))
     for row in rows:
         parts = " | ".join(f"{row['flops'].get(part, 0) / unit:.3g}" for part in PARTS)
-        line = (f"| {row['task']} | {row['preset']} | {parts} | {row['total'] / unit:.3g} | {row['floor'] / unit:.3g} | "
-                f"{row['ratio']:.2f} | {row['run'] / unit:.3g} | {row['peak_bytes'] / 2**30:.2f} |")
+        line = (
+            f"| {row['task']} | {row['preset']} | {parts} | {row['total'] / unit:.3g} | {row['floor'] / unit:.3g} | "
+            f"{row['ratio']:.2f} | {row['run'] / unit:.3g} | {row['peak_bytes'] / 2**30:.2f} |"
+        )
         if timed_too:
             line += f" {row['seconds']:.2f} | {row['floor_seconds']:.2f} | {row['time_ratio']:.2f} |"
         print(line)

@@ -62,8 +62,12 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.cost, self.part, self.alive_bytes = Cost(), REST, 0
         self.known: set[int] = set()
-        self.owners = {weight.untyped_storage()._cdata: name for name, modules in parts.items() for module in modules
-                       for weight in module.parameters()}
+        self.owners = {
+            weight.untyped_storage()._cdata: name
+            for name, modules in parts.items()
+            for module in modules
+            for weight in module.parameters()
+        }
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
@@ -103,8 +107,14 @@ def _fused_attention() -> Iterator[None]:
     chosen = nn.functional.scaled_dot_product_attention
 
     def attention(
-        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-        is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
     ) -> Tensor:
         if query.device.type != "meta":
             return chosen(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)

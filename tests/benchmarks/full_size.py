@@ -31,7 +31,7 @@ import torch
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
 from scripts.demo import TASKS
 from tests.benchmarks import sizes
-from tests.server.conftest import AUDIOLDM, BASE, IMAGEBIND, MOTION, video_path, resident
+from tests.server.conftest import AUDIOLDM, BASE, IMAGEBIND, MOTION, resident, video_path
 from tests.stand_ins import save_audioldm, save_stable_diffusion, write_imagebind_of
 
 GB = 1e9
@@ -129,7 +129,9 @@ def main() -> None:
     options.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
     options.add_argument("--side", type=int, default=256, help="of the films, in pixels")
     chosen = options.parse_args()
-    print(f"{platform.machine()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / GB:.0f} GB, {chosen.side} pixels")
+    print(
+        f"{platform.machine()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / GB:.0f} GB, {chosen.side} pixels"
+    )
     with TemporaryDirectory() as name:
         base = chosen.folder or Path(name)
         write_models(base / "models")
@@ -137,7 +139,9 @@ def main() -> None:
             with ComfyServer(base) as server:
                 write_media(base / "input")
                 first, again = (timed(server, workflow(task, chosen.side, seed)) for seed in (1, 2))
-            print(f"{task}: first run {first[0]:.0f} s, {first[1]:.1f} GB; again {again[0]:.0f} s, {again[1]:.1f} GB", flush=True)
+            print(
+                f"{task}: first run {first[0]:.0f} s, {first[1]:.1f} GB; again {again[0]:.0f} s, {again[1]:.1f} GB", flush=True
+            )
 
 
 if __name__ == "__main__":

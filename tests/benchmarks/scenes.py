@@ -36,7 +36,10 @@ from tests.benchmarks.sizes import Models
 STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 TUNED = AlignSettings("paper", prompt_strength=1.0)
 PRESETS: dict[str, dict[str, AlignSettings]] = {
-    "v2a": AUDIO_PRESETS, "i2a": AUDIO_PRESETS, "a2v": VIDEO_PRESETS, "joint": JOINT_PRESETS,
+    "v2a": AUDIO_PRESETS,
+    "i2a": AUDIO_PRESETS,
+    "a2v": VIDEO_PRESETS,
+    "joint": JOINT_PRESETS,
 }
 
 
@@ -51,8 +54,7 @@ class Scene:
     @property
     def parts(self) -> dict[str, list[nn.Module]]:
         audio, video, binder = self.models
-        return {"UNet": [audio.unet, video.unet], "VAE": [audio.vae, video.vae], "vocoder": [audio.vocoder],
-                "binder": [binder]}
+        return {"UNet": [audio.unet, video.unet], "VAE": [audio.vae, video.vae], "vocoder": [audio.vocoder], "binder": [binder]}
 
     def step(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> None:
         """One denoise step, with or without the aligner's work after it."""
@@ -74,7 +76,13 @@ class Scene:
 
 
 def scene(
-    task: str, models: Models, settings: AlignSettings, *, duration_s: float = 10.0, frames: int = 16, side: int = 512,
+    task: str,
+    models: Models,
+    settings: AlignSettings,
+    *,
+    duration_s: float = 10.0,
+    frames: int = 16,
+    side: int = 512,
     low_memory: bool = False,
 ) -> Scene:
     """task: "v2a", "i2a" (one and the same work), "a2v", "joint".  duration_s: of audio alone; a video sets its own."""
@@ -92,8 +100,10 @@ def scene(
         sync = [EventTimesTerm(settings.sync_weight, "vision", [[0.5]])] if settings.sync_weight else []
         return Scene(models, [video], WeightedLoss({"vision": VideoView(video, binder, windows)}, [terms] * len(windows), sync))
     windows = [hearing.segments_s(window) for window in range(len(audio.windows_s))]
-    terms = [*_weighted(settings, [("vision-text", settings.text_weight)], "vision", target),
-             *_weighted(settings, [("audio-text", settings.text_weight)], "audio", target)]
+    terms = [
+        *_weighted(settings, [("vision-text", settings.text_weight)], "vision", target),
+        *_weighted(settings, [("audio-text", settings.text_weight)], "audio", target),
+    ]
     terms += [PairTerm("vision-audio", settings.binder_weight)] if settings.binder_weight else []
     sync = [OnsetMotionTerm(settings.sync_weight)] if settings.sync_weight else []
     views = {"vision": VideoView(video, binder, windows), "audio": hearing}
@@ -101,8 +111,11 @@ def scene(
 
 
 def _weighted(settings: AlignSettings, named: Sequence[tuple[str, float]], medium: str, target: Tensor) -> list[Term]:
-    return [TargetTerm(name, settings.binder_weight * weight, medium, target) for name, weight in named
-            if settings.binder_weight * weight]
+    return [
+        TargetTerm(name, settings.binder_weight * weight, medium, target)
+        for name, weight in named
+        if settings.binder_weight * weight
+    ]
 
 
 def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
@@ -120,8 +133,10 @@ def floor(scene: Scene, settings: AlignSettings) -> list[Callable[[], None]]:
     views: Mapping[str, AudioView | VideoView] = scene.loss.views
     for view in views.values():
         if isinstance(view, AudioView):
-            judged += [lambda view=view, window=window: _hear(view, window, settings)
-                       for window in range(len(view.generator.windows_s))]
+            judged += [
+                lambda view=view, window=window: _hear(view, window, settings)
+                for window in range(len(view.generator.windows_s))
+            ]
         else:
             judged += _see(view, settings)
     return unets + judged * settings.inner_steps

@@ -61,7 +61,8 @@ DURATION_S, FPS, RATE_HZ = 2.0, 8.0, 16000
 BATCH = 2  # clips made together: results do not depend on it, time does
 CAPTIONS = {"precise": "caption", "partial": "partial_caption", "ambiguous": "ambiguous_caption"}
 WAYS: dict[str, dict[str, AlignSettings]] = {
-    task: {"unguided": UNGUIDED, "words": replace(UNGUIDED, complete_prompt=True)} | presets
+    task: {"unguided": UNGUIDED, "words": replace(UNGUIDED, complete_prompt=True)}
+    | presets
     | {"balanced, no words": replace(presets["balanced"], complete_prompt=False)}
     for task, presets in PRESETS.items()
 }
@@ -103,8 +104,10 @@ def measure(job: tuple[str, str, str, AlignSettings, int, Sequence[int]]) -> lis
     seconds = (time.process_time() - started) / len(clips)
     videos = [one.pixels for one in made.videos] or [clip.frames for clip in clips]
     waveforms = [one.samples[0] for one in made.waveforms] or [clip.samples for clip in clips]
-    return [judged(task, preset, clip, frames, samples, seconds)
-            for clip, frames, samples in zip(clips, videos, waveforms, strict=True)]
+    return [
+        judged(task, preset, clip, frames, samples, seconds)
+        for clip, frames, samples in zip(clips, videos, waveforms, strict=True)
+    ]
 
 
 def make(task: str, models: Models, clips: Sequence[WorldClip], prompts: Sequence[str], run: RunConfig) -> TaskResult:
@@ -133,10 +136,19 @@ def judged(task: str, preset: str, clip: WorldClip, frames: Tensor, samples: Ten
     believable = lag.lag_s is not None and (lag.correlation or 0) > WEAK_CORRELATION
     given_s, made_s = (heard_s, seen_s) if task == "a2v" else (seen_s, heard_s)
     return Row(
-        preset, clip.seed, kind, made_kind, _apart_s(given_s, made_s),
-        fit.one_to_one.score, fit.paper.score, abs(lag.lag_s) if believable else None,
-        float(frames.mean((1, 2, 3)).diff().abs().mean()), fit.binder.av,
-        features(task, frames, samples), seconds)
+        preset,
+        clip.seed,
+        kind,
+        made_kind,
+        _apart_s(given_s, made_s),
+        fit.one_to_one.score,
+        fit.paper.score,
+        abs(lag.lag_s) if believable else None,
+        float(frames.mean((1, 2, 3)).diff().abs().mean()),
+        fit.binder.av,
+        features(task, frames, samples),
+        seconds,
+    )
 
 
 def features(task: str, frames: Tensor, samples: Tensor) -> list[float]:
@@ -160,14 +172,23 @@ def _apart_s(wanted: Sequence[float], found: Sequence[float]) -> list[float]:
 
 
 def run(
-    task: str, presets: dict[str, AlignSettings], *, clips: int, caption: str = "ambiguous", first_seed: int = TEST_SEEDS,
-    steps: int | None = None, workers: int | None = None,
+    task: str,
+    presets: dict[str, AlignSettings],
+    *,
+    clips: int,
+    caption: str = "ambiguous",
+    first_seed: int = TEST_SEEDS,
+    steps: int | None = None,
+    workers: int | None = None,
 ) -> list[Row]:
     """All clips with all presets, spread over the cores.  steps: by default the task's usual ones."""
     starts = range(first_seed, first_seed + clips, BATCH)
     steps = steps or STEPS[task]
-    jobs = [(task, preset, caption, settings, steps, range(start, min(start + BATCH, first_seed + clips)))
-            for preset, settings in presets.items() for start in starts]
+    jobs = [
+        (task, preset, caption, settings, steps, range(start, min(start + BATCH, first_seed + clips)))
+        for preset, settings in presets.items()
+        for start in starts
+    ]
     workers = workers or os.cpu_count() or 1
     # Compiles librosa's loops once: workers that did it at the same time would spoil each other's files.
     find_onsets(Waveform(torch.zeros(1, RATE_HZ), RATE_HZ))
@@ -179,11 +200,17 @@ def summary(rows: Sequence[Row], preset: str, real: Tensor) -> dict[str, Any]:
     own = [row for row in rows if row.preset == preset]
     right = mean_interval([float(row.judged == row.kind) for row in own])
     return {
-        "preset": preset, "clips": len(own), "right": right.mean, "right_low": right.low, "right_high": right.high,
+        "preset": preset,
+        "clips": len(own),
+        "right": right.mean,
+        "right_low": right.low,
+        "right_high": right.high,
         "distance": frechet_distance(gaussian_of(torch.tensor([row.features for row in own])), gaussian_of(real)),
         "event_error_s": float(np.median([error for row in own for error in row.event_errors_s])),
-    } | {name: mean_interval([getattr(row, name) for row in own]).mean
-         for name in ("av_align", "av_align_paper", "lag_s", "flicker", "fit", "seconds")}
+    } | {
+        name: mean_interval([getattr(row, name) for row in own]).mean
+        for name in ("av_align", "av_align_paper", "lag_s", "flicker", "fit", "seconds")
+    }
 
 
 def real_features(task: str, clips: int, first_seed: int) -> Tensor:
@@ -193,13 +220,17 @@ def real_features(task: str, clips: int, first_seed: int) -> Tensor:
 
 
 def table(task: str, summaries: Sequence[dict[str, Any]]) -> str:
-    lines = [f"| {task} | right | 95 % | distance | AV-Align | paper's | events | lag | flicker | fit | seconds |",
-             "|" + "---|" * 11]
+    lines = [
+        f"| {task} | right | 95 % | distance | AV-Align | paper's | events | lag | flicker | fit | seconds |",
+        "|" + "---|" * 11,
+    ]
     for s in summaries:
-        lines.append(f"| {s['preset']} | {s['right']:.0%} | {s['right_low']:.0%} to {s['right_high']:.0%} | "
-                     f"{s['distance']:.2f} | {s['av_align']:.2f} | {s['av_align_paper']:.2f} | "
-                     f"{1000 * s['event_error_s']:.0f} ms | {1000 * s['lag_s']:.0f} ms | "
-                     f"{s['flicker']:.1%} | {s['fit']:.2f} | {s['seconds']:.1f} |")
+        lines.append(
+            f"| {s['preset']} | {s['right']:.0%} | {s['right_low']:.0%} to {s['right_high']:.0%} | "
+            f"{s['distance']:.2f} | {s['av_align']:.2f} | {s['av_align_paper']:.2f} | "
+            f"{1000 * s['event_error_s']:.0f} ms | {1000 * s['lag_s']:.0f} ms | "
+            f"{s['flicker']:.1%} | {s['fit']:.2f} | {s['seconds']:.1f} |"
+        )
     return "\n".join(lines)
 
 

@@ -45,8 +45,9 @@ VIDEO_WAYS: dict[str, AlignSettings] = {
     "unet 2, to 40 %": replace(EVENTS, mode="unet", strength=2.0, end_fraction=0.4, text_weight=0.2),
     "unet 3, to 40 %": replace(EVENTS, mode="unet", strength=3.0, end_fraction=0.4, text_weight=0.2),
     "unet 3, every 2nd to 60 %": replace(EVENTS, mode="unet", strength=3.0, end_fraction=0.6, guide_every=2, text_weight=0.2),
-    "unet 2, to 50 %, CFG too": replace(EVENTS, mode="unet", strength=2.0, end_fraction=0.5, text_weight=0.2,
-                                        cfg_end_fraction=0.5),
+    "unet 2, to 50 %, CFG too": replace(
+        EVENTS, mode="unet", strength=2.0, end_fraction=0.5, text_weight=0.2, cfg_end_fraction=0.5
+    ),
     "unet 4, every 2nd to 80 %": replace(EVENTS, mode="unet", strength=4.0, end_fraction=0.8, guide_every=2, text_weight=0.2),
     "unet 3, to 60 %": replace(EVENTS, mode="unet", strength=3.0, end_fraction=0.6, text_weight=0.2),
     "unet 2, to the end": replace(EVENTS, mode="unet", strength=2.0, end_fraction=1.0, text_weight=0.2),

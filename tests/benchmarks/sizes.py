@@ -20,8 +20,15 @@ from seeing_core.pocket import MODELS_DIR
 from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
 from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
-IMAGEBIND_HUGE = {"vision_embed_dim": 1280, "vision_num_blocks": 32, "vision_num_heads": 16, "text_embed_dim": 1024,
-                  "text_num_blocks": 24, "text_num_heads": 16, "out_embed_dim": 1024}
+IMAGEBIND_HUGE = {
+    "vision_embed_dim": 1280,
+    "vision_num_blocks": 32,
+    "vision_num_heads": 16,
+    "text_embed_dim": 1024,
+    "text_num_blocks": 24,
+    "text_num_heads": 16,
+    "out_embed_dim": 1024,
+}
 
 
 class Models(NamedTuple):
@@ -34,14 +41,20 @@ def stand_in() -> Models:
     with TemporaryDirectory() as name:
         folder = Path(name)
         base, motion = write_animatediff(folder / "sd", folder / "motion")
-        return Models(load_audioldm(write_audioldm(folder / "audioldm")), load_animatediff(base, motion),
-                      load_imagebind(write_imagebind(folder / "imagebind.safetensors")))
+        return Models(
+            load_audioldm(write_audioldm(folder / "audioldm")),
+            load_animatediff(base, motion),
+            load_imagebind(write_imagebind(folder / "imagebind.safetensors")),
+        )
 
 
 def pocket() -> Models:
     video = MODELS_DIR / "animatediff"
-    return Models(load_audioldm(MODELS_DIR / "audioldm"), load_animatediff(video / "sd", video / "motion_adapter"),
-                  load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors"))
+    return Models(
+        load_audioldm(MODELS_DIR / "audioldm"),
+        load_animatediff(video / "sd", video / "motion_adapter"),
+        load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors"),
+    )
 
 
 def real(dtype: torch.dtype = torch.float32) -> Models:
@@ -69,25 +82,51 @@ def audioldm_m(width: int = 192) -> AudioLDM:
 
     widths = [width * factor for factor in (1, 2, 3, 5)]
     unet = UNet2DConditionModel(
-        sample_size=128, in_channels=8, out_channels=8, block_out_channels=widths, layers_per_block=2,
+        sample_size=128,
+        in_channels=8,
+        out_channels=8,
+        block_out_channels=widths,
+        layers_per_block=2,
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * 3),
-        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"), cross_attention_dim=widths, attention_head_dim=8,
-        class_embed_type="simple_projection", projection_class_embeddings_input_dim=512, class_embeddings_concat=True,
+        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"),
+        cross_attention_dim=widths,
+        attention_head_dim=8,
+        class_embed_type="simple_projection",
+        projection_class_embeddings_input_dim=512,
+        class_embeddings_concat=True,
     )
     vae = AutoencoderKL(
-        in_channels=1, out_channels=1, down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3, block_out_channels=(128, 256, 512), layers_per_block=2,
-        latent_channels=8, sample_size=1024,
+        in_channels=1,
+        out_channels=1,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(128, 256, 512),
+        layers_per_block=2,
+        latent_channels=8,
+        sample_size=1024,
     )
-    vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(
-        model_in_dim=64, sampling_rate=16000, upsample_initial_channel=1024, upsample_rates=[5, 4, 2, 2, 2],
-        upsample_kernel_sizes=[16, 16, 8, 4, 4], resblock_kernel_sizes=[3, 7, 11],
-        resblock_dilation_sizes=[[1, 3, 5]] * 3, normalize_before=False,
-    ))
+    vocoder = SpeechT5HifiGan(
+        SpeechT5HifiGanConfig(
+            model_in_dim=64,
+            sampling_rate=16000,
+            upsample_initial_channel=1024,
+            upsample_rates=[5, 4, 2, 2, 2],
+            upsample_kernel_sizes=[16, 16, 8, 4, 4],
+            resblock_kernel_sizes=[3, 7, 11],
+            resblock_dilation_sizes=[[1, 3, 5]] * 3,
+            normalize_before=False,
+        )
+    )
     text_encoder = ClapTextModelWithProjection(ClapTextConfig())
     with torch.device("cpu"):
-        scheduler = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.0015, beta_end=0.0195, clip_sample=False,
-                                  set_alpha_to_one=False, steps_offset=1)
+        scheduler = DDIMScheduler(
+            beta_schedule="scaled_linear",
+            beta_start=0.0015,
+            beta_end=0.0195,
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        )
     return AudioLDM(unet, vae, vocoder, text_encoder, None, scheduler)
 
 
@@ -96,8 +135,7 @@ def animatediff() -> AnimateDiff:
 
     unet, vae, text_encoder = stable_diffusion()
     with torch.device("cpu"):
-        scheduler = DDIMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, steps_offset=1,
-                                  clip_sample=False)
+        scheduler = DDIMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, clip_sample=False)
     return AnimateDiff(UNetMotionModel.from_unet2d(unet, motion_adapter()), vae, text_encoder, None, scheduler)
 
 
@@ -114,16 +152,27 @@ def stable_diffusion() -> tuple[nn.Module, nn.Module, nn.Module]:
 
     widths = (320, 640, 1280, 1280)
     unet = UNet2DConditionModel(
-        sample_size=64, in_channels=4, out_channels=4, block_out_channels=widths, layers_per_block=2,
-        cross_attention_dim=768, attention_head_dim=8,
+        sample_size=64,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=widths,
+        layers_per_block=2,
+        cross_attention_dim=768,
+        attention_head_dim=8,
     )
     vae = AutoencoderKL(
-        in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4, block_out_channels=(128, 256, 512, 512), layers_per_block=2,
-        latent_channels=4, sample_size=512,
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
     )
-    text_encoder = CLIPTextModel(CLIPTextConfig(
-        hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12))
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+    )
     return unet, vae, text_encoder
 
 

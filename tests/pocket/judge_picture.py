@@ -19,8 +19,11 @@ def _hue_and_colourfulness(frames: Tensor) -> tuple[Tensor, Tensor]:
     red, green, blue = frames.unbind(1)
     high, low = frames.amax(1), frames.amin(1)
     chroma = (high - low).clamp_min(1e-6)
-    sector = torch.where(high == red, ((green - blue) / chroma) % 6,
-                         torch.where(high == green, (blue - red) / chroma + 2, (red - green) / chroma + 4))
+    sector = torch.where(
+        high == red,
+        ((green - blue) / chroma) % 6,
+        torch.where(high == green, (blue - red) / chroma + 2, (red - green) / chroma + 4),
+    )
     return 60 * sector, ((high - low - 0.25) / 0.25).clamp(0, 1)
 
 
@@ -52,8 +55,7 @@ def _outline_features(mask: Tensor) -> Tensor:
     scaled = radius / spread[:, None, None]
     compact = area / (2 * torch.pi * spread**2)
     moments = [mean(scaled**power) for power in (1, 3, 4)]
-    harmonics = [torch.hypot(mean(scaled**2 * (n * angle).cos()), mean(scaled**2 * (n * angle).sin()))
-                 for n in range(2, 8)]
+    harmonics = [torch.hypot(mean(scaled**2 * (n * angle).cos()), mean(scaled**2 * (n * angle).sin())) for n in range(2, 8)]
     middle = mean((scaled < 0.5).float())
     return torch.stack([compact, *moments, *harmonics, middle], 1).median(0).values
 
@@ -67,8 +69,12 @@ def picture_features(frames: Tensor) -> tuple[Tensor, Tensor]:
 @cache
 def outline_templates() -> Templates:
     """Templates of the kinds' outlines, fitted once from training seeds."""
-    features = [torch.stack([picture_features(scene_frames(plan_scene(JUDGE_SEED + 1000 * k + i, 2.0, name)))[1]
-                             for i in range(CLIPS_PER_KIND)]) for k, name in enumerate(KIND_NAMES)]
+    features = [
+        torch.stack(
+            [picture_features(scene_frames(plan_scene(JUDGE_SEED + 1000 * k + i, 2.0, name)))[1] for i in range(CLIPS_PER_KIND)]
+        )
+        for k, name in enumerate(KIND_NAMES)
+    ]
     return fit_templates(torch.stack(features), floor=0.05)
 
 
@@ -78,8 +84,7 @@ def judge_video_kind(frames: Tensor) -> tuple[str, Tensor]:
     hues = torch.tensor([kind.hue_deg for kind in KINDS])
     error = ((hue_deg - hues + 180) % 360 - 180).abs()
     outline_scores = outline_templates().scores(outline)
-    scores = (-0.5 * (error / HUE_SPREAD_DEG) ** 2).clamp_min(-12) \
-        + (outline_scores - outline_scores.max()).clamp_min(-6)
+    scores = (-0.5 * (error / HUE_SPREAD_DEG) ** 2).clamp_min(-12) + (outline_scores - outline_scores.max()).clamp_min(-6)
     return KIND_NAMES[int(scores.argmax())], scores
 
 
@@ -108,8 +113,9 @@ def _jumps(signal: Tensor, fps: float) -> list[float]:
     """Times at which a signal rises sharply: half a frame before the first high frame."""
     rise = signal[1:] - signal[:-1]
     threshold = 0.4 * rise.max().item()
-    frames = [i + 1 for i, value in enumerate(rise.tolist())
-              if value > max(threshold, 1e-3) and (i == 0 or value > rise[i - 1])]
+    frames = [
+        i + 1 for i, value in enumerate(rise.tolist()) if value > max(threshold, 1e-3) and (i == 0 or value > rise[i - 1])
+    ]
     return [(frame - 0.5) / fps for frame in frames]
 
 
@@ -121,8 +127,11 @@ def _starts(speed: Tensor, fps: float) -> list[float]:
     steady = speed[speed > 0.4 * speed.quantile(0.9)].median()
     share = (speed / steady.clamp_min(1e-3)).clamp_max(1).tolist()
     moving = [value > 0.4 for value in share]
-    return [(i - share[i] - share[i - 1]) / fps for i in range(1, len(moving))
-            if moving[i] and not any(moving[max(i - STILL, 0):i])]
+    return [
+        (i - share[i] - share[i - 1]) / fps
+        for i in range(1, len(moving))
+        if moving[i] and not any(moving[max(i - STILL, 0) : i])
+    ]
 
 
 def _landings(y: Tensor, fps: float) -> list[float]:

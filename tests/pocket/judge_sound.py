@@ -27,8 +27,16 @@ def _filters(bins: int, bands: int) -> Tensor:
 
 def _band_power(samples: Tensor, window: int, hop: int, bands: int) -> Tensor:
     """Power in mel bands: (T, bands), frame i centred on sample i * hop."""
-    spectrum = torch.stft(samples.float(), max(window, 512), hop, window, torch.hann_window(window), center=True,
-                          pad_mode="constant", return_complex=True)
+    spectrum = torch.stft(
+        samples.float(),
+        max(window, 512),
+        hop,
+        window,
+        torch.hann_window(window),
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
+    )
     power = spectrum.abs().square().T / window  # (T, bins)
     return power @ _filters(power.shape[1], bands)
 
@@ -98,8 +106,12 @@ def fit_templates(features: Tensor, floor: float) -> Templates:
 @cache
 def sound_templates() -> Templates:
     """Templates of the kinds' sounds, fitted once from training seeds of 2 s clips."""
-    features = [torch.stack([sound_features(scene_samples(plan_scene(JUDGE_SEED + 1000 * k + i, 2.0, name)))
-                             for i in range(CLIPS_PER_KIND)]) for k, name in enumerate(KIND_NAMES)]
+    features = [
+        torch.stack(
+            [sound_features(scene_samples(plan_scene(JUDGE_SEED + 1000 * k + i, 2.0, name))) for i in range(CLIPS_PER_KIND)]
+        )
+        for k, name in enumerate(KIND_NAMES)
+    ]
     return fit_templates(torch.stack(features), floor=0.05)
 
 
@@ -115,7 +127,7 @@ def _onset_strength(samples: Tensor, memory_s: float) -> Tensor:
     amplitude = _band_power(samples, 320, 80, 24).sqrt()  # (T, 24)
     memory = max(int(memory_s / ONSET_FRAME_S), 1)
     padded = torch.cat([amplitude.new_zeros(memory + 2, amplitude.shape[1]), amplitude])
-    before = padded.unfold(0, memory, 1)[:len(amplitude)].amax(-1)  # ends three frames ago
+    before = padded.unfold(0, memory, 1)[: len(amplitude)].amax(-1)  # ends three frames ago
     rise = (amplitude - before).clamp_min(0).sum(1)
     return rise / amplitude.sum(1).max().clamp_min(1e-6)
 

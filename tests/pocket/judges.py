@@ -1,17 +1,26 @@
 """The judges of the pocket world: signal processing only, never a network that guidance could fool."""
 
 from tests.pocket.judge_picture import (
-           judge_video_kind,
-           picture_event_times,
-           picture_features,
+    judge_video_kind,
+    picture_event_times,
+    picture_features,
 )
 from tests.pocket.judge_scores import event_match, typicality
 from tests.pocket.judge_sound import (
-           FEATURES,
-           judge_sound_kind,
-           sound_event_times,
-           sound_features,
+    FEATURES,
+    judge_sound_kind,
+    sound_event_times,
+    sound_features,
 )
 
-__all__ = ["FEATURES", "event_match", "judge_video_kind", "judge_sound_kind",
-           "picture_event_times", "picture_features", "sound_event_times", "sound_features", "typicality"]
+__all__ = [
+    "FEATURES",
+    "event_match",
+    "judge_video_kind",
+    "judge_sound_kind",
+    "picture_event_times",
+    "picture_features",
+    "sound_event_times",
+    "sound_features",
+    "typicality",
+]

@@ -38,17 +38,22 @@ def run_stage(name: str, folders: Folders) -> None:
 
 def write_card(folders: Folders, command: str) -> None:
     """Write card.json and CARD.md from the cards of the finished stages."""
-    cards = [json.loads(card_path(folders, name).read_text()) for name, _, _ in STAGES
-             if card_path(folders, name).exists()]
+    cards = [json.loads(card_path(folders, name).read_text()) for name, _, _ in STAGES if card_path(folders, name).exists()]
     total_mb = sum(path.stat().st_size for path in folders.out.rglob("*.safetensors")) / 1e6
     document = {"command": command, "megabytes": round(total_mb, 2), "stages": cards}
     (folders.out / "card.json").write_text(json.dumps(document, indent=1) + "\n")
-    lines = ["# Pocket models", "",
-             "Small models trained from nothing on the world of `seeing_core/pocket/world.py`, in the formats of the "
-             "real ones. They know eight kinds of object and nothing else: a demonstration, not a tool.", "",
-             f"Made by `{command}`. Weights: {total_mb:.1f} MB in fp16. Seconds are wall-clock time, with whatever else the "
-             "machine was doing.", "",
-             "| stage | steps | seconds | losses | scores |", "|---|---|---|---|---|"]
+    lines = [
+        "# Pocket models",
+        "",
+        "Small models trained from nothing on the world of `seeing_core/pocket/world.py`, in the formats of the "
+        "real ones. They know eight kinds of object and nothing else: a demonstration, not a tool.",
+        "",
+        f"Made by `{command}`. Weights: {total_mb:.1f} MB in fp16. Seconds are wall-clock time, with whatever else the "
+        "machine was doing.",
+        "",
+        "| stage | steps | seconds | losses | scores |",
+        "|---|---|---|---|---|",
+    ]
     for card in cards:
         losses = ", ".join(f"{key} {value:.4g}" for key, value in card["losses"].items())
         scores = ", ".join(f"{key} {value:.4g}" for key, value in card["scores"].items())
@@ -61,8 +66,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m seeing_core.pocket.train", description=__doc__)
     parser.add_argument("--stage", default="all", choices=("all", *(name for name, _, _ in STAGES)))
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder of the finished models")
-    parser.add_argument("--work", type=Path, default=Path("pocket_training"),
-                        help="folder of checkpoints; a stage whose card is there is skipped")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("pocket_training"),
+        help="folder of checkpoints; a stage whose card is there is skipped",
+    )
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 lets torch choose")
     return parser.parse_args(arguments)
 

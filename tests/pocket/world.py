@@ -91,8 +91,9 @@ def scene_frames(scene: Scene) -> Tensor:
     """The pictures of a scene: (T, 3, 64, 64)."""
     kind = KINDS[kind_index(scene.kind)]
     rng = _streams(scene.seed)[2]
-    return torch.from_numpy(render_frames(kind.outline, kind.hue_deg, kind.motion, scene.starts_s, scene.ends_s,
-                                          scene.duration_s, FPS, rng))
+    return torch.from_numpy(
+        render_frames(kind.outline, kind.hue_deg, kind.motion, scene.starts_s, scene.ends_s, scene.duration_s, FPS, rng)
+    )
 
 
 def scene_captions(scene: Scene) -> tuple[str, str, str]:
@@ -111,8 +112,9 @@ def make_clip(seed: int, duration_s: float = 2.0, kind: str | None = None) -> Wo
         raise ValueError(f"kind must be one of {', '.join(KIND_NAMES)}, got {kind!r}")
     scene = plan_scene(seed, duration_s, kind)
     precise, partial, ambiguous = scene_captions(scene)
-    return WorldClip(seed, scene.kind, duration_s, scene_frames(scene), scene_samples(scene), scene.starts_s,
-                     precise, partial, ambiguous)
+    return WorldClip(
+        seed, scene.kind, duration_s, scene_frames(scene), scene_samples(scene), scene.starts_s, precise, partial, ambiguous
+    )
 
 
 def write_clip(clip: WorldClip, path: Path, *, scale: int = 4, audio: bool = True) -> None:

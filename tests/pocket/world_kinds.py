@@ -18,22 +18,52 @@ class Kind:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("ball", "disc", 0.0, "red", "bounce", False, "bouncing",
-         ("low thuds", "soft thumps", "a dull thumping sound")),
-    Kind("bell", "triangle", 45.0, "orange", "kick_x", False, "ringing",
-         ("bright chimes", "metal ringing", "clear ringing tones")),
-    Kind("shaker", "ellipse", 90.0, "lime", "kick_x", False, "shaking",
-         ("a high rattle", "sandy rattling", "short hissing rattles")),
-    Kind("spring", "star", 135.0, "green", "stretch", False, "twanging",
-         ("a rising twang", "boings", "a sound that slides upwards")),
-    Kind("horn", "dome", 180.0, "cyan", "flash", False, "honking",
-         ("honks", "steady toots", "a loud held note")),
-    Kind("engine", "wheel", 225.0, "blue", "roll", True, "rumbling",
-         ("a low chugging buzz", "a motor running", "deep rumbling")),
-    Kind("block", "square", 270.0, "purple", "kick_y", False, "knocking",
-         ("dry knocks", "short woody clicks", "a sharp knocking sound")),
-    Kind("fan", "cross", 315.0, "pink", "spin", True, "whirring",
-         ("fluttering air", "a windy whirr", "pulsing air noise")),
+    Kind("ball", "disc", 0.0, "red", "bounce", False, "bouncing", ("low thuds", "soft thumps", "a dull thumping sound")),
+    Kind(
+        "bell",
+        "triangle",
+        45.0,
+        "orange",
+        "kick_x",
+        False,
+        "ringing",
+        ("bright chimes", "metal ringing", "clear ringing tones"),
+    ),
+    Kind(
+        "shaker",
+        "ellipse",
+        90.0,
+        "lime",
+        "kick_x",
+        False,
+        "shaking",
+        ("a high rattle", "sandy rattling", "short hissing rattles"),
+    ),
+    Kind(
+        "spring",
+        "star",
+        135.0,
+        "green",
+        "stretch",
+        False,
+        "twanging",
+        ("a rising twang", "boings", "a sound that slides upwards"),
+    ),
+    Kind("horn", "dome", 180.0, "cyan", "flash", False, "honking", ("honks", "steady toots", "a loud held note")),
+    Kind(
+        "engine", "wheel", 225.0, "blue", "roll", True, "rumbling", ("a low chugging buzz", "a motor running", "deep rumbling")
+    ),
+    Kind(
+        "block",
+        "square",
+        270.0,
+        "purple",
+        "kick_y",
+        False,
+        "knocking",
+        ("dry knocks", "short woody clicks", "a sharp knocking sound"),
+    ),
+    Kind("fan", "cross", 315.0, "pink", "spin", True, "whirring", ("fluttering air", "a windy whirr", "pulsing air noise")),
 )
 
 KIND_NAMES: tuple[str, ...] = tuple(kind.name for kind in KINDS)

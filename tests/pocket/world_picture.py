@@ -12,8 +12,9 @@ SIZE_PX = 64
 Array = NDArray[np.float32]
 Rng = np.random.Generator
 
-_ROWS, _COLS = np.meshgrid(np.arange(SIZE_PX, dtype=np.float32) + 0.5,
-                           np.arange(SIZE_PX, dtype=np.float32) + 0.5, indexing="ij")
+_ROWS, _COLS = np.meshgrid(
+    np.arange(SIZE_PX, dtype=np.float32) + 0.5, np.arange(SIZE_PX, dtype=np.float32) + 0.5, indexing="ij"
+)
 
 
 @dataclass
@@ -92,13 +93,24 @@ def _running_time(times_s: Array, starts_s: tuple[float, ...], ends_s: tuple[flo
     return np.sum(segments, 0).astype(np.float32)
 
 
-def object_pose(motion: str, times_s: Array, starts_s: tuple[float, ...], ends_s: tuple[float, ...],
-                duration_s: float, radius: float, rng: Rng) -> Pose:
+def object_pose(
+    motion: str,
+    times_s: Array,
+    starts_s: tuple[float, ...],
+    ends_s: tuple[float, ...],
+    duration_s: float,
+    radius: float,
+    rng: Rng,
+) -> Pose:
     """The object's pose in each frame, from the times at which it sounds."""
     count = len(times_s)
     x0, y0 = rng.uniform(22, 42), rng.uniform(24, 40)
-    pose = Pose(np.full(count, x0, np.float32), np.full(count, y0, np.float32),
-                np.full(count, rng.uniform(-0.12, 0.12), np.float32), *np.ones((3, count), np.float32))
+    pose = Pose(
+        np.full(count, x0, np.float32),
+        np.full(count, y0, np.float32),
+        np.full(count, rng.uniform(-0.12, 0.12), np.float32),
+        *np.ones((3, count), np.float32),
+    )
     since, index = _since(times_s, starts_s)
     kick = np.exp(-np.maximum(since, 0) / 0.18) * (since < 10)
     side = np.where((index + rng.integers(0, 2)) % 2 == 0, 1.0, -1.0)
@@ -153,7 +165,7 @@ def _big_rows() -> Array:
 
 def _shaken(image: Array, shift: NDArray[np.int64]) -> Array:
     """Crop the 80-pixel backdrop at each frame's whole-pixel shift: (T, 3, 64, 64)."""
-    return np.stack([image[:, 8 + dy:72 + dy, 8 + dx:72 + dx] for dx, dy in shift])
+    return np.stack([image[:, 8 + dy : 72 + dy, 8 + dx : 72 + dx] for dx, dy in shift])
 
 
 def _distractor(rng: Rng, times_s: Array, object_x: float) -> tuple[Array, float]:
@@ -163,13 +175,25 @@ def _distractor(rng: Rng, times_s: Array, object_x: float) -> tuple[Array, float
     wave = np.sin(2 * np.pi * rng.uniform(0.3, 0.8) * times_s + phase).astype(np.float32)
     x = (object_x + 32 + rng.uniform(-8, 8)) % SIZE_PX + rng.choice([0.0, 5.0]) * wave
     y = rng.uniform(12, 52) + rng.choice([0.0, 7.0]) * wave
-    pose = Pose(x.astype(np.float32), np.broadcast_to(y, count).astype(np.float32),
-                rng.choice([0.0, 0.6]) * wave, *np.ones((3, count), np.float32))
+    pose = Pose(
+        x.astype(np.float32),
+        np.broadcast_to(y, count).astype(np.float32),
+        rng.choice([0.0, 0.6]) * wave,
+        *np.ones((3, count), np.float32),
+    )
     return _coverage(outline, pose, rng.uniform(4.5, 8.0))[0], float(rng.uniform(0.05, 0.95))
 
 
-def render_frames(kind_outline: str, hue_deg: float, motion: str, starts_s: tuple[float, ...],
-                  ends_s: tuple[float, ...], duration_s: float, fps: float, rng: Rng) -> Array:
+def render_frames(
+    kind_outline: str,
+    hue_deg: float,
+    motion: str,
+    starts_s: tuple[float, ...],
+    ends_s: tuple[float, ...],
+    duration_s: float,
+    fps: float,
+    rng: Rng,
+) -> Array:
     """The frames of a clip: (T, 3, 64, 64), 0..1, frame i showing the time i / fps."""
     count = max(1, int(round(duration_s * fps)))
     times_s = (np.arange(count) / fps).astype(np.float32)

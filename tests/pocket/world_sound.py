@@ -68,8 +68,7 @@ def _bell(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
     """A struck metal: five inharmonic partials that ring on, and a bright strike noise."""
     count = _seconds(0.9)
     out = np.zeros(count, np.float32)
-    for freq, gain, ring in ((1200, 0.7, 0.40), (1900, 0.6, 0.34), (2700, 0.5, 0.28),
-                             (3600, 0.4, 0.22), (4700, 0.3, 0.16)):
+    for freq, gain, ring in ((1200, 0.7, 0.40), (1900, 0.6, 0.34), (2700, 0.5, 0.28), (3600, 0.4, 0.22), (4700, 0.3, 0.16)):
         out += gain * _decay(count, ring * stretch) * partial_tone(freq + 100 * pitch, start, count)
     strike = _seconds(0.03)
     out[:strike] += 0.3 * _decay(strike, 0.006) * band_noise(rng, strike, 2000, 6500)
@@ -84,7 +83,7 @@ def _shaker(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
     envelope = np.zeros(count, np.float32)
     for grain in range(grains):
         grain_gain = rng.uniform(0.6, 1.0) if grain else 1.0
-        tail = envelope[grain * gap:]
+        tail = envelope[grain * gap :]
         tail += grain_gain * _decay(len(tail), 0.009)
     return 0.55 * envelope * band_noise(rng, count, 4200, 7600)
 
@@ -135,8 +134,9 @@ def _run_envelope(count: int) -> Samples:
 
 def _engine(rng: Rng, start: int, count: int, pitch: int, stretch: float) -> Samples:
     """A chugging buzz: harmonics of 100 Hz and low noise under a fast tremolo."""
-    tone = sum(partial_tone(100 * k, start, count) * gain
-               for k, gain in zip(range(1, 9), (0.5, 0.7, 0.8, 0.7, 0.5, 0.4, 0.3, 0.2)))
+    tone = sum(
+        partial_tone(100 * k, start, count) * gain for k, gain in zip(range(1, 9), (0.5, 0.7, 0.8, 0.7, 0.5, 0.4, 0.3, 0.2))
+    )
     noise = band_noise(rng, count, 150, 900)
     throb = _tremolo(count, start, (9.0 + 1.5 * pitch) * stretch, 0.8)
     return 0.5 * _run_envelope(count) * throb * (0.45 * tone + 0.4 * noise)
@@ -149,7 +149,12 @@ def _fan(rng: Rng, start: int, count: int, pitch: int, stretch: float) -> Sample
 
 
 _STRUCK: dict[str, Callable[[Rng, int, int, float], Samples]] = {
-    "ball": _ball, "bell": _bell, "shaker": _shaker, "spring": _spring, "horn": _horn, "block": _block,
+    "ball": _ball,
+    "bell": _bell,
+    "shaker": _shaker,
+    "spring": _spring,
+    "horn": _horn,
+    "block": _block,
 }
 _RUNNING: dict[str, Callable[[Rng, int, int, int, float], Samples]] = {"engine": _engine, "fan": _fan}
 
@@ -162,8 +167,7 @@ def _room_noise(rng: Rng, count: int, rms: float) -> Samples:
     return (rms * noise / (noise.std() + 1e-9)).astype(np.float32)
 
 
-def render_sound(kind: str, starts_s: tuple[float, ...], ends_s: tuple[float, ...],
-                 duration_s: float, rng: Rng) -> Samples:
+def render_sound(kind: str, starts_s: tuple[float, ...], ends_s: tuple[float, ...], duration_s: float, rng: Rng) -> Samples:
     """The sound of a clip: one event of `kind` at each start (until its end, where continuous).
 
     Returns round(duration_s * 16000) samples in about -1..1.
@@ -179,5 +183,5 @@ def render_sound(kind: str, starts_s: tuple[float, ...], ends_s: tuple[float, ..
         else:
             event = _STRUCK[kind](rng, start, pitch, stretch) * float(rng.uniform(0.8, 1.0))
         count = min(len(event), total - start)
-        out[start:start + count] += level * event[:count]
+        out[start : start + count] += level * event[:count]
     return np.clip(out, -1, 1)

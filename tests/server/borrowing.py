@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from own_process import import_pack, nodes_of, report as print_report
+from own_process import import_pack, nodes_of
+from own_process import report as print_report
 
 pack = import_pack()
 import comfy.model_management as management  # noqa: E402
@@ -13,11 +14,13 @@ import comfy.utils  # noqa: E402
 import torch  # noqa: E402
 
 
-
 def alive() -> dict[str, int]:
     """Captioners in memory, without collecting garbage first, and models in ComfyUI's care."""
-    networks = sum(1 for thing in gc.get_objects() if type(thing).__name__.endswith("ForConditionalGeneration")
-                   and isinstance(thing, torch.nn.Module))
+    networks = sum(
+        1
+        for thing in gc.get_objects()
+        if type(thing).__name__.endswith("ForConditionalGeneration") and isinstance(thing, torch.nn.Module)
+    )
     return {"networks": networks, "managed": len(management.current_loaded_models)}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from own_process import import_pack, nodes_of, report as print_report
+from own_process import import_pack, nodes_of
+from own_process import report as print_report
 
 pack = import_pack()
 import comfy.model_management as management  # noqa: E402
@@ -35,12 +36,33 @@ async def main() -> None:
         picture = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(0))
         sound = {"waveform": torch.rand(1, 1, 16000, generator=torch.Generator().manual_seed(0)) - 0.5, "sample_rate": 16000}
         nodes["ImageToAudio"].execute(
-            audio_model=audio, binder=binder, image=picture, prompt="a ball", negative_prompt="", steps=3, seed=0, duration=0.5,
-            guidance_scale=2.5, preset={"preset": "paper", "strength": 1.0})
+            audio_model=audio,
+            binder=binder,
+            image=picture,
+            prompt="a ball",
+            negative_prompt="",
+            steps=3,
+            seed=0,
+            duration=0.5,
+            guidance_scale=2.5,
+            preset={"preset": "paper", "strength": 1.0},
+        )
         report["on device"]["image to audio"] = list(here)
         nodes["AudioToVideo"].execute(
-            video_model=video, binder=binder, audio=sound, prompt="a ball", negative_prompt="", steps=3, fps=4.0,
-            seed=0, duration=0.5, width=64, height=64, guidance_scale=2.0, preset={"preset": "balanced", "strength": 1.0})
+            video_model=video,
+            binder=binder,
+            audio=sound,
+            prompt="a ball",
+            negative_prompt="",
+            steps=3,
+            fps=4.0,
+            seed=0,
+            duration=0.5,
+            width=64,
+            height=64,
+            guidance_scale=2.0,
+            preset={"preset": "balanced", "strength": 1.0},
+        )
         report["on device"]["audio to video"] = list(here)
 
         attempts: list[bool] = []
@@ -68,8 +90,10 @@ async def main() -> None:
             report["after a cancel"] = [names.get(id(loaded.model.model)) for loaded in management.current_loaded_models]
     gib = memory.GIB
     report["memory asked for"] = {
-        "10 s of audio": memory.audio_bytes(10.24, 1) / gib, "an hour": memory.audio_bytes(3600, 1) / gib,
-        "four of 1 s": memory.audio_bytes(1.024, 4) / gib, "16 frames of 512 x 512": memory.video_bytes(video, 512, 512, 16, 1) / gib,
+        "10 s of audio": memory.audio_bytes(10.24, 1) / gib,
+        "an hour": memory.audio_bytes(3600, 1) / gib,
+        "four of 1 s": memory.audio_bytes(1.024, 4) / gib,
+        "16 frames of 512 x 512": memory.video_bytes(video, 512, 512, 16, 1) / gib,
         "1024 x 1024, two": memory.video_bytes(video, 1024, 1024, 16, 2) / gib,
         "the model's own 64 x 64": memory.video_bytes(video, 0, 0, 16, 1) / gib,
     }

@@ -25,7 +25,8 @@ def import_pack() -> ModuleType:
 
     comfy.options.enable_args_parsing()
     spec = importlib.util.spec_from_file_location(
-        "pack", str(Path(folder) / "__init__.py"), submodule_search_locations=[folder])
+        "pack", str(Path(folder) / "__init__.py"), submodule_search_locations=[folder]
+    )
     pack = importlib.util.module_from_spec(spec)
     sys.modules["pack"] = pack
     spec.loader.exec_module(pack)

@@ -32,9 +32,14 @@ def server(tmp_path_factory):
     motion = write_wide_motion(made / "motion", widths=(320, 320, 320, 320))
     write(original_motion(motion), models / "animatediff_models" / MOTION)
     layer, random = "lora_unet_down_blocks_0_attentions_0_proj_out", torch.Generator().manual_seed(3)
-    write({f"{layer}.lora_down.weight": torch.randn(4, 320, 1, 1, generator=random),
-           f"{layer}.lora_up.weight": torch.randn(320, 4, 1, 1, generator=random), f"{layer}.alpha": torch.tensor(4.0)},
-          models / "loras" / LORA)
+    write(
+        {
+            f"{layer}.lora_down.weight": torch.randn(4, 320, 1, 1, generator=random),
+            f"{layer}.lora_up.weight": torch.randn(320, 4, 1, 1, generator=random),
+            f"{layer}.alpha": torch.tensor(4.0),
+        },
+        models / "loras" / LORA,
+    )
     write_imagebind(models / "imagebind" / IMAGEBIND)
     with ComfyServer(base) as running:
         yield running
@@ -49,15 +54,32 @@ def video(*borrowed: str, lora: str = "none") -> dict:
             loader |= {"model": ["own lora", 0], "clip": ["own lora", 1]}
     return {
         "own": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": BASE}},
-        "own lora": {"class_type": "LoraLoader", "inputs": {
-            "model": ["own", 0], "clip": ["own", 1], "lora_name": LORA, "strength_model": 1.0, "strength_clip": 1.0}},
+        "own lora": {
+            "class_type": "LoraLoader",
+            "inputs": {"model": ["own", 0], "clip": ["own", 1], "lora_name": LORA, "strength_model": 1.0, "strength_clip": 1.0},
+        },
         "loader": {"class_type": "SeeingHearing_LoadAnimateDiff", "inputs": loader},
         "binder": {"class_type": "SeeingHearing_LoadImageBind", "inputs": {"model": IMAGEBIND}},
         "sound": {"class_type": "EmptyAudio", "inputs": {"duration": 0.5, "sample_rate": 16000, "channels": 1}},
-        "task": {"class_type": "SeeingHearing_AudioToVideo", "inputs": {
-            "video_model": ["loader", 0], "binder": ["binder", 0], "audio": ["sound", 0], "prompt": "a bell",
-            "negative_prompt": "", "steps": 2, "fps": 4.0, "seed": 1, "duration": 0.5,
-            "width": 64, "height": 64, "guidance_scale": 2.0, "preset": "paper", "preset.strength": 0.0}},
+        "task": {
+            "class_type": "SeeingHearing_AudioToVideo",
+            "inputs": {
+                "video_model": ["loader", 0],
+                "binder": ["binder", 0],
+                "audio": ["sound", 0],
+                "prompt": "a bell",
+                "negative_prompt": "",
+                "steps": 2,
+                "fps": 4.0,
+                "seed": 1,
+                "duration": 0.5,
+                "width": 64,
+                "height": 64,
+                "guidance_scale": 2.0,
+                "preset": "paper",
+                "preset.strength": 0.0,
+            },
+        },
         "save": {"class_type": "SaveImage", "inputs": {"images": ["task", 0], "filename_prefix": "made"}},
     }
 

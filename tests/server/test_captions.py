@@ -88,9 +88,17 @@ def test_found_and_well_known_models_are_listed(server, captioners):
 
 def test_an_absent_model_says_where_to_get_it(server, captioners):
     message = error_of(run(server, caption_image("Qwen/Qwen3-VL-2B-Instruct")))
-    assert all(words in message for words in (
-        "Qwen/Qwen3-VL-2B-Instruct", str(server.base / "models" / "LLM"), "https://huggingface.co/Qwen/Qwen3-VL-2B-Instruct",
-        "models/LLM/Qwen3-VL-2B-Instruct", "4.3 GB", "Salesforce/blip-image-captioning-base"))
+    assert all(
+        words in message
+        for words in (
+            "Qwen/Qwen3-VL-2B-Instruct",
+            str(server.base / "models" / "LLM"),
+            "https://huggingface.co/Qwen/Qwen3-VL-2B-Instruct",
+            "models/LLM/Qwen3-VL-2B-Instruct",
+            "4.3 GB",
+            "Salesforce/blip-image-captioning-base",
+        )
+    )
 
 
 @pytest.mark.parametrize("value", ["../../etc", "/etc", "nothing_here"])
@@ -119,11 +127,14 @@ def test_a_caption_is_a_prompt(server, captioners, uploaded):
     assert not error_of(entry) and entry["outputs"]
 
 
-@pytest.mark.parametrize("media", [
-    {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 2, "color": 0xAA5500}},
-    {"class_type": "LoadVideo", "inputs": {"file": "silent_clip.mp4"}},
-    {"class_type": "EmptyAudio", "inputs": {"duration": 2.0, "sample_rate": 44100, "channels": 2}},
-])
+@pytest.mark.parametrize(
+    "media",
+    [
+        {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 2, "color": 0xAA5500}},
+        {"class_type": "LoadVideo", "inputs": {"file": "silent_clip.mp4"}},
+        {"class_type": "EmptyAudio", "inputs": {"duration": 2.0, "sample_rate": 44100, "channels": 2}},
+    ],
+)
 def test_pictures_videos_and_sounds_are_described(server, uploaded, media):
     entry = run(server, describe(media, phrases="a dog\na cat\n\na bell", count=2))
     best, lines = text_of(entry, "4").split(", "), text_of(entry, "5").splitlines()
@@ -136,8 +147,10 @@ def test_pictures_videos_and_sounds_are_described(server, uploaded, media):
 def test_own_phrases_beside_the_built_in_ones(server, uploaded):
     media = {"class_type": "LoadVideo", "inputs": {"file": uploaded}}
     wide = {"count": 600, "own_phrases": "beside the built-in list"}
-    built_in, both = (text_of(run(server, describe(media, phrases=own, **wide)), "5").splitlines()
-                      for own in ("", "my very own thing\na dog barking"))
+    built_in, both = (
+        text_of(run(server, describe(media, phrases=own, **wide)), "5").splitlines()
+        for own in ("", "my very own thing\na dog barking")
+    )
     assert 300 <= len(built_in) <= 500 and len(both) == len(built_in) + 1
     assert "my very own thing" in "\n".join(both)
 

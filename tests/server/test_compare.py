@@ -22,15 +22,21 @@ def compare(uploaded: str, candidates: dict, **inputs) -> dict:
     values = {"labels": "knock\nnothing", "prompt": "", "fps": 8, "flow_size": 64}
     return {
         "1": {"class_type": "LoadVideo", "inputs": {"file": uploaded}},
-        "2": {"class_type": "Video Slice",
-              "inputs": {"video": ["1", 0], "start_time": 0.0, "duration": 1.0, "strict_duration": False}},
+        "2": {
+            "class_type": "Video Slice",
+            "inputs": {"video": ["1", 0], "start_time": 0.0, "duration": 1.0, "strict_duration": False},
+        },
         "3": {"class_type": "LoadAudio", "inputs": {"audio": "sound.wav"}},
         "4": {"class_type": "EmptyAudio", "inputs": {"duration": 0.5, "sample_rate": 44100, "channels": 2}},
-        "5": {"class_type": "SeeingHearing_Compare",
-              "inputs": values | {f"candidates.candidate{n}": link for n, link in enumerate(candidates)} | inputs},
+        "5": {
+            "class_type": "SeeingHearing_Compare",
+            "inputs": values | {f"candidates.candidate{n}": link for n, link in enumerate(candidates)} | inputs,
+        },
         "6": {"class_type": "SaveImage", "inputs": {"images": ["5", 0], "filename_prefix": "sheet"}},
-        "7": {"class_type": "SaveVideo",
-              "inputs": {"video": ["5", 1], "filename_prefix": "reel", "format": "auto", "codec": "auto"}},
+        "7": {
+            "class_type": "SaveVideo",
+            "inputs": {"video": ["5", 1], "filename_prefix": "reel", "format": "auto", "codec": "auto"},
+        },
         "8": {"class_type": "PreviewAny", "inputs": {"source": ["5", 2]}},
     }
 
@@ -53,8 +59,10 @@ def test_sounds_are_heard_one_after_another_with_their_video(server, uploaded):
 
 def test_the_candidates_of_one_socket_are_all_shown(server, uploaded):
     api = compare(uploaded, [["14", 0], ["4", 0]], labels="one\ntwo\nnothing") | {
-        f"1{key}": node for key, node in json.loads(json.dumps(workflow(seed=79, candidates=2, duration=1.0))
-                                                    .replace('["', '["1')).items() if key in ("1", "2", "3", "4", "8", "9")}
+        f"1{key}": node
+        for key, node in json.loads(json.dumps(workflow(seed=79, candidates=2, duration=1.0)).replace('["', '["1')).items()
+        if key in ("1", "2", "3", "4", "8", "9")
+    }
     entry = run(server, api)
     assert [line.partition(":")[0] for line in entry["outputs"]["8"]["text"][0].splitlines()] == ["one", "two", "nothing"]
 

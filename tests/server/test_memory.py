@@ -33,13 +33,18 @@ def all_four(seed: int) -> dict:
     for name in WORKFLOWS:
         graph = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
         names = {key: f"{name} {key}" for key in graph}
-        names |= {key: loaders.setdefault(node["class_type"], names[key]) for key, node in graph.items()
-                  if "_Load" in node["class_type"]}
+        names |= {
+            key: loaders.setdefault(node["class_type"], names[key])
+            for key, node in graph.items()
+            if "_Load" in node["class_type"]
+        }
         for key, node in graph.items():
             if node["class_type"] in SAVERS:
                 continue
-            inputs = {field: [names[value[0]], value[1]] if isinstance(value, list) else value
-                      for field, value in node["inputs"].items()}
+            inputs = {
+                field: [names[value[0]], value[1]] if isinstance(value, list) else value
+                for field, value in node["inputs"].items()
+            }
             if "seed" in inputs:
                 inputs |= {field: value for field, value in QUICK.items() if field in inputs} | {"seed": seed}
             merged[names[key]] = node | {"inputs": inputs}

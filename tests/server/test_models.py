@@ -27,7 +27,9 @@ from tests.stand_ins_original import (
 
 IMAGEBIND, AUDIO = "imagebind_huge.pth", "authors/audioldm-s-full.ckpt"
 BASE, MOTION = "sd15/dream.safetensors", "mm_sd_v15_v2.ckpt"
-FETCHED = "v3_sd15_mm.ckpt"  # the one well-known file whose checksum is the server's word, so that a stand-in may take its place
+FETCHED = (
+    "v3_sd15_mm.ckpt"  # the one well-known file whose checksum is the server's word, so that a stand-in may take its place
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +46,11 @@ def stand_ins(tmp_path_factory):
 def hub_and_server(tmp_path_factory, stand_ins):
     """A server that may go online, whose hub is ours; its models lie in a second root, named in extra_model_paths.yaml."""
     base, other = tmp_path_factory.mktemp("comfyui"), tmp_path_factory.mktemp("big disk")
-    for name, place in (("audio.ckpt", other / "sounds" / AUDIO), ("sd.safetensors", other / "checkpoints" / BASE),
-                        ("motion.ckpt", base / "models" / "animatediff_models" / MOTION)):
+    for name, place in (
+        ("audio.ckpt", other / "sounds" / AUDIO),
+        ("sd.safetensors", other / "checkpoints" / BASE),
+        ("motion.ckpt", base / "models" / "animatediff_models" / MOTION),
+    ):
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(stand_ins / name, place)
     shutil.copytree(stand_ins / "audio" / "tokenizer", other / "sounds" / "authors" / "tokenizer")
@@ -73,19 +78,40 @@ def options(server, node, field):
 
 def film_and_sound(**inputs) -> dict:
     """Joint generation with all three models, as small as it goes."""
-    values = {"LoadAudioLDM": {"model": AUDIO}, "LoadAnimateDiff": {"base": BASE, "motion": MOTION},
-              "LoadImageBind": {"model": IMAGEBIND}}
+    values = {
+        "LoadAudioLDM": {"model": AUDIO},
+        "LoadAnimateDiff": {"base": BASE, "motion": MOTION},
+        "LoadImageBind": {"model": IMAGEBIND},
+    }
     values = {name: own | inputs.get(name, {}) for name, own in values.items()}
     nodes = {name: {"class_type": f"SeeingHearing_{name}", "inputs": own} for name, own in values.items()}
-    task = {"video_model": ["LoadAnimateDiff", 0], "audio_model": ["LoadAudioLDM", 0], "binder": ["LoadImageBind", 0],
-            "prompt": "a bell", "negative_prompt": "", "steps": 2, "strength": 1.0, "prompt_strength": 0.0, "duration": 0.5,
-            "fps": 4.0, "seed": 1, "width": 64, "height": 64, "video_guidance_scale": 2.0, "audio_guidance_scale": 2.0,
-            "vision_weight": 1.0, "text_weight": 1.0, "audio_weight": 1.0}
+    task = {
+        "video_model": ["LoadAnimateDiff", 0],
+        "audio_model": ["LoadAudioLDM", 0],
+        "binder": ["LoadImageBind", 0],
+        "prompt": "a bell",
+        "negative_prompt": "",
+        "steps": 2,
+        "strength": 1.0,
+        "prompt_strength": 0.0,
+        "duration": 0.5,
+        "fps": 4.0,
+        "seed": 1,
+        "width": 64,
+        "height": 64,
+        "video_guidance_scale": 2.0,
+        "audio_guidance_scale": 2.0,
+        "vision_weight": 1.0,
+        "text_weight": 1.0,
+        "audio_weight": 1.0,
+    }
     catalog = json.loads((ROOT / "workflows" / "api" / "video_and_audio_together.json").read_text(encoding="utf-8"))
     own = next(node["inputs"] for node in catalog.values() if node["class_type"] == "SeeingHearing_VideoAndAudio")
     return nodes | {
-        "task": {"class_type": "SeeingHearing_VideoAndAudio",
-                 "inputs": {key: task.get(key, value) for key, value in own.items()}},
+        "task": {
+            "class_type": "SeeingHearing_VideoAndAudio",
+            "inputs": {key: task.get(key, value) for key, value in own.items()},
+        },
         "save": {"class_type": "SaveImage", "inputs": {"images": ["task", 0], "filename_prefix": "made"}},
         "sound": {"class_type": "SaveAudio", "inputs": {"audio": ["task", 1], "filename_prefix": "made"}},
     }
@@ -93,8 +119,11 @@ def film_and_sound(**inputs) -> dict:
 
 def test_what_is_found_and_what_is_well_known_is_listed(server):
     audio = options(server, "LoadAudioLDM", "model")
-    assert audio[0] == "pocket (built in)" and AUDIO in audio and audio[-3:] == [
-        "audioldm-s-full-v2", "audioldm-m-full", "audioldm-l-full"]
+    assert (
+        audio[0] == "pocket (built in)"
+        and AUDIO in audio
+        and audio[-3:] == ["audioldm-s-full-v2", "audioldm-m-full", "audioldm-l-full"]
+    )
     assert {BASE, "v1-5-pruned-emaonly.safetensors"} <= set(options(server, "LoadAnimateDiff", "base"))
     motion = options(server, "LoadAnimateDiff", "motion")
     assert motion.count(MOTION) == 1 and FETCHED in motion
@@ -110,8 +139,15 @@ def test_nothing_is_fetched_unasked(hub_and_server):
     shelf, server = hub_and_server
     shelf.asked.clear()
     message = error_of(run(server, film_and_sound(LoadAnimateDiff={"motion": FETCHED})))
-    for words in (FETCHED, "not on this machine", str(server.base / "models" / "animatediff_models"), "1.7 GB", "Apache 2.0",
-                  "https://huggingface.co/guoyww/animatediff", "download_if_missing"):
+    for words in (
+        FETCHED,
+        "not on this machine",
+        str(server.base / "models" / "animatediff_models"),
+        "1.7 GB",
+        "Apache 2.0",
+        "https://huggingface.co/guoyww/animatediff",
+        "download_if_missing",
+    ):
         assert words in message
     assert not shelf.asked
 
@@ -160,11 +196,14 @@ def test_cancel_keeps_what_has_come_and_the_next_run_goes_on_from_it(hub_and_ser
     shelf.files["guoyww/animatediff", FETCHED] = usual
 
 
-@pytest.mark.parametrize("name, stand_in, asked", [
-    ("Qwen/Qwen2-VL-2B-Instruct", write_qwen_vl, caption_image),
-    ("Salesforce/blip-image-captioning-base", write_blip, caption_image),
-    ("Qwen/Qwen2-Audio-7B-Instruct", write_qwen2_audio, caption_audio),
-])
+@pytest.mark.parametrize(
+    "name, stand_in, asked",
+    [
+        ("Qwen/Qwen2-VL-2B-Instruct", write_qwen_vl, caption_image),
+        ("Salesforce/blip-image-captioning-base", write_blip, caption_image),
+        ("Qwen/Qwen2-Audio-7B-Instruct", write_qwen2_audio, caption_audio),
+    ],
+)
 def test_captioners_are_fetched_when_asked_and_used(hub_and_server, tmp_path, name, stand_in, asked):
     shelf, server = hub_and_server
     there = stand_in(tmp_path / "there")
@@ -206,10 +245,14 @@ def test_a_link_out_of_the_model_folders_is_refused(server, tmp_path):
     assert "a link that leads out of the model folders" in message and "extra_model_paths.yaml" in message
 
 
-@pytest.mark.parametrize("name, content, words", [
-    ("code.pth", None, "wants to run code ("), ("cut.safetensors", b"\x08\0\0\0\0\0\0\0{}", "cannot be read safely"),
-    ("huge.safetensors", b"\0\0\0\0\0\0\0\x40{}", "cannot be read safely"),
-])
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("code.pth", None, "wants to run code ("),
+        ("cut.safetensors", b"\x08\0\0\0\0\0\0\0{}", "cannot be read safely"),
+        ("huge.safetensors", b"\0\0\0\0\0\0\0\x40{}", "cannot be read safely"),
+    ],
+)
 def test_hostile_files_are_refused_and_the_server_lives_on(server, tmp_path, name, content, words):
     from tests.test_hostile_files import Payload
 

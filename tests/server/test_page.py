@@ -73,6 +73,9 @@ def test_every_input_explains_itself(server):
         for field, _, options in all_inputs(info["input"]):
             assert len(options.get("tooltip", "")) > 15, f"{name}.{field}"
         assert all(info["output_tooltips"]), name
-    shown = [field for field, kind, options in all_inputs(nodes["SeeingHearing_VideoToAudio"]["input"])
-             if not options.get("advanced") and kind in ("INT", "FLOAT", "STRING", "COMBO", "BOOLEAN", "COMFY_DYNAMICCOMBO_V3")]
+    shown = [
+        field
+        for field, kind, options in all_inputs(nodes["SeeingHearing_VideoToAudio"]["input"])
+        if not options.get("advanced") and kind in ("INT", "FLOAT", "STRING", "COMBO", "BOOLEAN", "COMFY_DYNAMICCOMBO_V3")
+    ]
     assert shown == ["prompt", "negative_prompt", "steps", "preset", "preset.strength", "preset.complete_prompt", "seed"]

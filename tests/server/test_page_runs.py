@@ -19,8 +19,13 @@ from scripts.demo import sample_picture, sample_sound
 from tests.server.test_compare import compare
 
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
-DURATIONS_S = {"video_to_audio": 5.28, "audio_to_video": 2.0, "video_and_audio_together": 2.0, "pocket_image_to_audio": 2.0,
-               "image_to_audio": 5.0}
+DURATIONS_S = {
+    "video_to_audio": 5.28,
+    "audio_to_video": 2.0,
+    "video_and_audio_together": 2.0,
+    "pocket_image_to_audio": 2.0,
+    "image_to_audio": 5.0,
+}
 SCREENSHOTS = ROOT / "output" / "page"
 RUN_LIMIT_S = 600
 SHOWN_STEPS = 40  # enough to be seen at work and stopped
@@ -56,8 +61,10 @@ class Watch:
         self.outside: list[str] = []
         page.on("pageerror", lambda error: self._error(str(error)))
         page.on("console", lambda said: self._error(f"{said.text} {said.location}") if said.type == "error" else None)
-        page.on("response", lambda answer: self.outside.append(answer.url) if not answer.url.startswith(
-            (url, "data:", "blob:")) else None)
+        page.on(
+            "response",
+            lambda answer: self.outside.append(answer.url) if not answer.url.startswith((url, "data:", "blob:")) else None,
+        )
 
     def _error(self, text: str) -> None:
         asked_for_translation = "404" in text and "/docs/SeeingHearing_VideoToAudio/en.md" in text  # before the page itself
@@ -119,10 +126,13 @@ def ended(page: Page, server, before: set[str]) -> dict[str, Any]:
 
 
 def set_steps(page: Page, steps: int) -> None:
-    page.evaluate("""(steps) => {
+    page.evaluate(
+        """(steps) => {
       for (const node of window.app.graph.nodes)
         for (const widget of node.widgets ?? []) if (widget.name === 'steps') widget.value = steps
-    }""", steps)
+    }""",
+        steps,
+    )
 
 
 def files(entry: dict[str, Any], node: str) -> list[str]:
@@ -141,8 +151,10 @@ def apart(page: Page) -> bool:
         for other, left, top, wide, high in nodes[index + 1 :]:
             assert not (x < left + wide and left < x + width and y < top + high and top < y + height), f"{name} on {other}"
         if name != NOTE:
-            assert any(gx <= x and gy <= y and x + width <= gx + gw and y + height <= gy + gh
-                       for _, gx, gy, gw, gh in page.evaluate(GROUPS)), f"{name} is outside of its group"
+            assert any(
+                gx <= x and gy <= y and x + width <= gx + gw and y + height <= gy + gh
+                for _, gx, gy, gw, gh in page.evaluate(GROUPS)
+            ), f"{name} is outside of its group"
     return True
 
 
@@ -180,8 +192,11 @@ def test_compare_plays_the_candidates_on_its_node(page, server, uploaded, mode):
     api = compare(uploaded, [["3", 0], ["4", 0]], video=["2", 0])
     page.evaluate("async (api) => { await window.app.loadApiJson(api, 'compare') }", api)
     assert run(page, server)["status"]["status_str"] == "success"
-    page.wait_for_function("() => window.app.graph.getNodeById(5).widgets.find((widget) => widget.name === 'player')"
-                           ".element.querySelector('video')?.readyState >= 2", timeout=120_000)
+    page.wait_for_function(
+        "() => window.app.graph.getNodeById(5).widgets.find((widget) => widget.name === 'player')"
+        ".element.querySelector('video')?.readyState >= 2",
+        timeout=120_000,
+    )
     page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
     page.wait_for_timeout(1000)  # the view glides there
     page.screenshot(path=SCREENSHOTS / f"compare_{mode}.png")
@@ -200,9 +215,17 @@ def test_bad_input_shows_our_sentence(page, server, mode):
 def test_absent_model_shows_our_sentence(page, server):
     api = {
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
-        "2": {"class_type": "SeeingHearing_CaptionImage",
-              "inputs": {"images": ["1", 0], "model": "Qwen/Qwen2.5-VL-7B-Instruct", "prompt": "", "pictures": "each",
-                         "max_tokens": 8, "trust_remote_code": False}},
+        "2": {
+            "class_type": "SeeingHearing_CaptionImage",
+            "inputs": {
+                "images": ["1", 0],
+                "model": "Qwen/Qwen2.5-VL-7B-Instruct",
+                "prompt": "",
+                "pictures": "each",
+                "max_tokens": 8,
+                "trust_remote_code": False,
+            },
+        },
         "3": {"class_type": "PreviewAny", "inputs": {"source": ["2", 0]}},
     }
     page.evaluate("async (api) => { await window.app.loadApiJson(api, 'absent') }", api)
@@ -217,13 +240,17 @@ def test_help_page_opens_from_the_info_button(page, mode):
     page.mouse.click(TITLE_X + 60, TITLE_Y - 12)  # selected by hand: the page shows the buttons for no other selection
     page.get_by_test_id("info-button").click()
     page.get_by_text("Common mistakes").wait_for(timeout=10_000)
-    page.wait_for_function("() => [...document.querySelectorAll('img')].some((image) => image.naturalWidth > 0 && "
-                           "image.src.includes('SeeingHearing_VideoToAudio'))", timeout=10_000)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('img')].some((image) => image.naturalWidth > 0 && "
+        "image.src.includes('SeeingHearing_VideoToAudio'))",
+        timeout=10_000,
+    )
     page.screenshot(path=SCREENSHOTS / f"help_{mode}.png")
 
 
-@pytest.mark.parametrize("language, title, steps, strength", [
-    ("ja", "動画から音声", "ステップ", "強さ"), ("ru", "Видео в звук", "шаги", "сила")])
+@pytest.mark.parametrize(
+    "language, title, steps, strength", [("ja", "動画から音声", "ステップ", "強さ"), ("ru", "Видео в звук", "шаги", "сила")]
+)
 def test_switched_language_shows_translated_labels(browser, server, mode, language, title, steps, strength):
     page = open_page(browser, server, nodes2=mode == "nodes2", language=language)
     page.wait_for_function("(title) => LiteGraph.registered_node_types.SeeingHearing_VideoToAudio?.title === title", arg=title)

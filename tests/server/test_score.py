@@ -11,7 +11,7 @@ from PIL import Image
 
 from scripts.comfy_server import error_of, output_files
 from tests.pocket.world import TEST_SEEDS, make_clip, write_clip
-from tests.server.conftest import IMAGEBIND, video_path, run, workflow
+from tests.server.conftest import IMAGEBIND, run, video_path, workflow
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,10 @@ def score(file, **inputs):
     """Load Video -> Score, each number and the report shown as text, the plot saved."""
     api = {
         "1": {"class_type": "LoadVideo", "inputs": {"file": file}},
-        "2": {"class_type": "SeeingHearing_ScoreFit",
-              "inputs": {"video": ["1", 0], "prompt": "", "fps": 8.0, "flow_size": 64} | inputs},
+        "2": {
+            "class_type": "SeeingHearing_ScoreFit",
+            "inputs": {"video": ["1", 0], "prompt": "", "fps": 8.0, "flow_size": 64} | inputs,
+        },
         "plot": {"class_type": "SaveImage", "inputs": {"images": ["2", 6], "filename_prefix": "plot"}},
     }
     for output in range(6):
@@ -83,8 +85,10 @@ def test_a_silent_video_is_named(server):
 
 def test_trimmed_video_is_measured_in_its_part(server, horn):
     api = score(horn)
-    api["3"] = {"class_type": "Video Slice",
-                "inputs": {"video": ["1", 0], "start_time": 0.5, "duration": 1.0, "strict_duration": False}}
+    api["3"] = {
+        "class_type": "Video Slice",
+        "inputs": {"video": ["1", 0], "start_time": 0.5, "duration": 1.0, "strict_duration": False},
+    }
     api["2"]["inputs"]["video"] = ["3", 0]
     entry = run(server, api)
     assert float(texts(entry)[0]) > 0.3 and "the sound is" not in texts(entry)[5]
@@ -101,9 +105,18 @@ def waveforms(api):
 def pick(candidates, **inputs):
     api = {
         "1": {"class_type": "LoadVideo", "inputs": {"file": "horn.mp4"}},
-        "2": {"class_type": "SeeingHearing_PickBestSound", "inputs": {
-            "video": ["1", 0], "measure": "AV-Align (one to one)", "prompt": "", "fps": 8.0, "flow_size": 64,
-            **{f"candidates.audio{i}": link for i, link in enumerate(candidates)}, **inputs}},
+        "2": {
+            "class_type": "SeeingHearing_PickBestSound",
+            "inputs": {
+                "video": ["1", 0],
+                "measure": "AV-Align (one to one)",
+                "prompt": "",
+                "fps": 8.0,
+                "flow_size": 64,
+                **{f"candidates.audio{i}": link for i, link in enumerate(candidates)},
+                **inputs,
+            },
+        },
         "ranking": {"class_type": "PreviewAny", "inputs": {"source": ["2", 1]}},
         "number": {"class_type": "PreviewAny", "inputs": {"source": ["2", 2]}},
         "plot": {"class_type": "SaveImage", "inputs": {"images": ["2", 3], "filename_prefix": "best"}},
@@ -138,12 +151,23 @@ def test_a_measure_that_lacks_its_binder_is_refused(server, horn, bell):
 
 def test_the_video_that_fits_is_picked(server, horn, bell):
     api = {
-        "2": {"class_type": "SeeingHearing_PickBestVideo", "inputs": {
-            "audio": ["10", 1], "candidates.video0": ["video1", 0], "candidates.video1": ["video0", 0],
-            "measure": "AV-Align (one to one)", "prompt": "", "fps": 8.0, "flow_size": 64}},
+        "2": {
+            "class_type": "SeeingHearing_PickBestVideo",
+            "inputs": {
+                "audio": ["10", 1],
+                "candidates.video0": ["video1", 0],
+                "candidates.video1": ["video0", 0],
+                "measure": "AV-Align (one to one)",
+                "prompt": "",
+                "fps": 8.0,
+                "flow_size": 64,
+            },
+        },
         "number": {"class_type": "PreviewAny", "inputs": {"source": ["2", 2]}},
-        "save": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0], "filename_prefix": "best", "format": "auto",
-                                                       "codec": "auto"}},
+        "save": {
+            "class_type": "SaveVideo",
+            "inputs": {"video": ["2", 0], "filename_prefix": "best", "format": "auto", "codec": "auto"},
+        },
     }
     waveforms(api)
     entry = run(server, api)

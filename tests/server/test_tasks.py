@@ -75,15 +75,23 @@ def test_video_and_audio_together(server):
 def test_settings_and_targets_reach_the_task(server):
     workflow = api("image_to_audio", duration=0.5)
     settings = asdict(AUDIO_PRESETS["x0"]) | {
-        "start_fraction": 0.0, "end_fraction": 0.6, "inner_steps": 2, "text_weight": 0.0, "strength": 0.5, "prompt_strength": 1.0}
+        "start_fraction": 0.0,
+        "end_fraction": 0.6,
+        "inner_steps": 2,
+        "text_weight": 0.0,
+        "strength": 0.5,
+        "prompt_strength": 1.0,
+    }
     workflow["20"] = {
         "class_type": "SeeingHearing_AlignSettings",
         "inputs": {"preset": "audio: x0"} | {f"preset.{field}": value for field, value in settings.items()},
     }
     workflow["21"] = {"class_type": "LoadAudio", "inputs": {"audio": "sound.wav"}}
     workflow["22"] = {"class_type": "SeeingHearing_AlignTarget", "inputs": {"media": ["21", 0], "text": "", "weight": 2.0}}
-    workflow["23"] = {"class_type": "SeeingHearing_AlignTarget",
-                      "inputs": {"text": "metal", "weight": 1.0, "targets": ["22", 0]}}
+    workflow["23"] = {
+        "class_type": "SeeingHearing_AlignTarget",
+        "inputs": {"text": "metal", "weight": 1.0, "targets": ["22", 0]},
+    }
     task(workflow)["inputs"] |= {"settings": ["20", 0], "targets": ["23", 0]}
     number = next(key for key, node in workflow.items() if node is task(workflow))
     workflow["24"] = {"class_type": "PreviewAny", "inputs": {"source": [number, 1]}}

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.comfy_server import error_of, output_files
 from seeing_core.guidance.settings import VIDEO_PRESETS
-from tests.server.conftest import video_path, free, run, workflow
+from tests.server.conftest import free, run, video_path, workflow
 
 
 def packets(path, kind):
@@ -101,8 +101,12 @@ def test_measuring_the_motion_of_the_video_can_be_cancelled(server, uploaded):
 
 def test_no_picture_is_sent_when_the_user_wants_none(server, uploaded):
     pictures = []
-    entry = run(server, workflow(seed=23), event=lambda kind, data: pictures.append(kind) if kind == "preview" else None,
-                extra_data={"preview_method": "none"})
+    entry = run(
+        server,
+        workflow(seed=23),
+        event=lambda kind, data: pictures.append(kind) if kind == "preview" else None,
+        extra_data={"preview_method": "none"},
+    )
     assert output_files(entry, server) and not pictures
 
 
@@ -117,8 +121,11 @@ def test_each_candidate_becomes_a_video_of_its_own(server, uploaded):
 
 def test_settings_take_the_place_of_the_preset_and_what_has_no_effect_is_said(server, uploaded):
     api = workflow(seed=25, duration=0.5, event_times="0.2")
-    api["20"] = {"class_type": "SeeingHearing_AlignSettings", "inputs": {"preset": "video: fast"} | {
-        f"preset.{field}": value for field, value in asdict(VIDEO_PRESETS["fast"]).items()}}
+    api["20"] = {
+        "class_type": "SeeingHearing_AlignSettings",
+        "inputs": {"preset": "video: fast"}
+        | {f"preset.{field}": value for field, value in asdict(VIDEO_PRESETS["fast"]).items()},
+    }
     api["21"] = {"class_type": "SeeingHearing_AlignTarget", "inputs": {"text": "metal", "weight": 1.0}}
     api["4"]["inputs"] |= {"settings": ["20", 0], "targets": ["21", 0]}
     entry = run(server, api)
@@ -145,8 +152,10 @@ def test_bad_values_are_named_and_the_server_lives_on(server, uploaded, inputs, 
     assert output_files(run(server, workflow(seed=30)), server)
 
 
-@pytest.mark.parametrize("field, value", [("steps", 0), ("duration", -1), ("preset.strength", -0.5), ("candidates", 1000),
-                                          ("duration", 1e9), ("fps", 0)])
+@pytest.mark.parametrize(
+    "field, value",
+    [("steps", 0), ("duration", -1), ("preset.strength", -0.5), ("candidates", 1000), ("duration", 1e9), ("fps", 0)],
+)
 def test_values_out_of_range_are_refused_before_running(server, uploaded, field, value):
     with pytest.raises(RuntimeError, match=field):
         run(server, workflow(**{field: value}))

@@ -12,8 +12,31 @@ from scripts.make_help import FOLDER, tables
 from scripts.make_locales import LANGUAGES, leaves, node_definitions
 
 # Names and signs that are the same in the other language.
-SAME_WORDS = {"AV-Align", "Seed", "seed", "prompt", "Prompt", "fps", "audio", "Audio", "video", "Video", "base", "Binder", "binder",
-              "image", "images", "description", "text", "Text", "mode", "candidates", "preset", "media", "model"}
+SAME_WORDS = {
+    "AV-Align",
+    "Seed",
+    "seed",
+    "prompt",
+    "Prompt",
+    "fps",
+    "audio",
+    "Audio",
+    "video",
+    "Video",
+    "base",
+    "Binder",
+    "binder",
+    "image",
+    "images",
+    "description",
+    "text",
+    "Text",
+    "mode",
+    "candidates",
+    "preset",
+    "media",
+    "model",
+}
 MESSAGE_SYNTAX = re.compile(r"[{}@|]")  # vue-i18n would take these for its own
 
 
@@ -48,8 +71,10 @@ def test_no_word_is_taken_for_syntax(language):
 def test_the_server_hands_the_words_to_the_page(server):
     words = server.get("/i18n")
     for language in ("en", *LANGUAGES):
-        assert words[language]["nodeDefs"]["SeeingHearing_VideoToAudio"]["display_name"] == texts(language)[
-            "SeeingHearing_VideoToAudio.display_name"]
+        assert (
+            words[language]["nodeDefs"]["SeeingHearing_VideoToAudio"]["display_name"]
+            == texts(language)["SeeingHearing_VideoToAudio.display_name"]
+        )
 
 
 def test_every_node_has_a_help_page_that_is_up_to_date(nodes):
@@ -69,6 +94,12 @@ def test_every_node_has_a_help_page_that_is_up_to_date(nodes):
 def test_nodes_are_found_by_the_words_of_artists(nodes):
     for name, info in nodes.items():
         assert len(info["search_aliases"]) >= 3, name
-    for words, name in {"foley": "VideoToAudio", "sound effect": "VideoToAudio", "sfx": "ImageToAudio", "v2a": "VideoToAudio",
-                        "audio reactive": "AudioToVideo", "compare seeds": "Compare"}.items():
+    for words, name in {
+        "foley": "VideoToAudio",
+        "sound effect": "VideoToAudio",
+        "sfx": "ImageToAudio",
+        "v2a": "VideoToAudio",
+        "audio reactive": "AudioToVideo",
+        "compare seeds": "Compare",
+    }.items():
         assert words in nodes[f"SeeingHearing_{name}"]["search_aliases"]

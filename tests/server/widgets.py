@@ -25,8 +25,12 @@ async def main() -> None:
     from pack.nodes.tasks import align_settings, inputs
     from pack.seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS
 
-    tables = {"VideoToAudio": AUDIO_PRESETS, "ImageToAudio": AUDIO_PRESETS, "AudioToVideo": VIDEO_PRESETS,
-              "VideoAndAudio": JOINT_PRESETS}
+    tables = {
+        "VideoToAudio": AUDIO_PRESETS,
+        "ImageToAudio": AUDIO_PRESETS,
+        "AudioToVideo": VIDEO_PRESETS,
+        "VideoAndAudio": JOINT_PRESETS,
+    }
     differs, same = [], []
     for task, table in tables.items():
         shown = presets_of(nodes[task])
@@ -37,12 +41,17 @@ async def main() -> None:
             for field, value in fields.items():
                 other = inputs.chosen_settings(task, table, {"preset": name, **fields, field: changed(value)}, None)
                 (differs if other != settings else same).append(f"{task} {name} {field}")
-    chosen = {name: nodes["AlignSettingsNode"].execute({"preset": name, **fields}).args[0]
-              for name, fields in presets_of(nodes["AlignSettingsNode"]).items()}
-    report({
-        "as the preset": same, "changed": differs,
-        "Align Settings": {name: settings == align_settings.PRESETS[name] for name, settings in chosen.items()},
-    })
+    chosen = {
+        name: nodes["AlignSettingsNode"].execute({"preset": name, **fields}).args[0]
+        for name, fields in presets_of(nodes["AlignSettingsNode"]).items()
+    }
+    report(
+        {
+            "as the preset": same,
+            "changed": differs,
+            "Align Settings": {name: settings == align_settings.PRESETS[name] for name, settings in chosen.items()},
+        }
+    )
 
 
 asyncio.run(main())

@@ -31,10 +31,14 @@ CAPTION_SHARES = (0.4, 0.2, 0.1, 0.12)  # precise, partial, ambiguous, empty; th
 EMPTY = 3
 EMBEDDING_NOISE = 0.15
 MODEL_INDEX: dict[str, str | list[str]] = {
-    "_class_name": "AudioLDMPipeline", "_diffusers_version": "0.33.1",
-    "scheduler": ["diffusers", "DDIMScheduler"], "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "ClapTextModelWithProjection"],
-    "tokenizer": ["transformers", "RobertaTokenizer"], "vocoder": ["transformers", "SpeechT5HifiGan"],
+    "_class_name": "AudioLDMPipeline",
+    "_diffusers_version": "0.33.1",
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+    "text_encoder": ["transformers", "ClapTextModelWithProjection"],
+    "tokenizer": ["transformers", "RobertaTokenizer"],
+    "vocoder": ["transformers", "SpeechT5HifiGan"],
 }
 
 
@@ -50,18 +54,33 @@ def build_unet() -> UNet2DConditionModel:
     """AudioLDM's denoiser, narrow: conditioned by the text embedding as a class embedding."""
     channels = (32, 48, 64)
     return UNet2DConditionModel(
-        sample_size=56, in_channels=8, out_channels=8, block_out_channels=channels, layers_per_block=1,
+        sample_size=56,
+        in_channels=8,
+        out_channels=8,
+        block_out_channels=channels,
+        layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=channels, attention_head_dim=4, norm_num_groups=8,
-        class_embed_type="simple_projection", class_embeddings_concat=True,
-        projection_class_embeddings_input_dim=EMBEDDING)
+        cross_attention_dim=channels,
+        attention_head_dim=4,
+        norm_num_groups=8,
+        class_embed_type="simple_projection",
+        class_embeddings_concat=True,
+        projection_class_embeddings_input_dim=EMBEDDING,
+    )
 
 
 def build_scheduler() -> DDIMScheduler:
     """AudioLDM's noise schedule."""
-    return DDIMScheduler(num_train_timesteps=1000, beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear",
-                         clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.0015,
+        beta_end=0.0195,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
 
 
 def make_latents(folders: Folders, length: int, count: int) -> Latents:
@@ -75,7 +94,7 @@ def make_latents(folders: Folders, length: int, count: int) -> Latents:
     values = []
     with torch.no_grad():
         for first in range(0, count, 16):
-            mels = log_mel(torch.stack([scene_samples(scene) for scene in scenes[first:first + 16]]))
+            mels = log_mel(torch.stack([scene_samples(scene) for scene in scenes[first : first + 16]]))
             with fast_precision():
                 posterior = vae.encode(mels[:, None]).latent_dist
             values.append(posterior.sample().float() * vae.config.scaling_factor)
@@ -83,8 +102,9 @@ def make_latents(folders: Folders, length: int, count: int) -> Latents:
     return Latents(torch.cat(values), captions)
 
 
-def embed_captions(encoder: ClapTextModelWithProjection, tokenizer: PreTrainedTokenizerFast,
-                   captions: list[tuple[str, ...]]) -> Tensor:
+def embed_captions(
+    encoder: ClapTextModelWithProjection, tokenizer: PreTrainedTokenizerFast, captions: list[tuple[str, ...]]
+) -> Tensor:
     """Text embeddings of a few captions per clip: (N, captions, EMBEDDING)."""
     distinct = sorted({text for texts in captions for text in texts})
     embedded = dict(zip(distinct, torch.cat([embed(encoder, tokenizer, [text]) for text in distinct])))
@@ -119,8 +139,18 @@ def draw_times(count: int, early: float) -> Tensor:
     return torch.randint(1000, (count,)) if early == 1 else (1000 * torch.rand(count) ** early).long()
 
 
-def run_phase(name: str, unet: UNet2DConditionModel, pools: dict[int, Latents], folders: Folders, *, steps: int,
-              rate: float, seed: int, ema_decay: float = 0.998, early: float = 1.0) -> Card:
+def run_phase(
+    name: str,
+    unet: UNet2DConditionModel,
+    pools: dict[int, Latents],
+    folders: Folders,
+    *,
+    steps: int,
+    rate: float,
+    seed: int,
+    ema_decay: float = 0.998,
+    early: float = 1.0,
+) -> Card:
     """One run of the denoiser: predict the noise in noised latents of mixed lengths.
 
     `early` below 1 prefers the noisy times, where level and kind of a sound are decided.
@@ -134,8 +164,7 @@ def run_phase(name: str, unet: UNet2DConditionModel, pools: dict[int, Latents], 
         clean, text = draw_batch(pools[length], LENGTHS[length][1])
         noise, times = torch.randn_like(clean), draw_times(len(clean), early)
         with fast_precision():
-            guess = unet(scheduler.add_noise(clean, noise, times), times, encoder_hidden_states=None,
-                         class_labels=text).sample
+            guess = unet(scheduler.add_noise(clean, noise, times), times, encoder_hidden_states=None, class_labels=text).sample
         loss = (guess.float() - noise).square().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -152,10 +181,11 @@ def train_audio_unet(folders: Folders) -> Card:
     unet = build_unet()
     unet.set_attn_processor(AttnProcessor())  # for heads this narrow, faster than torch's fused attention
     pools = {length: make_latents(folders, length, count) for length, (count, _) in LENGTHS.items()}
-    runs = [run_phase("audio_unet", unet, pools, folders, steps=STEPS, rate=1.5e-3, seed=15),
-            run_phase("audio_unet_more", unet, pools, folders, steps=MORE_STEPS, rate=1e-3, seed=25),
-            run_phase("audio_unet_early", unet, pools, folders, steps=EARLY_STEPS, rate=1e-3, seed=35, ema_decay=0.99,
-                      early=0.45)]
+    runs = [
+        run_phase("audio_unet", unet, pools, folders, steps=STEPS, rate=1.5e-3, seed=15),
+        run_phase("audio_unet_more", unet, pools, folders, steps=MORE_STEPS, rate=1e-3, seed=25),
+        run_phase("audio_unet_early", unet, pools, folders, steps=EARLY_STEPS, rate=1e-3, seed=35, ema_decay=0.99, early=0.45),
+    ]
     card = Card("audio_unet", STEPS + MORE_STEPS + EARLY_STEPS, sum(run.seconds for run in runs), runs[-1].losses)
     folder = folders.out / "audioldm"
     unet.half().save_pretrained(folder / "unet")

@@ -53,12 +53,26 @@ LATENT_BATCH = 16
 BATCH = 32
 DURATION_S = 2.0
 CONFIG: dict[str, object] = {
-    "out_embed_dim": 64, "vision_embed_dim": 64, "vision_num_blocks": 2, "vision_num_heads": 4,
-    "audio_embed_dim": 64, "audio_num_blocks": 2, "audio_num_heads": 4, "audio_drop_path": 0.0,
-    "text_embed_dim": 12, "text_num_blocks": 2, "text_num_heads": 2,
-    "depth_embed_dim": 4, "depth_num_blocks": 1, "depth_num_heads": 1,
-    "thermal_embed_dim": 4, "thermal_num_blocks": 1, "thermal_num_heads": 1,
-    "imu_embed_dim": 4, "imu_num_blocks": 1, "imu_num_heads": 1,
+    "out_embed_dim": 64,
+    "vision_embed_dim": 64,
+    "vision_num_blocks": 2,
+    "vision_num_heads": 4,
+    "audio_embed_dim": 64,
+    "audio_num_blocks": 2,
+    "audio_num_heads": 4,
+    "audio_drop_path": 0.0,
+    "text_embed_dim": 12,
+    "text_num_blocks": 2,
+    "text_num_heads": 2,
+    "depth_embed_dim": 4,
+    "depth_num_blocks": 1,
+    "depth_num_heads": 1,
+    "thermal_embed_dim": 4,
+    "thermal_num_blocks": 1,
+    "thermal_num_heads": 1,
+    "imu_embed_dim": 4,
+    "imu_num_blocks": 1,
+    "imu_num_heads": 1,
 }
 
 
@@ -90,7 +104,7 @@ def imperfect_sounds(folders: Folders, samples: Tensor, kinds: Tensor) -> tuple[
             made.append(vocoder(vae.decode(mixed).sample[:, 0].float()).float())
             certain = kind_targets(kinds[rows])
             meanings.append(certain.lerp(certain.roll(1, 0), share[:, None]))
-    return torch.cat(made)[:, :samples.shape[1]], torch.cat(meanings)
+    return torch.cat(made)[:, : samples.shape[1]], torch.cat(meanings)
 
 
 def make_pool(folders: Folders) -> Pool:
@@ -103,8 +117,13 @@ def make_pool(folders: Folders) -> Pool:
         pictures.append((torch.stack([frames[pick] for pick in picks]) * 255).byte())
     samples = torch.stack([scene_samples(scene) for scene in scenes])
     kinds = torch.tensor([kind_index(scene.kind) for scene in scenes])
-    return Pool(torch.stack(pictures), samples, kinds, [scene_captions(scene) for scene in scenes],
-                *imperfect_sounds(folders, samples, kinds))
+    return Pool(
+        torch.stack(pictures),
+        samples,
+        kinds,
+        [scene_captions(scene) for scene in scenes],
+        *imperfect_sounds(folders, samples, kinds),
+    )
 
 
 def picture_input(frames: Tensor) -> Tensor:
@@ -150,7 +169,7 @@ def sound_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
     chosen = torch.randint(len(pool.imperfect), (quarter,))
     samples[swap], kinds[swap] = pool.imperfect[chosen], pool.imperfect_kinds[chosen]
     start = int(torch.randint(samples.shape[1] - RATE_HZ + 1, ()))
-    samples = samples[:, start:start + RATE_HZ] * (0.3 + 0.9 * torch.rand(len(rows), 1))
+    samples = samples[:, start : start + RATE_HZ] * (0.3 + 0.9 * torch.rand(len(rows), 1))
     return audio_input(samples, 1.0), kinds
 
 
@@ -168,20 +187,22 @@ def encode(towers: nn.Module, **inputs: Tensor) -> list[Tensor]:
     return [nn.functional.normalize(value, dim=-1) for value in towers(inputs).values()]
 
 
-def hardened(towers: nn.Module, modality: str, inputs: Tensor, kinds: Tensor, anchors: Tensor, anchor_kinds: Tensor,
-             reach: float) -> Tensor:
+def hardened(
+    towers: nn.Module, modality: str, inputs: Tensor, kinds: Tensor, anchors: Tensor, anchor_kinds: Tensor, reach: float
+) -> Tensor:
     """Inputs moved by up to `reach` in every number towards a wrong reading (one signed step from a random start).
 
     A tower that withstands this has gradients that change what is seen or heard, not only its own opinion.
     """
     moved = (inputs + reach * (2 * torch.rand_like(inputs) - 1)).requires_grad_()
     loss = agreement_loss(encode(towers, **{modality: moved})[0], anchors, kinds, anchor_kinds)
-    gradient, = torch.autograd.grad(loss, moved)
+    (gradient,) = torch.autograd.grad(loss, moved)
     return (inputs + (moved - inputs + reach * gradient.sign()).clamp(-reach, reach)).detach()
 
 
-def run_phase(name: str, towers: nn.Module, pool: Pool, folders: Folders, *, steps: int, rate: float, seed: int,
-              harden: bool) -> Card:
+def run_phase(
+    name: str, towers: nn.Module, pool: Pool, folders: Folders, *, steps: int, rate: float, seed: int, harden: bool
+) -> Card:
     """One run of the binder, on hardened pictures and sounds if asked."""
     tokens_of = tokenizer()
     optimiser = torch.optim.AdamW(trainable(towers), rate, betas=(0.9, 0.98), weight_decay=1e-3)
@@ -189,17 +210,22 @@ def run_phase(name: str, towers: nn.Module, pool: Pool, folders: Folders, *, ste
     def step_losses(_: int) -> dict[str, float]:
         rows = torch.randint(len(pool.samples), (3, BATCH))  # the pairs agree by kind: no need for the same clip
         (pictures, seen), (waveforms, heard), (texts, read) = (
-            picture_batch(pool, rows[0]), sound_batch(pool, rows[1]), caption_batch(pool, rows[2]))
+            picture_batch(pool, rows[0]),
+            sound_batch(pool, rows[1]),
+            caption_batch(pool, rows[2]),
+        )
         tokens = tokens_of(texts)
         if harden:
             with torch.no_grad():
-                anchors, = encode(towers, text=tokens)
+                (anchors,) = encode(towers, text=tokens)
             pictures = hardened(towers, "vision", pictures, seen, anchors, read, PICTURE_REACH)
             waveforms = hardened(towers, "audio", waveforms, heard, anchors, read, SOUND_REACH)
         vision, audio, text = encode(towers, vision=pictures, audio=waveforms, text=tokens)
-        losses = {"picture_sound": agreement_loss(vision, audio, seen, heard),
-                  "picture_text": agreement_loss(vision, text, seen, read),
-                  "sound_text": agreement_loss(audio, text, heard, read)}
+        losses = {
+            "picture_sound": agreement_loss(vision, audio, seen, heard),
+            "picture_text": agreement_loss(vision, text, seen, read),
+            "sound_text": agreement_loss(audio, text, heard, read),
+        }
         optimiser.zero_grad()
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(trainable(towers), 1.0)
@@ -217,8 +243,9 @@ def harden_in_latents(towers: nn.Module, pool: Pool, folders: Folders, *, steps:
     vae, vocoder = (part.requires_grad_(False) for part in load_sound_decoder(folders.out / "audioldm"))
     log_mel, factor, tokens_of = LogMel(), vae.config.scaling_factor, tokenizer()
     with torch.no_grad():
-        latents = torch.cat([vae.encode(log_mel(part)[:, None]).latent_dist.mean * factor
-                             for part in pool.samples.split(16)])  # (N, 8, T, 16)
+        latents = torch.cat(
+            [vae.encode(log_mel(part)[:, None]).latent_dist.mean * factor for part in pool.samples.split(16)]
+        )  # (N, 8, T, 16)
     second = round(RATE_HZ / pool.samples.shape[1] * latents.shape[2])
     optimiser = torch.optim.AdamW([p for name, p in towers.named_parameters() if ".audio." in name], rate, (0.9, 0.98))
 
@@ -228,7 +255,7 @@ def harden_in_latents(towers: nn.Module, pool: Pool, folders: Folders, *, steps:
     def step_losses(_: int) -> dict[str, float]:
         rows = torch.randint(len(latents), (3, LATENT_BATCH))
         start = int(torch.randint(latents.shape[2] - second + 1, ()))
-        z, heard = latents[rows[0], :, start:start + second], kind_targets(pool.kinds[rows[0]])
+        z, heard = latents[rows[0], :, start : start + second], kind_targets(pool.kinds[rows[0]])
         share = torch.rand(len(z)) * (torch.rand(len(z)) < 0.4)  # of another sound, as in what is not yet decided
         z = z.lerp(z.roll(1, 0), share.view(-1, 1, 1, 1))
         heard = heard.lerp(heard.roll(1, 0), share[:, None])
@@ -239,7 +266,7 @@ def harden_in_latents(towers: nn.Module, pool: Pool, folders: Folders, *, steps:
         reach = LATENT_REACH * torch.rand(len(z), 1, 1, 1)
         for _ in range(2):
             moved = z.detach().requires_grad_()
-            gradient, = torch.autograd.grad(agreement_loss(heard_as(moved), anchors, heard, meanings), moved)
+            (gradient,) = torch.autograd.grad(agreement_loss(heard_as(moved), anchors, heard, meanings), moved)
             z = z + 0.5 * reach * unit_rms(gradient)
         loss = agreement_loss(heard_as(z), anchors, heard, meanings)
         optimiser.zero_grad()
@@ -257,9 +284,11 @@ def train_binder(folders: Folders) -> Card:
     torch.manual_seed(13)
     towers = build(CONFIG)
     pool = make_pool(folders)
-    runs = [run_phase("binder", towers, pool, folders, steps=STEPS, rate=1e-3, seed=13, harden=False),
-            run_phase("binder_hard", towers, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=23, harden=True),
-            harden_in_latents(towers, pool, folders, steps=LATENT_STEPS, rate=8e-4, seed=33)]
+    runs = [
+        run_phase("binder", towers, pool, folders, steps=STEPS, rate=1e-3, seed=13, harden=False),
+        run_phase("binder_hard", towers, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=23, harden=True),
+        harden_in_latents(towers, pool, folders, steps=LATENT_STEPS, rate=8e-4, seed=33),
+    ]
     card = Card("binder", STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), runs[-1].losses)
     card.scores = binder_scores(towers, 128)
     file = folders.out / "imagebind" / "imagebind_pocket.safetensors"

@@ -50,12 +50,16 @@ def build_tokenizer(folder: Path) -> RobertaTokenizerFast:
     """Train a byte-level tokenizer on the captions and save it in RoBERTa's layout; any text can be encoded."""
     folder.mkdir(parents=True, exist_ok=True)
     trainer = ByteLevelBPETokenizer()
-    trainer.train_from_iterator(all_captions()[0], vocab_size=480, min_frequency=2, special_tokens=SPECIAL_TOKENS,
-                                show_progress=False)
+    trainer.train_from_iterator(
+        all_captions()[0], vocab_size=480, min_frequency=2, special_tokens=SPECIAL_TOKENS, show_progress=False
+    )
     trainer.save_model(str(folder))
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-    merges = [tuple(line.split(" ")) for line in (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-              if line and not line.startswith("#")]
+    merges = [
+        tuple(line.split(" "))
+        for line in (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     tokenizer = RobertaTokenizerFast(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
     tokenizer.save_pretrained(folder)
     return tokenizer
@@ -63,9 +67,18 @@ def build_tokenizer(folder: Path) -> RobertaTokenizerFast:
 
 def build_text_encoder(vocabulary: int) -> ClapTextModelWithProjection:
     """CLAP's text tower, narrow."""
-    config = ClapTextConfig(vocab_size=vocabulary, hidden_size=48, num_hidden_layers=2, num_attention_heads=4,
-                            intermediate_size=96, projection_dim=EMBEDDING, max_position_embeddings=MAX_TOKENS + 3,
-                            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, type_vocab_size=1)
+    config = ClapTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=96,
+        projection_dim=EMBEDDING,
+        max_position_embeddings=MAX_TOKENS + 3,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        type_vocab_size=1,
+    )
     return ClapTextModelWithProjection(config)
 
 
@@ -79,8 +92,15 @@ def embed(encoder: ClapTextModelWithProjection, tokenizer: RobertaTokenizerFast,
 def sound_tower() -> nn.Module:
     """The other side of the contrast, thrown away afterwards: log-mel (B, 64, T) to (B, EMBEDDING)."""
     return nn.Sequential(
-        nn.Conv1d(64, 96, 7, 4, 3), nn.GELU(), nn.Conv1d(96, 96, 7, 4, 3), nn.GELU(), nn.AdaptiveAvgPool1d(1),
-        nn.Flatten(), nn.LayerNorm(96), nn.Linear(96, EMBEDDING))
+        nn.Conv1d(64, 96, 7, 4, 3),
+        nn.GELU(),
+        nn.Conv1d(96, 96, 7, 4, 3),
+        nn.GELU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.LayerNorm(96),
+        nn.Linear(96, EMBEDDING),
+    )
 
 
 def train_clap(folders: Folders) -> Card:

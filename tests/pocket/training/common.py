@@ -93,9 +93,14 @@ class Run:
                 kept.lerp_(value.detach(), 1 - decay)
 
     def _save(self, path: Path, step: int) -> None:
-        state = {"step": step, "losses": self.losses, "seconds": self.seconds, "ema": self.ema,
-                 "modules": {key: module.state_dict() for key, module in self.modules.items()},
-                 "optimisers": [optimiser.state_dict() for optimiser in self.optimisers]}
+        state = {
+            "step": step,
+            "losses": self.losses,
+            "seconds": self.seconds,
+            "ema": self.ema,
+            "modules": {key: module.state_dict() for key, module in self.modules.items()},
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
         torch.save(state, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
@@ -126,28 +131,31 @@ class Run:
             now = time.monotonic()
             self.seconds = before + now - started
             if step % 50 == 0:
-                print(f"{self.name} {step}/{self.steps} {self.seconds:.0f}s",
-                      " ".join(f"{key}={value:.4f}" for key, value in self.losses.items()), flush=True)
+                print(
+                    f"{self.name} {step}/{self.steps} {self.seconds:.0f}s",
+                    " ".join(f"{key}={value:.4f}" for key, value in self.losses.items()),
+                    flush=True,
+                )
             if now - saved > CHECKPOINT_EVERY_S:
                 self._save(path, step + 1)
                 saved = now
         self._save(path, self.steps)
         if self.ema_decay:
             self._use_ema()
-        return Card(self.name, self.steps, round(self.seconds, 1),
-                    {key: round(value, 5) for key, value in self.losses.items()})
+        return Card(self.name, self.steps, round(self.seconds, 1), {key: round(value, 5) for key, value in self.losses.items()})
 
     def _use_ema(self) -> None:
         for key, module in self.modules.items():
             prefix = f"{key}."
-            averaged = {name[len(prefix):]: value for name, value in self.ema.items() if name.startswith(prefix)}
+            averaged = {name[len(prefix) :]: value for name, value in self.ema.items() if name.startswith(prefix)}
             module.load_state_dict(averaged, strict=False)
 
 
 def save_half(module: nn.Module, path: Path, metadata: dict[str, str]) -> None:
     """Save a whole state dict as fp16 safetensors (integers as they are)."""
-    state = {name: (value.half() if value.is_floating_point() else value).contiguous()
-             for name, value in module.state_dict().items()}
+    state = {
+        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in module.state_dict().items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path, metadata=metadata)
 

@@ -15,8 +15,7 @@ class LogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        filters = torchaudio.functional.melscale_fbanks(513, 0.0, 8000.0, MEL_BINS, RATE_HZ, norm="slaney",
-                                                        mel_scale="slaney")
+        filters = torchaudio.functional.melscale_fbanks(513, 0.0, 8000.0, MEL_BINS, RATE_HZ, norm="slaney", mel_scale="slaney")
         self.register_buffer("filters", filters, persistent=False)  # (513, 64)
         self.register_buffer("window", torch.hann_window(1024), persistent=False)
 

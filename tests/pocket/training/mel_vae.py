@@ -28,16 +28,24 @@ def random_crops(mels: Tensor, frames: int, batch: int) -> tuple[Tensor, Tensor,
     """Crops of a pool (N, T, 64): (batch, frames, 64), with their rows and first frames."""
     rows = torch.randint(len(mels), (batch,))
     starts = torch.randint(mels.shape[1] - frames + 1, (batch,))
-    crops = torch.stack([mels[row, start:start + frames] for row, start in zip(rows.tolist(), starts.tolist())])
+    crops = torch.stack([mels[row, start : start + frames] for row, start in zip(rows.tolist(), starts.tolist())])
     return crops, rows, starts
 
 
 def build_vae() -> AutoencoderKL:
     """AudioLDM's autoencoder, narrow: mel (B, 1, T, 64) to latent (B, 8, T / 4, 16)."""
     return AutoencoderKL(
-        in_channels=1, out_channels=1, latent_channels=8, sample_size=64, norm_num_groups=8, layers_per_block=1,
-        block_out_channels=(16, 32, 64), down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3, mid_block_add_attention=False)
+        in_channels=1,
+        out_channels=1,
+        latent_channels=8,
+        sample_size=64,
+        norm_num_groups=8,
+        layers_per_block=1,
+        block_out_channels=(16, 32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        mid_block_add_attention=False,
+    )
 
 
 def loudness_weight(mel: Tensor) -> Tensor:
@@ -52,8 +60,10 @@ def vae_losses(vae: AutoencoderKL, mel: Tensor) -> dict[str, Tensor]:
         rebuilt = vae.decode(posterior.sample()).sample
     weight = loudness_weight(mel)
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
-    return {"l1": (weight * (rebuilt.float() - mel).abs()).mean(),
-            "kl": 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()}
+    return {
+        "l1": (weight * (rebuilt.float() - mel).abs()).mean(),
+        "kl": 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean(),
+    }
 
 
 def latent_scale(vae: AutoencoderKL, mels: Tensor) -> float:

@@ -45,8 +45,9 @@ def build_tokenizer() -> CLIPTokenizer:
     """A CLIP tokenizer whose vocabulary is every byte, every byte that ends a word, and a few merges."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = CLIPTokenizer().backend_tokenizer
-    trainer = trainers.BpeTrainer(vocab_size=len(alphabet) + 400, initial_alphabet=alphabet, show_progress=False,
-                                  end_of_word_suffix="</w>")
+    trainer = trainers.BpeTrainer(
+        vocab_size=len(alphabet) + 400, initial_alphabet=alphabet, show_progress=False, end_of_word_suffix="</w>"
+    )
     backend.train_from_iterator(captions_of_world()[0], trainer)
     merges = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]][:MERGES]
     words = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in merges), START, END]
@@ -56,17 +57,25 @@ def build_tokenizer() -> CLIPTokenizer:
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """CLIP's text tower, narrow: (B, 77) ids to (B, 77, 64)."""
-    return CLIPTextModel(CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=TEXT_WIDTH, intermediate_size=96, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=MAX_TOKENS, projection_dim=TEXT_WIDTH,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id))
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            projection_dim=TEXT_WIDTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """Token ids padded to 77: (B, 77)."""
-    return tokenizer(texts, padding="max_length", max_length=MAX_TOKENS, truncation=True,
-                     return_tensors="pt").input_ids
+    return tokenizer(texts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt").input_ids
 
 
 def train_text_encoder(folders: Folders) -> tuple[CLIPTokenizer, CLIPTextModel, Card]:

@@ -20,9 +20,16 @@ TESTS = 96
 
 def build_picture_vae() -> AutoencoderKL:
     """3 channels to 4 latent channels, each side divided by 8."""
-    return AutoencoderKL(block_out_channels=(16, 32, 48, 48), layers_per_block=1, latent_channels=4,
-                         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-                         norm_num_groups=8, sample_size=64, scaling_factor=SD_SCALING_FACTOR)
+    return AutoencoderKL(
+        block_out_channels=(16, 32, 48, 48),
+        layers_per_block=1,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=8,
+        sample_size=64,
+        scaling_factor=SD_SCALING_FACTOR,
+    )
 
 
 def frame_pool(clips: int, frames_each: int, first_seed: int = 0) -> Tensor:

@@ -45,10 +45,13 @@ def load_audio_models(folder: Path) -> AudioModels:
     """Every part of a folder, by the ordinary loaders."""
     vae, vocoder = load_sound_decoder(folder)
     return AudioModels(
-        vae, vocoder, AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        vae,
+        vocoder,
+        AutoTokenizer.from_pretrained(folder / "tokenizer"),
         ClapTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32).eval(),
         UNet2DConditionModel.from_pretrained(folder / "unet").eval(),
-        DDIMScheduler.from_pretrained(folder / "scheduler"))
+        DDIMScheduler.from_pretrained(folder / "scheduler"),
+    )
 
 
 @torch.no_grad()
@@ -61,21 +64,27 @@ def rebuild_samples(samples: Tensor, vae: AutoencoderKL | None, vocoder: SpeechT
 
 
 @torch.no_grad()
-def generate_sounds(models: AudioModels, captions: list[str], duration_s: float, *, seed: int, steps: int = 30,
-                    guidance: float = 2.5) -> Tensor:
+def generate_sounds(
+    models: AudioModels, captions: list[str], duration_s: float, *, seed: int, steps: int = 30, guidance: float = 2.5
+) -> Tensor:
     """Unguided AudioLDM sampling (DDIM, classifier-free guidance, empty negative prompt): (B, n)."""
     length = 8 * math.ceil(duration_s * 16000 / LATENT_HOP / 8 - 1e-6)
     generator = torch.Generator().manual_seed(seed)
     latent = torch.randn(len(captions), 8, length, 16, generator=generator)
-    text = torch.cat([embed(models.text_encoder, models.tokenizer, [""] * len(captions)),
-                      embed(models.text_encoder, models.tokenizer, captions)])
+    text = torch.cat(
+        [
+            embed(models.text_encoder, models.tokenizer, [""] * len(captions)),
+            embed(models.text_encoder, models.tokenizer, captions),
+        ]
+    )
     models.scheduler.set_timesteps(steps)
     for step in models.scheduler.timesteps:
-        empty, full = models.unet(torch.cat([latent, latent]), step, encoder_hidden_states=None,
-                                  class_labels=text).sample.chunk(2)
+        empty, full = models.unet(
+            torch.cat([latent, latent]), step, encoder_hidden_states=None, class_labels=text
+        ).sample.chunk(2)
         latent = models.scheduler.step(empty + guidance * (full - empty), step, latent).prev_sample
     mels = models.vae.decode(latent / models.vae.config.scaling_factor).sample[:, 0]
-    return models.vocoder(mels)[:, :round(duration_s * 16000)]
+    return models.vocoder(mels)[:, : round(duration_s * 16000)]
 
 
 def rebuilt_scores(vae: AutoencoderKL | None, vocoder: SpeechT5HifiGan, count: int) -> dict[str, float]:
@@ -89,8 +98,9 @@ def rebuilt_scores(vae: AutoencoderKL | None, vocoder: SpeechT5HifiGan, count: i
     return {"kind_right": right / count, "event_f1": round(events / count, 4)}
 
 
-def generated_kinds(models: AudioModels, level: int, count: int, *, first_seed: int = TEST_SEEDS,
-                    batch: int = 16) -> list[tuple[str, str]]:
+def generated_kinds(
+    models: AudioModels, level: int, count: int, *, first_seed: int = TEST_SEEDS, batch: int = 16
+) -> list[tuple[str, str]]:
     """(true kind, judged kind) of sounds generated from captions of fresh clips; level 0 is precise, 2 ambiguous."""
     pairs: list[tuple[str, str]] = []
     for first in range(0, count, batch):

@@ -18,12 +18,16 @@ def binder_scores(towers: nn.Module, count: int) -> dict[str, float]:
     clips = [make_clip(TEST_SEEDS + i) for i in range(count)]
     truth = torch.tensor([kind_index(clip.kind) for clip in clips])
     unit = nn.functional.normalize
-    pictures = unit(torch.stack([binder.embed_video(VideoFrames(clip.frames, FPS), segments).mean(0) for clip in clips]), dim=-1)
+    pictures = unit(
+        torch.stack([binder.embed_video(VideoFrames(clip.frames, FPS), segments).mean(0) for clip in clips]), dim=-1
+    )
     waveforms = unit(torch.cat([binder.embed_audio(clip.samples[None], segments).mean(1) for clip in clips]), dim=-1)
     texts = unit(binder.embed_text([precise_captions(kind)[0] for kind in KINDS]), dim=-1)
     match = pictures @ waveforms.T
     match.fill_diagonal_(-2)  # a clip's own sound does not count
-    return {"picture_text_right": ((pictures @ texts.T).argmax(1) == truth).float().mean().item(),
-            "sound_text_right": ((waveforms @ texts.T).argmax(1) == truth).float().mean().item(),
-            "picture_sound_right": (truth[match.argmax(1)] == truth).float().mean().item(),
-            "own_cosine": round((pictures * waveforms).sum(1).mean().item(), 4)}
+    return {
+        "picture_text_right": ((pictures @ texts.T).argmax(1) == truth).float().mean().item(),
+        "sound_text_right": ((waveforms @ texts.T).argmax(1) == truth).float().mean().item(),
+        "picture_sound_right": (truth[match.argmax(1)] == truth).float().mean().item(),
+        "own_cosine": round((pictures * waveforms).sum(1).mean().item(), 4),
+    }

@@ -127,8 +127,13 @@ FRAMES = Phase("frames", 2200, 1.5e-3)
 CLIPS = Phase("clips", 1200, 1e-3)
 
 
-def _fit(phase: Phase, model: UNet2DConditionModel | UNetMotionModel,
-         draw: Callable[[], tuple[Tensor, Tensor]], folders: Folders, precision: str) -> Card:
+def _fit(
+    phase: Phase,
+    model: UNet2DConditionModel | UNetMotionModel,
+    draw: Callable[[], tuple[Tensor, Tensor]],
+    folders: Folders,
+    precision: str,
+) -> Card:
     """Train a model on what `draw` gives: latents and caption embeddings."""
     model.train()
     model.set_attn_processor(AttnProcessor())  # faster than the fused one for so few tokens
@@ -146,8 +151,9 @@ def _fit(phase: Phase, model: UNet2DConditionModel | UNetMotionModel,
     return run.go(step_losses, folders)
 
 
-def _train_frames(unet: UNet2DConditionModel, latents: Tensor, kinds: Tensor, captions: Captions, folders: Folders,
-                  precision: str) -> Card:
+def _train_frames(
+    unet: UNet2DConditionModel, latents: Tensor, kinds: Tensor, captions: Captions, folders: Folders, precision: str
+) -> Card:
     def draw() -> tuple[Tensor, Tensor]:
         rows = torch.randint(len(latents), (FRAME_BATCH,))
         frames = torch.randint(latents.shape[1], (FRAME_BATCH,))
@@ -156,12 +162,13 @@ def _train_frames(unet: UNet2DConditionModel, latents: Tensor, kinds: Tensor, ca
     return _fit(FRAMES, unet, draw, folders, precision)
 
 
-def _train_clips(model: UNetMotionModel, latents: Tensor, kinds: Tensor, captions: Captions, folders: Folders,
-                 precision: str) -> Card:
+def _train_clips(
+    model: UNetMotionModel, latents: Tensor, kinds: Tensor, captions: Captions, folders: Folders, precision: str
+) -> Card:
     def draw() -> tuple[Tensor, Tensor]:
         rows = torch.randint(len(latents), (CLIP_BATCH,))
         starts = torch.randint(latents.shape[1] - CLIP_FRAMES + 1, (CLIP_BATCH,))
-        windows = torch.stack([latents[row, start:start + CLIP_FRAMES] for row, start in zip(rows, starts)])
+        windows = torch.stack([latents[row, start : start + CLIP_FRAMES] for row, start in zip(rows, starts)])
         return windows.transpose(1, 2), captions.draw(kinds[rows]).repeat_interleave(CLIP_FRAMES, 0)
 
     return _fit(CLIPS, model, draw, folders, precision)
@@ -192,8 +199,12 @@ def load_parts(out: Path) -> VideoParts:
     sd = out / "sd"
     vae = AutoencoderKL.from_pretrained(sd / "vae", torch_dtype=torch.float32)
     encoder = CLIPTextModel.from_pretrained(sd / "text_encoder", dtype=torch.float32)
-    return VideoParts(load_joined(out), vae.eval().requires_grad_(False), encoder.eval().requires_grad_(False),
-                      CLIPTokenizer.from_pretrained(sd / "tokenizer"))
+    return VideoParts(
+        load_joined(out),
+        vae.eval().requires_grad_(False),
+        encoder.eval().requires_grad_(False),
+        CLIPTokenizer.from_pretrained(sd / "tokenizer"),
+    )
 
 
 def video_scores(parts: VideoParts) -> dict[str, float]:
@@ -204,9 +215,13 @@ def video_scores(parts: VideoParts) -> dict[str, float]:
     prompts = [texts[i // len(KINDS) % len(texts)] for i, texts in enumerate(options)]
     precise = sample_clips(parts, prompts, seeds)
     strong = sample_clips(parts, prompts, seeds, cfg_scale=7.5)
-    vague = sample_clips(parts, [AMBIGUOUS_CAPTIONS[i // len(KINDS) % len(AMBIGUOUS_CAPTIONS)] for i in range(TESTS)],
-                         seeds)
+    vague = sample_clips(parts, [AMBIGUOUS_CAPTIONS[i // len(KINDS) % len(AMBIGUOUS_CAPTIONS)] for i in range(TESTS)], seeds)
     drifts = torch.tensor([hue_drift_deg(clip) for clip in precise])
-    return {"precise_right": share_right(precise, kinds), "precise_right_cfg_7.5": share_right(strong, kinds),
-            "precise_with_events": share_with_events(precise, kinds), "hue_drift_deg": round(drifts.mean().item(), 2),
-            "ambiguous_right": share_right(vague, kinds), "ambiguous_commonest": max(kind_counts(vague)) / TESTS}
+    return {
+        "precise_right": share_right(precise, kinds),
+        "precise_right_cfg_7.5": share_right(strong, kinds),
+        "precise_with_events": share_with_events(precise, kinds),
+        "hue_drift_deg": round(drifts.mean().item(), 2),
+        "ambiguous_right": share_right(vague, kinds),
+        "ambiguous_commonest": max(kind_counts(vague)) / TESTS,
+    }

@@ -22,17 +22,31 @@ STEADY = 8.0  # value of the constant channels that keep a group's norm steady, 
 def build_unet() -> UNet2DConditionModel:
     """SD's UNet, narrow: latents (B, 4, 8, 8), attention at 8 x 8, plain blocks at 4 x 4."""
     unet = UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, block_out_channels=CHANNELS, layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH, norm_num_groups=GROUPS, attention_head_dim=HEADS)
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=CHANNELS,
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=TEXT_WIDTH,
+        norm_num_groups=GROUPS,
+        attention_head_dim=HEADS,
+    )
     start_as_copy(unet)
     return unet
 
 
 def build_motion_adapter() -> MotionAdapter:
     """Motion modules for every block; each starts as the identity."""
-    adapter = MotionAdapter(block_out_channels=CHANNELS, motion_layers_per_block=1, motion_num_attention_heads=HEADS,
-                            motion_norm_num_groups=GROUPS, motion_max_seq_length=32, use_motion_mid_block=False)
+    adapter = MotionAdapter(
+        block_out_channels=CHANNELS,
+        motion_layers_per_block=1,
+        motion_num_attention_heads=HEADS,
+        motion_norm_num_groups=GROUPS,
+        motion_max_seq_length=32,
+        use_motion_mid_block=False,
+    )
     for name, parameter in adapter.named_parameters():
         if ".proj_out." in name:
             nn.init.zeros_(parameter)
@@ -74,8 +88,9 @@ def start_as_copy(unet: UNet2DConditionModel) -> None:
 
 def build_scheduler() -> DDIMScheduler:
     """The DDIM scheduler that AnimateDiff uses."""
-    return DDIMScheduler(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="linear",
-                         clip_sample=False, steps_offset=1)
+    return DDIMScheduler(
+        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="linear", clip_sample=False, steps_offset=1
+    )
 
 
 def split(model: UNetMotionModel) -> tuple[UNet2DConditionModel, MotionAdapter]:
@@ -94,11 +109,19 @@ def save_pipeline(model: UNetMotionModel, out: Path) -> None:
     unet.half().save_pretrained(out / "sd" / "unet")
     adapter.half().save_pretrained(out / "motion_adapter")
     build_scheduler().save_pretrained(out / "sd" / "scheduler")
-    index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": unet.config["_diffusers_version"],
-             "feature_extractor": [None, None], "image_encoder": [None, None], "requires_safety_checker": False,
-             "safety_checker": [None, None], "scheduler": ["diffusers", "DDIMScheduler"],
-             "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
-             "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": unet.config["_diffusers_version"],
+        "feature_extractor": [None, None],
+        "image_encoder": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
     (out / "sd" / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 

@@ -27,8 +27,15 @@ class VideoParts:
 
 
 @torch.no_grad()
-def sample_latents(parts: VideoParts, prompts: list[str], seeds: list[int], *, cfg_scale: float = CFG_SCALE,
-                   steps: int = STEPS, frames: int = FRAMES) -> Tensor:
+def sample_latents(
+    parts: VideoParts,
+    prompts: list[str],
+    seeds: list[int],
+    *,
+    cfg_scale: float = CFG_SCALE,
+    steps: int = STEPS,
+    frames: int = FRAMES,
+) -> Tensor:
     """Latents of one clip per prompt, as the VAE makes them times its scaling factor: (B, 4, frames, 8, 8)."""
     noises = [torch.randn(4, frames, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     z = torch.stack(noises)
@@ -50,12 +57,14 @@ def decode_latents(vae: AutoencoderKL, z: Tensor) -> Tensor:
     return (pictures / 2 + 0.5).clamp(0, 1).unflatten(0, (z.shape[0], z.shape[2]))
 
 
-def sample_clips(parts: VideoParts, prompts: list[str], seeds: list[int], *, cfg_scale: float = CFG_SCALE,
-                 batch: int = 8) -> Tensor:
+def sample_clips(
+    parts: VideoParts, prompts: list[str], seeds: list[int], *, cfg_scale: float = CFG_SCALE, batch: int = 8
+) -> Tensor:
     """Clips of 2 s from prompts: (B, 16, 3, 64, 64), 0..1."""
-    made = [decode_latents(parts.vae, sample_latents(parts, prompts[i:i + batch], seeds[i:i + batch],
-                                                     cfg_scale=cfg_scale))
-            for i in range(0, len(prompts), batch)]
+    made = [
+        decode_latents(parts.vae, sample_latents(parts, prompts[i : i + batch], seeds[i : i + batch], cfg_scale=cfg_scale))
+        for i in range(0, len(prompts), batch)
+    ]
     return torch.cat(made)
 
 

@@ -24,9 +24,16 @@ MAGNITUDE_FLOOR = 1e-2
 def build_vocoder() -> SpeechT5HifiGan:
     """AudioLDM's vocoder, narrow: log-mel (B, T, 64) to samples (B, 160 T)."""
     config = SpeechT5HifiGanConfig(
-        model_in_dim=64, sampling_rate=16000, upsample_initial_channel=192, upsample_rates=[5, 4, 2, 2, 2],
-        upsample_kernel_sizes=[9, 8, 8, 4, 4], resblock_kernel_sizes=[3, 7], resblock_dilation_sizes=[[1], [1]],
-        leaky_relu_slope=0.1, normalize_before=True)
+        model_in_dim=64,
+        sampling_rate=16000,
+        upsample_initial_channel=192,
+        upsample_rates=[5, 4, 2, 2, 2],
+        upsample_kernel_sizes=[9, 8, 8, 4, 4],
+        resblock_kernel_sizes=[3, 7],
+        resblock_dilation_sizes=[[1], [1]],
+        leaky_relu_slope=0.1,
+        normalize_before=True,
+    )
     vocoder = SpeechT5HifiGan(config)
     for name, module in vocoder.named_modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
@@ -62,8 +69,7 @@ def spectral_losses(made: Tensor, real: Tensor) -> dict[str, Tensor]:
 def rebuild_mels(vae: AutoencoderKL, mels: Tensor) -> Tensor:
     """Log-mels (N, T, 64) as the autoencoder gives them back."""
     with torch.no_grad(), fast_precision():
-        return torch.cat([vae(chunk[:, None], sample_posterior=True).sample[:, 0].float()
-                          for chunk in mels.split(16)])
+        return torch.cat([vae(chunk[:, None], sample_posterior=True).sample[:, 0].float() for chunk in mels.split(16)])
 
 
 @dataclass(frozen=True)
@@ -79,15 +85,28 @@ def draw_pairs(waveforms: Sounds, *, with_rebuilt: bool) -> tuple[Tensor, Tensor
     """Log-mels (BATCH, CROP_FRAMES, 64), every other one rebuilt if asked, and their sounds (BATCH, n)."""
     crops, rows, starts = random_crops(waveforms.mels, CROP_FRAMES, BATCH)
     pairs = list(zip(rows.tolist(), starts.tolist()))
-    real = torch.stack([waveforms.samples[row, HOP * start:HOP * (start + CROP_FRAMES)] for row, start in pairs])
+    real = torch.stack([waveforms.samples[row, HOP * start : HOP * (start + CROP_FRAMES)] for row, start in pairs])
     if with_rebuilt:
-        crops = torch.stack([(waveforms.rebuilt if i % 2 else waveforms.mels)[row, start:start + CROP_FRAMES]
-                             for i, (row, start) in enumerate(pairs)])
+        crops = torch.stack(
+            [
+                (waveforms.rebuilt if i % 2 else waveforms.mels)[row, start : start + CROP_FRAMES]
+                for i, (row, start) in enumerate(pairs)
+            ]
+        )
     return crops, real
 
 
-def run_phase(name: str, vocoder: SpeechT5HifiGan, waveforms: Sounds, folders: Folders, *, steps: int, rate: float,
-              wave_weight: float, rebuilt_from: float) -> Card:
+def run_phase(
+    name: str,
+    vocoder: SpeechT5HifiGan,
+    waveforms: Sounds,
+    folders: Folders,
+    *,
+    steps: int,
+    rate: float,
+    wave_weight: float,
+    rebuilt_from: float,
+) -> Card:
     """One run of the vocoder.
 
     The waveform term finds pitch and phase (the world's partials keep in step with the mel frames), but makes noise
@@ -123,10 +142,14 @@ def train_vocoder(folders: Folders) -> Card:
     vocoder.mean.copy_(mels.mean((0, 1)))
     vocoder.scale.copy_(mels.std((0, 1)))
     first = run_phase("vocoder", vocoder, waveforms, folders, steps=STEPS, rate=2e-3, wave_weight=0.5, rebuilt_from=0.4)
-    second = run_phase("vocoder_levels", vocoder, waveforms, folders, steps=LEVEL_STEPS, rate=6e-4, wave_weight=0.02,
-                       rebuilt_from=0.0)
+    second = run_phase(
+        "vocoder_levels", vocoder, waveforms, folders, steps=LEVEL_STEPS, rate=6e-4, wave_weight=0.02, rebuilt_from=0.0
+    )
     card = Card("vocoder", STEPS + LEVEL_STEPS, first.seconds + second.seconds, second.losses)
-    card.scores = {f"{name}_{key}": value for name, model in (("real", None), ("rebuilt", vae))
-                   for key, value in rebuilt_scores(model, vocoder.eval(), 64).items()}
+    card.scores = {
+        f"{name}_{key}": value
+        for name, model in (("real", None), ("rebuilt", vae))
+        for key, value in rebuilt_scores(model, vocoder.eval(), 64).items()
+    }
     vocoder.half().save_pretrained(folders.out / "audioldm" / "vocoder")
     return card
