@@ -12,19 +12,19 @@ FIRST = 10_100_000  # test seeds that the README's tables do not use
 
 def compared(task: str, steps: int | None = None) -> list[dict]:
     """32 clips unguided, by the paper's rule and by the default: what the judges say of each."""
-    ways = {way: WAYS[task][way] for way in SHOWN}
-    rows = run(task, ways, clips=32, first_seed=FIRST, steps=steps)
+    presets = {preset: WAYS[task][preset] for preset in SHOWN}
+    rows = run(task, presets, clips=32, first_seed=FIRST, steps=steps)
     real = real_features(task, 64, FIRST)
     assert torch.isfinite(real).all()
-    return [summary(rows, way, real) for way in ways]
+    return [summary(rows, preset, real) for preset in presets]
 
 
 @pytest.mark.parametrize("task", ["v2a", "i2a"])
 def test_the_default_sound_is_better_than_the_papers_rule_and_that_than_none(task: str) -> None:
     """The kind of sound by judge, how near to real sounds it stays, and for a film its timing."""
-    vanilla, paper, ours = compared(task)
+    unguided, paper, ours = compared(task)
     assert ours["right_low"] > paper["right_high"] and ours["right"] >= 0.85, (ours, paper)
-    assert paper["fit"] > vanilla["fit"] and paper["right"] >= vanilla["right"] - 0.1, (paper, vanilla)
+    assert paper["fit"] > unguided["fit"] and paper["right"] >= unguided["right"] - 0.1, (paper, unguided)
     assert ours["distance"] < paper["distance"], (ours, paper)
     if task == "v2a":
         assert ours["av_align"] >= 1.5 * paper["av_align"] and ours["event_error_s"] <= 0.1, (ours, paper)
@@ -33,9 +33,9 @@ def test_the_default_sound_is_better_than_the_papers_rule_and_that_than_none(tas
 @pytest.mark.parametrize("task", ["a2v", "joint"])
 def test_the_default_film_is_better_than_the_papers_rule_and_that_than_none(task: str) -> None:
     """The kind of film, or whether film and sound are of one kind; in few steps, since films take long."""
-    vanilla, paper, ours = compared(task, steps={"a2v": 15, "joint": 10}[task])
+    unguided, paper, ours = compared(task, steps={"a2v": 15, "joint": 10}[task])
     assert ours["right_low"] > paper["right_high"] and ours["right"] >= 0.85, (ours, paper)
-    assert paper["fit"] > vanilla["fit"] and paper["right"] >= vanilla["right"], (paper, vanilla)
+    assert paper["fit"] > unguided["fit"] and paper["right"] >= unguided["right"], (paper, unguided)
     assert ours["distance"] < paper["distance"] and ours["flicker"] < paper["flicker"], (ours, paper)
     if task == "a2v":
         assert ours["av_align"] >= 1.2 * paper["av_align"], (ours, paper)

@@ -193,16 +193,17 @@ def test_the_loss_is_the_sum_of_its_terms(
 def test_gradients_of_the_terms_by_finite_differences(
     exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff, exact_binder: ImageBind, name: str
 ) -> None:
+    # Rises in loudness have a kink where they begin, so the step is small.
     case = Case(name, exact_audioldm, exact_animatediff, exact_binder, False)
     gradients = case.loss(case.x0s).gradients
     noise = torch.Generator().manual_seed(3)
     for place, gradient in enumerate(gradients):
         way = torch.randn(gradient.shape, generator=noise).double()
         sides = [
-            case.loss([x + sign * 1e-6 * way if i == place else x for i, x in enumerate(case.x0s)]).loss.sum()
+            case.loss([x + sign * 1e-7 * way if i == place else x for i, x in enumerate(case.x0s)]).loss.sum()
             for sign in (1, -1)
         ]
-        assert float((sides[0] - sides[1]) / 2e-6) == pytest.approx(float((gradient * way).sum()), rel=1e-3, abs=1e-8)
+        assert float((sides[0] - sides[1]) / 2e-7) == pytest.approx(float((gradient * way).sum()), rel=3e-3, abs=1e-7)
 
 
 def in_another_thread(work: Callable[[], list[Tensor]]) -> list[Tensor]:
