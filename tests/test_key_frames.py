@@ -51,11 +51,11 @@ def test_count_order_and_determinism(scenes: VideoFrames, count: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 512), (512, 4)])
-def test_odd_sizes_and_still_films(size: tuple[int, int]) -> None:
+def test_odd_sizes_and_still_videos(size: tuple[int, int]) -> None:
     assert len(key_frames(VideoFrames(torch.full((5, 3, *size), 0.5), 8), 3)) == 3
 
 
-def test_a_film_of_one_frame() -> None:
+def test_a_video_of_one_frame() -> None:
     assert key_frames(VideoFrames(picture(0), 8), 3) == [0]
 
 
@@ -65,7 +65,7 @@ def test_bad_count(scenes: VideoFrames, count: int) -> None:
         key_frames(scenes, count)
 
 
-def test_a_real_film_on_disk(real_video: Callable[[str], Path]) -> None:
+def test_a_real_video_on_disk(real_video: Callable[[str], Path]) -> None:
     video = VideoFile(str(real_video("bikes")))
     chosen = key_frames(video, 3)
     assert len(chosen) == 3 and chosen[-1] < 250

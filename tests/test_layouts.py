@@ -158,7 +158,7 @@ def test_a_folder_with_half_precision_copies_only(video_folders: tuple[Path, Pat
 @pytest.mark.parametrize(
     "prefix, words",
     [
-        ("model.diffusion_model.film_emb", "received .*looks like AudioLDM"),
+        ("model.diffusion_model.video_emb", "received .*looks like AudioLDM"),
         ("conditioner.embedders.1.x", "looks like SDXL"),
         ("down_blocks.0.motion_modules.0.x", "looks like an AnimateDiff motion module"),
         ("lora_unet_down.lora_up", "looks like a LoRA"),

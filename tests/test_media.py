@@ -1,4 +1,4 @@
-"""Films and sounds as values: what is refused, and how a film on disk is timed."""
+"""Videos and sounds as values: what is refused, and how a video on disk is timed."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_clip_times() -> None:
 
 
 @pytest.mark.parametrize("name, frames, duration_s", [("bigbuckbunny", 132, 5.28), ("bikes", 250, 10.0)])
-def test_real_films(real_video: Callable[[str], Path], name: str, frames: int, duration_s: float) -> None:
+def test_real_videos(real_video: Callable[[str], Path], name: str, frames: int, duration_s: float) -> None:
     path = real_video(name)
     for source in (str(path), io.BytesIO(path.read_bytes())):
         video = VideoFile(source)
@@ -104,7 +104,7 @@ def test_real_films(real_video: Callable[[str], Path], name: str, frames: int, d
         torch.testing.assert_close(ours, torch.from_numpy(theirs).permute(2, 0, 1) / 255)
 
 
-def test_part_of_a_film(real_video: Callable[[str], Path]) -> None:
+def test_part_of_a_video(real_video: Callable[[str], Path]) -> None:
     whole, part = VideoFile(str(real_video("bikes"))), VideoFile(str(real_video("bikes")), 4.0, 1.0)
     assert len(part.times_s) == 25 and part.times_s[0] == 0 and part.duration_s == pytest.approx(1.0)
     assert torch.equal(*(next(video.frames([index])) for video, index in ((whole, 103), (part, 3))))
@@ -114,7 +114,7 @@ def test_part_of_a_film(real_video: Callable[[str], Path]) -> None:
         VideoFile(str(real_video("bikes")), 60.0).times_s
 
 
-def test_a_film_of_varying_rate_is_timed_by_its_stamps(write_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_video_of_varying_rate_is_timed_by_its_stamps(write_video: Callable[..., Path], tmp_path: Path) -> None:
     """Dark for the first 1.5 s in 15 frames, then bright for 2.5 s in 5: the clips must be one dark, three bright."""
     times_s = [0.1 * i for i in range(15)] + [1.5 + 0.5 * i for i in range(5)]
     video = VideoFile(str(write_video(tmp_path / "varying.mp4", times_s, [40] * 15 + [200] * 5)))
@@ -135,7 +135,7 @@ def test_sound_without_picture(tmp_path: Path) -> None:
         VideoFile(str(path)).times_s
 
 
-@pytest.mark.parametrize("content", [b"", b"not a film at all" * 50])
+@pytest.mark.parametrize("content", [b"", b"not a video at all" * 50])
 def test_unreadable_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.mp4"
     path.write_bytes(content)

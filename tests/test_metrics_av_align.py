@@ -1,4 +1,4 @@
-"""AV-Align on made clips with known events, and against a second computation on a real film."""
+"""AV-Align on made clips with known events, and against a second computation on a real video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seeing_core.media.video_file import VideoFile
 from seeing_core.metrics.av_align import av_align, match
 from seeing_core.metrics.motion import FARNEBACK, Motion, measure_motion
 from seeing_core.metrics.onsets import find_onsets
-from tests.made import bursts, jumping_film
+from tests.made import bursts, jumping_video
 
 DURATION_S = 3.0
 EVENTS_S = (0.6, 1.2, 1.88, 2.5)
@@ -33,8 +33,8 @@ def event_frames(fps):
     return [round(time_s * fps) for time_s in EVENTS_S]
 
 
-def film_of(fps, **options):
-    return jumping_film(round(DURATION_S * fps), fps, event_frames(fps), **options)
+def video_of(fps, **options):
+    return jumping_video(round(DURATION_S * fps), fps, event_frames(fps), **options)
 
 
 def scores(video, sound):
@@ -44,7 +44,7 @@ def scores(video, sound):
 
 @pytest.mark.parametrize("fps", RATES)
 def test_motion_peaks_are_the_frames_that_jump(fps):
-    motion = measure_motion(film_of(fps))
+    motion = measure_motion(video_of(fps))
     assert motion.fps == pytest.approx(fps)
     assert motion.peaks_s(0.1).tolist() == pytest.approx([frame / fps for frame in event_frames(fps)])
     assert motion.flow.max() == pytest.approx(3.0, rel=0.3)  # pixels a frame
@@ -63,7 +63,7 @@ def test_onsets_are_the_bursts(rate_hz):
 @pytest.mark.parametrize("late_frames, expected", [(0, 1.0), (1, 0.0), (-1, 1.0), (3, 0.0), (-3, 0.0)])
 def test_time_shifts(fps, late_frames, expected):
     times = [(frame + late_frames) / fps for frame in event_frames(fps)]
-    one_to_one, paper = scores(film_of(fps), bursts(times, DURATION_S))
+    one_to_one, paper = scores(video_of(fps), bursts(times, DURATION_S))
     assert one_to_one.score == paper.score == expected
     assert len(one_to_one.onsets_s) == len(one_to_one.motions_s) == len(EVENTS_S)
     assert one_to_one.tolerance_s == pytest.approx(1 / fps)
@@ -73,21 +73,21 @@ def test_time_shifts(fps, late_frames, expected):
 def test_missing_and_extra_sounds(fps):
     """Three of four motions sound, and one sound has no motion: 3 / (4 + 4 - 3)."""
     times = [frame / fps for frame in event_frames(fps)[:3]] + [2.2]
-    one_to_one, paper = scores(film_of(fps), bursts(times, DURATION_S))
+    one_to_one, paper = scores(video_of(fps), bursts(times, DURATION_S))
     assert one_to_one.score == paper.score == 3 / 5
 
 
 def test_two_sounds_for_one_motion_tell_the_forms_apart():
     """8 onsets, 4 motions. Paper: 8 hits / (8 + 4 - 8), above 1. One to one: 4 / (8 + 4 - 4)."""
     times = [frame / 8.0 + late for frame in event_frames(8.0) for late in (-0.05, 0.05)]
-    one_to_one, paper = scores(film_of(8.0), bursts(times, DURATION_S))
+    one_to_one, paper = scores(video_of(8.0), bursts(times, DURATION_S))
     assert len(paper.onsets_s) == 8
     assert paper.score == 2.0 and one_to_one.score == 0.5
     assert len({motion for _, motion in one_to_one.hits}) == 4
 
 
 def test_tiny_motion_counts_in_the_paper_form_only():
-    video = film_of(25.0, pixels=1, patch=8)
+    video = video_of(25.0, pixels=1, patch=8)
     assert 0 < measure_motion(video).flow.max() < 0.1
     one_to_one, paper = scores(video, bursts([frame / 25 for frame in event_frames(25.0)], DURATION_S))
     assert (one_to_one.score, one_to_one.motions_s) == (0.0, ())
@@ -95,7 +95,7 @@ def test_tiny_motion_counts_in_the_paper_form_only():
 
 
 def test_silence_and_stillness():
-    moving, still = film_of(25.0), jumping_film(75, 25.0, [])
+    moving, still = video_of(25.0), jumping_video(75, 25.0, [])
     silent, sounding = Waveform(torch.zeros(1, 48000), 16000), bursts(EVENTS_S, DURATION_S)
     for video, sound, expected in [(moving, silent, 0.0), (still, sounding, 0.0), (still, silent, None)]:
         one_to_one, paper = scores(video, sound)
@@ -105,7 +105,7 @@ def test_silence_and_stillness():
 
 def test_first_and_last_frames_are_no_peaks():
     """As released: the first flow is written twice and the last has no right neighbour, so neither is a maximum."""
-    assert measure_motion(jumping_film(20, 25.0, [1, 19])).peaks_s().tolist() == []
+    assert measure_motion(jumping_video(20, 25.0, [1, 19])).peaks_s().tolist() == []
 
 
 @pytest.mark.parametrize("samples", [1, 100, 2047])
@@ -140,7 +140,7 @@ def test_progress_is_told_and_may_stop():
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        measure_motion(jumping_film(20, 25.0, []), callback=stop)
+        measure_motion(jumping_video(20, 25.0, []), callback=stop)
     assert seen == [(i, 20) for i in range(1, 6)]
 
 
@@ -191,13 +191,13 @@ def bunny_frames(bunny):
     return frames
 
 
-def test_flow_of_a_real_film_in_its_own_size(bunny, bunny_frames):
+def test_flow_of_a_real_video_in_its_own_size(bunny, bunny_frames):
     motion = measure_motion(VideoFile(bunny, 0.0, 0.2), side=0)
     assert motion.size == (720, 1280)
     assert motion.flow.tolist() == pytest.approx(released_flow(bunny_frames[:5]), abs=2e-3)
 
 
-def test_av_align_of_a_real_film_computed_twice(bunny, bunny_frames):
+def test_av_align_of_a_real_video_computed_twice(bunny, bunny_frames):
     video = VideoFile(bunny)
     motion, onsets = measure_motion(video, side=90), find_onsets(audio_track(video))
 
@@ -232,7 +232,7 @@ def test_farneback_settings_are_the_released_ones():
 
 def test_large_jumps_escape_the_flow_of_large_frames():
     """Why frames are reduced by default: a jump of 40 pixels in 512 is seen whole at 128 and hardly at all at 512."""
-    still = torch.nn.functional.interpolate(jumping_film(1, 8.0, []).pixels, size=(512, 552), mode="bicubic").clamp(0, 1)[0]
+    still = torch.nn.functional.interpolate(jumping_video(1, 8.0, []).pixels, size=(512, 552), mode="bicubic").clamp(0, 1)[0]
     video = VideoFrames(torch.stack([still[..., 40 * (index >= 3) :][..., :512] for index in range(6)]), 8.0)
     small, large = (measure_motion(video, side=side) for side in (128, 0))
     assert small.peaks_s(0.1).tolist() == [3 / 8] and small.size == (128, 128) and large.size == (512, 512)

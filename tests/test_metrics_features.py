@@ -10,13 +10,13 @@ import torch
 from seeing_core.errors import InputError
 from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.metrics.features import (
-    film_extractor,
     look_profile,
     mel_profile,
     sound_extractor,
+    video_extractor,
 )
 from seeing_core.metrics.published import PANNS, _module
-from tests.made import bursts, jumping_film
+from tests.made import bursts, jumping_video
 from tests.pocket.world_kinds import KIND_NAMES
 
 NETWORKS = {  # extractor: how its file is made, its features, its logits
@@ -32,7 +32,7 @@ NETWORKS = {  # extractor: how its file is made, its features, its logits
 
 def media(name, long):
     if name == "i3d":
-        return jumping_film(40 if long else 5, 8.0, [3])
+        return jumping_video(40 if long else 5, 8.0, [3])
     return bursts([0.5], 3.0, 44100) if long else bursts([0.1], 0.3)
 
 
@@ -41,7 +41,7 @@ def test_published_extractors_on_random_weights(tmp_path, name, rows):
     make, size, classes = NETWORKS[name]
     torch.manual_seed(0)
     torch.save(make(), tmp_path / "weights.pth")
-    choose = film_extractor if name == "i3d" else sound_extractor
+    choose = video_extractor if name == "i3d" else sound_extractor
     extract = choose(f"{name}={tmp_path / 'weights.pth'}")
     for long, count in ((True, rows), (False, 1)):
         features = extract(media(name, long))
@@ -52,7 +52,7 @@ def test_published_extractors_on_random_weights(tmp_path, name, rows):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_absent_weights_are_named(tmp_path, name):
-    choose = film_extractor if name == "i3d" else sound_extractor
+    choose = video_extractor if name == "i3d" else sound_extractor
     with pytest.raises(InputError, match="no such file; expected weights on this disk; nothing is downloaded"):
         choose(f"{name}={tmp_path / 'absent.pth'}")
 
@@ -62,7 +62,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
     (tmp_path / "page.pth").write_text("<html>not found</html>")
     for name in ("other.pth", "page.pth"):
         with pytest.raises(InputError, match=f"{name}.*does not fit.*expected weights of InceptionI3d"):
-            film_extractor(f"i3d={tmp_path / name}")
+            video_extractor(f"i3d={tmp_path / name}")
 
 
 def test_absent_packages_are_named():
@@ -77,8 +77,8 @@ def test_mel_profile_tells_sounds_apart():
     assert torch.isfinite(mel_profile(Waveform(torch.zeros(1, 5), 48000)).rows).all()
 
 
-def test_look_profile_tells_films_apart():
-    still, moving = (look_profile(jumping_film(30, 8.0, jumps)).rows for jumps in ([], [5, 9, 20]))
+def test_look_profile_tells_videos_apart():
+    still, moving = (look_profile(jumping_video(30, 8.0, jumps)).rows for jumps in ([], [5, 9, 20]))
     assert still.shape == (1, 96) and not still[0, 48:].any() and moving[0, 48:].sum() > 0
     red = look_profile(VideoFrames(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 8, 8), 8.0)).rows
     assert red[0].tolist() == [1.0] * 16 + [0.0] * 80
@@ -90,10 +90,10 @@ def test_pocket_judge_as_an_extractor():
 
 
 def test_names():
-    assert sound_extractor("none") is None and film_extractor("none") is None
+    assert sound_extractor("none") is None and video_extractor("none") is None
     assert sound_extractor("seeing_core.metrics.features:mel_profile") is mel_profile
     for name in ("vgg", "i3d=weights.pth", "vggish="):
         with pytest.raises(InputError, match="sound features: received .* expected one of none, mel, vggish=FILE"):
             sound_extractor(name)
     with pytest.raises(InputError, match="cannot be imported"):
-        film_extractor("seeing_core.metrics.features:nothing")
+        video_extractor("seeing_core.metrics.features:nothing")

@@ -19,14 +19,14 @@ from seeing_core.metrics.motion import measure_motion
 from seeing_core.metrics.onsets import find_onsets
 from seeing_core.metrics.ranking import MEASURES, check_measure, rank
 from seeing_core.visuals.plots import SIZE_PX, fit_plot, trace_plot
-from tests.made import bursts, jumping_film
+from tests.made import bursts, jumping_video
 
 EVENTS_S = (0.6, 1.24, 1.88, 2.88, 3.4)
 DURATION_S = 4.0
 
 
-def film_of(fps):
-    return jumping_film(round(DURATION_S * fps), fps, [round(time_s * fps) for time_s in EVENTS_S])
+def video_of(fps):
+    return jumping_video(round(DURATION_S * fps), fps, [round(time_s * fps) for time_s in EVENTS_S])
 
 
 def shifted(late_s):
@@ -35,19 +35,19 @@ def shifted(late_s):
 
 @pytest.fixture(scope="module")
 def video():
-    return film_of(25.0)
+    return video_of(25.0)
 
 
 @pytest.mark.parametrize("fps", [8.0, 25.0, 30.0])
 @pytest.mark.parametrize("late_s", [-0.4, 0.0, 0.12, 0.5])
 def test_lag_is_found(fps, late_s):
-    lag = measure_lag(find_onsets(shifted(late_s)), measure_motion(film_of(fps)))
+    lag = measure_lag(find_onsets(shifted(late_s)), measure_motion(video_of(fps)))
     assert lag.lag_s == pytest.approx(late_s, abs=0.5 / fps + 0.03)
     assert lag.correlation > 0.4
 
 
 def test_lag_of_nothing_is_undefined(video):
-    silent, still = find_onsets(Waveform(torch.zeros(1, 64000), 16000)), measure_motion(jumping_film(100, 25.0, []))
+    silent, still = find_onsets(Waveform(torch.zeros(1, 64000), 16000)), measure_motion(jumping_video(100, 25.0, []))
     for onsets, motion in [(silent, measure_motion(video)), (find_onsets(shifted(0)), still), (silent, still)]:
         lag = measure_lag(onsets, motion)
         assert lag.lag_s is None and lag.correlation is None
@@ -57,7 +57,7 @@ def test_lag_of_two_frames_and_of_a_steady_hum():
     two = measure_motion(VideoFrames(torch.rand(2, 3, 16, 16), 25.0))
     assert measure_lag(find_onsets(shifted(0)), two).lag_s in (None, 0.0)
     hum = Waveform(torch.sin(torch.arange(64000) * 0.3)[None], 16000)
-    lag = measure_lag(find_onsets(hum), measure_motion(film_of(8.0)))
+    lag = measure_lag(find_onsets(hum), measure_motion(video_of(8.0)))
     assert lag.correlation is None or -1 <= lag.correlation <= 1
 
 
@@ -92,9 +92,9 @@ def test_words(video, binder):
     assert "ms after the picture" in late and "Binder" not in late
     longer = measure_fit(video, bursts([0.6], 6.0), measure_motion(video))
     assert "the sound is 6.00 s long, the video 4.00 s" in str(longer)
-    few = measure_fit(jumping_film(50, 25.0, [20]), bursts([0.8], 2.0), measure_motion(jumping_film(50, 25.0, [20])))
+    few = measure_fit(jumping_video(50, 25.0, [20]), bursts([0.8], 2.0), measure_motion(jumping_video(50, 25.0, [20])))
     assert "chance has a large say" in str(few)
-    nothing = jumping_film(50, 25.0, [])
+    nothing = jumping_video(50, 25.0, [])
     silence = Waveform(torch.zeros(1, 32000), 16000)
     assert "AV-Align: undefined" in str(measure_fit(nothing, silence, measure_motion(nothing)))
 
@@ -141,7 +141,7 @@ def test_measures_that_cannot_be_taken_are_named(video):
         rank([])
 
 
-def test_motion_of_a_shared_film_is_measured_once(video):
+def test_motion_of_a_shared_video_is_measured_once(video):
     seen = []
     measure_fits([(video, shifted(0.0)), (video, shifted(0.1))], callback=lambda done, total: seen.append(done))
     assert len(seen) == 100
@@ -165,7 +165,7 @@ def test_fit_plot_shows_matches(video, binder):
 
 @pytest.mark.parametrize("samples", [1, 64000])
 def test_fit_plot_of_nothing(samples):
-    video = jumping_film(2, 25.0, [])
+    video = jumping_video(2, 25.0, [])
     assert fit_plot(measure_fit(video, Waveform(torch.zeros(1, samples), 16000), measure_motion(video))).shape[-1] == 3
 
 

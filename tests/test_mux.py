@@ -1,4 +1,4 @@
-"""Sound joined to a film: the picture untouched, the sound whole and on time, nothing half-written."""
+"""Sound joined to a video: the picture untouched, the sound whole and on time, nothing half-written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def pictures(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["bigbuckbunny", "bikes"])
-def test_real_films_keep_their_picture_and_change_their_sound(
+def test_real_videos_keep_their_picture_and_change_their_sound(
     real_video: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
     source = real_video(name)
@@ -134,7 +134,7 @@ def test_sound_is_on_time(real_video: Callable[[str], Path], tmp_path: Path, kin
     assert loud[-1] / heard_hz == pytest.approx(1.002, abs=0.002)
 
 
-def test_part_of_a_film(real_video: Callable[[str], Path], tmp_path: Path) -> None:
+def test_part_of_a_video(real_video: Callable[[str], Path], tmp_path: Path) -> None:
     source = VideoFile(str(real_video("bikes")), 4.0, 1.0)
     out = mux(source, noise(1.0), tmp_path / "out.mp4")
     assert lengths_s(out) == pytest.approx((1.0, 1.0), abs=1 / 25)
@@ -143,7 +143,7 @@ def test_part_of_a_film(real_video: Callable[[str], Path], tmp_path: Path) -> No
     assert np.abs(pictures(out)[[0, 24]] - wanted).mean() < 3
 
 
-def test_a_film_of_varying_rate_keeps_its_times(write_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_video_of_varying_rate_keeps_its_times(write_video: Callable[..., Path], tmp_path: Path) -> None:
     times_s = [0, 0.1, 0.2, 0.7, 0.8, 1.6]
     source = write_video(tmp_path / "source.mp4", times_s, range(0, 240, 40))
     for video in (VideoFile(str(source)), VideoFile(str(source), 0.0, 60.0)):  # copied, encoded
@@ -151,8 +151,8 @@ def test_a_film_of_varying_rate_keeps_its_times(write_video: Callable[..., Path]
         torch.testing.assert_close(out.times_s, torch.tensor(times_s, dtype=torch.float64), atol=1e-3, rtol=0)
 
 
-def test_film_in_memory_and_output_over_its_own_source(write_video: Callable[..., Path], tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mp4", [i / 25 for i in range(25)], [9 * i for i in range(25)])
+def test_video_in_memory_and_output_over_its_own_source(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", [i / 25 for i in range(25)], [9 * i for i in range(25)])
     before = packets(path)
     mux(VideoFile(io.BytesIO(path.read_bytes())), noise(1.0), path)
     mux(VideoFile(str(path)), noise(1.0), path)
@@ -176,7 +176,7 @@ def test_places_that_cannot_be_written(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize("limit_bytes", [0, 2000, 30000])
 def test_a_full_disk_leaves_the_old_file_and_no_partial_one(tmp_path: Path, limit_bytes: int) -> None:
     out = tmp_path / "out.mp4"
-    out.write_text("the old film")
+    out.write_text("the old video")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     clip = VideoFrames(torch.rand(16, 3, 64, 64, generator=torch.Generator().manual_seed(0)), 8)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
@@ -185,5 +185,5 @@ def test_a_full_disk_leaves_the_old_file_and_no_partial_one(tmp_path: Path, limi
             mux(clip, noise(2.0), out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"] and out.read_text() == "the old film"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"] and out.read_text() == "the old video"
     assert mux(clip, noise(2.0), out).stat().st_size > 30000

@@ -83,7 +83,7 @@ def test_a_sound_in_half_precision(half: Models, single: Models) -> None:
     assert torch.corrcoef(torch.cat([spectrum(ours), spectrum(exact)]))[0, 1] > 0.8
 
 
-def test_a_film_and_its_sound_in_half_precision(half: Models) -> None:
+def test_a_video_and_its_sound_in_half_precision(half: Models) -> None:
     made = video_and_audio(
         half[1], half[0], half[2], RunConfig([0], 2, AlignSettings()), prompt="a ball", duration_s=0.5, fps=4
     )

@@ -21,7 +21,7 @@ def compared(task: str, steps: int | None = None) -> list[dict]:
 
 @pytest.mark.parametrize("task", ["v2a", "i2a"])
 def test_the_default_sound_is_better_than_the_papers_rule_and_that_than_none(task: str) -> None:
-    """The kind of sound by judge, how near to real sounds it stays, and for a film its timing."""
+    """The kind of sound by judge, how near to real sounds it stays, and for a video its timing."""
     unguided, paper, ours = compared(task)
     assert ours["right_low"] > paper["right_high"] and ours["right"] >= 0.85, (ours, paper)
     assert paper["fit"] > unguided["fit"] and paper["right"] >= unguided["right"] - 0.1, (paper, unguided)
@@ -31,8 +31,8 @@ def test_the_default_sound_is_better_than_the_papers_rule_and_that_than_none(tas
 
 
 @pytest.mark.parametrize("task", ["a2v", "joint"])
-def test_the_default_film_is_better_than_the_papers_rule_and_that_than_none(task: str) -> None:
-    """The kind of film, or whether film and sound are of one kind; in few steps, since films take long."""
+def test_the_default_video_is_better_than_the_papers_rule_and_that_than_none(task: str) -> None:
+    """The kind of video, or whether video and sound are of one kind; in few steps, since videos take long."""
     unguided, paper, ours = compared(task, steps={"a2v": 15, "joint": 10}[task])
     assert ours["right_low"] > paper["right_high"] and ours["right"] >= 0.85, (ours, paper)
     assert paper["fit"] > unguided["fit"] and paper["right"] >= unguided["right"], (paper, unguided)

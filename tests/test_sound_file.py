@@ -16,7 +16,7 @@ from seeing_core.media.mux import mux
 from seeing_core.media.resample import mono
 from seeing_core.media.types import Waveform
 from seeing_core.media.video_file import VideoFile
-from tests.made import bursts, jumping_film
+from tests.made import bursts, jumping_video
 
 CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
 
@@ -77,9 +77,9 @@ def test_resampled_sound_has_the_same_tone(tmp_path):
     assert torch.allclose(samples[200:-200], expected[200:-200], atol=2e-3)
 
 
-def test_sound_of_a_film_starts_with_its_picture(tmp_path):
-    video, sound = jumping_film(50, 25.0, [20]), bursts([0.8, 1.5], 2.0)
-    path = mux(video, sound, tmp_path / "film.mp4")
+def test_sound_of_a_video_starts_with_its_picture(tmp_path):
+    video, sound = jumping_video(50, 25.0, [20]), bursts([0.8, 1.5], 2.0)
+    path = mux(video, sound, tmp_path / "video.mp4")
     found = audio_track(VideoFile(str(path)))
     assert found.samples.shape == (1, 32000)
     for start in (0.8, 1.5):
@@ -90,8 +90,8 @@ def test_sound_of_a_film_starts_with_its_picture(tmp_path):
     assert torch.equal(part.samples, found.samples[:, 8320:24000])
 
 
-def test_sound_of_a_film_whose_picture_starts_late(tmp_path):
-    """Picture from 0.4 s on, sound from 0: the first 0.4 s of sound come before the film."""
+def test_sound_of_a_video_whose_picture_starts_late(tmp_path):
+    """Picture from 0.4 s on, sound from 0: the first 0.4 s of sound come before the video."""
     path, click = tmp_path / "late.mkv", bursts([1.0], 2.0).samples.numpy()
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=25)
@@ -114,7 +114,7 @@ def test_sound_of_a_film_whose_picture_starts_late(tmp_path):
     assert int(loud.nonzero()[0]) / 16000 == pytest.approx(0.6, abs=0.003)
 
 
-def test_real_film_and_silent_film(real_video):
+def test_real_video_and_silent_video(real_video):
     sound = audio_track(VideoFile(str(real_video("bigbuckbunny"))))  # 5.1 at 48 kHz
     assert sound.rate_hz == 48000 and sound.samples.shape == (1, round(5.28 * 48000))
     assert 0.01 < sound.samples.abs().max() < 0.2

@@ -52,14 +52,14 @@ def test_the_sound_is_exactly_as_long_as_asked(
 
 
 @pytest.mark.parametrize("fps", [0.5, 7.3, 23.976, 30, 60])
-def test_by_default_it_is_as_long_as_the_film(audioldm: AudioLDM, binder: ImageBind, fps: float) -> None:
+def test_by_default_it_is_as_long_as_the_video(audioldm: AudioLDM, binder: ImageBind, fps: float) -> None:
     frames = max(2, math.ceil(fps))
     [sound] = video_to_audio(audioldm, binder, VideoFrames(torch.rand(frames, 3, 8, 8), fps), UNGUIDED_RUN).waveforms
     assert sound.samples.shape == (1, round(frames / fps * 16000))
 
 
 @pytest.mark.parametrize("duration_s", [0.5, 3.0, 12.0])
-def test_guided_sound_shorter_and_longer_than_the_film(
+def test_guided_sound_shorter_and_longer_than_the_video(
     audioldm: AudioLDM, binder: ImageBind, video: VideoFrames, duration_s: float
 ) -> None:
     run = RunConfig(steps=1, settings=AlignSettings(start_fraction=0))
@@ -68,7 +68,7 @@ def test_guided_sound_shorter_and_longer_than_the_film(
     assert len(result.trace.points) == 1
 
 
-def test_a_film_from_disk(audioldm: AudioLDM, binder: ImageBind, real_video: Callable[[str], Path]) -> None:
+def test_a_video_from_disk(audioldm: AudioLDM, binder: ImageBind, real_video: Callable[[str], Path]) -> None:
     result = video_to_audio(audioldm, binder, VideoFile(str(real_video("bigbuckbunny"))), RunConfig(steps=3), prompt="birds")
     assert result.waveforms[0].samples.shape == (1, 84480) and len(result.trace.points) == 2
     assert set(result.trace.points[0].terms) == {"vision", "text"}
@@ -140,7 +140,7 @@ def test_a_long_prompt_is_cut_and_says_so(audioldm: AudioLDM, binder: ImageBind,
         assert prompt.replace(" ", "").endswith(lost) and 0 < len(lost) < len(prompt)
 
 
-def test_a_film_of_one_frame(audioldm: AudioLDM, binder: ImageBind, write_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_video_of_one_frame(audioldm: AudioLDM, binder: ImageBind, write_video: Callable[..., Path], tmp_path: Path) -> None:
     on_disk = VideoFile(str(write_video(tmp_path / "one.mp4", [0], [100])))
     for video in (VideoFrames(torch.rand(1, 3, 8, 8), 1), on_disk):
         with pytest.raises(InputError, match="^video: received 1 frame; expected at least two frames"):
@@ -154,7 +154,7 @@ def test_bad_duration(audioldm: AudioLDM, binder: ImageBind, video: VideoFrames,
 
 
 @pytest.mark.parametrize("frames, fps", [(2, 60), (50, 0.01)])
-def test_films_too_short_or_too_long(audioldm: AudioLDM, binder: ImageBind, frames: int, fps: float) -> None:
+def test_videos_too_short_or_too_long(audioldm: AudioLDM, binder: ImageBind, frames: int, fps: float) -> None:
     with pytest.raises(InputError, match="^duration: received"):
         video_to_audio(audioldm, binder, VideoFrames(torch.rand(frames, 3, 8, 8), fps), UNGUIDED_RUN)
 

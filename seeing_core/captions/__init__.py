@@ -1,1 +1,1 @@
-"""Captions: a picture, a film or a sound put into words, by a language model or by the binder."""
+"""Captions: a picture, a video or a sound put into words, by a language model or by the binder."""

@@ -164,7 +164,7 @@ def _check_pictures(pictures: Tensor) -> None:
             "pictures",
             f"{len(pictures)} of them",
             f"at most {MAX_IMAGES}",
-            "Key Frames picks the few that best stand for a film.",
+            "Key Frames picks the few that best stand for a video.",
         )
     height, width = pictures.shape[-2:]
     if max(height, width) > MOST_OBLONG * min(height, width):

@@ -1,4 +1,4 @@
-"""Describe: the phrases of a list that the binder finds nearest to a picture, a film or a sound."""
+"""Describe: the phrases of a list that the binder finds nearest to a picture, a video or a sound."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def describe(binder: Binder, media: Images | Video | Waveform, phrases: Sequence
             "pictures",
             f"{len(media.pixels)} of them",
             f"at most {MAX_IMAGES}",
-            "Key Frames picks the few that best stand for a film.",
+            "Key Frames picks the few that best stand for a video.",
         )
     if isinstance(media, Waveform):
         check_number("duration of the sound", media.duration_s, *SOUND_RANGE_S, unit="seconds")

@@ -1,4 +1,4 @@
-"""python -m seeing_core.evaluate: measures a folder of films or sounds, alone or against a folder of real ones."""
+"""python -m seeing_core.evaluate: measures a folder of videos or sounds, alone or against a folder of real ones."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _summary(report: Report, out: Path) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m seeing_core.evaluate", description=__doc__)
-    parser.add_argument("--generated", required=True, metavar="DIR", help="folder of films with sound, or of sounds")
+    parser.add_argument("--generated", required=True, metavar="DIR", help="folder of videos with sound, or of sounds")
     parser.add_argument(
         "--reference",
         metavar="DIR",
@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         default=FLOW_SIDE,
         metavar="PIXELS",
         help="motion is measured with the "
-        "short side reduced to this (default %(default)s); 0: the film's own size, as the paper's code does",
+        "short side reduced to this (default %(default)s); 0: the video's own size, as the paper's code does",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core; 1 with a binder)")
     return parser

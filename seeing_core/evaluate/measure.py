@@ -17,10 +17,10 @@ from ..media.types import Video, Waveform
 from ..media.video_file import VideoFile
 from ..metrics.features import (
     Features,
-    FilmExtractor,
     SoundExtractor,
-    film_extractor,
+    VideoExtractor,
     sound_extractor,
+    video_extractor,
 )
 from ..metrics.fit import AVFit, measure_fit
 from ..metrics.motion import FLOW_SIDE, Motion, measure_motion
@@ -53,7 +53,7 @@ class Tools:
 
     options: Options
     sound_features: SoundExtractor | None
-    picture_features: FilmExtractor | None
+    picture_features: VideoExtractor | None
     binder: Binder | None
 
     @classmethod
@@ -63,7 +63,7 @@ class Tools:
             from ..weights import load_imagebind
 
             binder = load_imagebind(options.binder)
-        return cls(options, sound_extractor(options.sound_features), film_extractor(options.picture_features), binder)
+        return cls(options, sound_extractor(options.sound_features), video_extractor(options.picture_features), binder)
 
 
 @dataclass(frozen=True)

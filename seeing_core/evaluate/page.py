@@ -57,7 +57,7 @@ def as_html(report: Report, plots: dict[tuple[str, str], Path]) -> str:
 
 def _counts(report: Report) -> str:
     options = report.options
-    size = f"short side at most {options.flow_side} pixels" if options.flow_side else "the films' own size"
+    size = f"short side at most {options.flow_side} pixels" if options.flow_side else "the videos' own size"
     groups = [f"{sum(r.group == group for r in report.records)} {group}" for group in report.means]
     return escape(
         f"{', '.join(groups)} files. Motion measured at {size}. Sound features: {options.sound_features}; "

@@ -103,7 +103,7 @@ def _notes(records: Sequence[Record]) -> list[str]:
     if len(rates) > 1:
         found = ", ".join(f"{rate} fps ({count})" for rate, count in sorted(rates.items()))
         notes.append(
-            f"The films differ in frame rate: {found}. AV-Align allows one frame of error, so its scores do not "
+            f"The videos differ in frame rate: {found}. AV-Align allows one frame of error, so its scores do not "
             "compare between frame rates."
         )
     undefined = [r.name for r in records if r.group == "generated" and r.scores and r.scores["av_align_one_to_one"] is None]

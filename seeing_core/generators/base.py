@@ -6,6 +6,7 @@ or a flow stays inside that file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -189,3 +190,24 @@ def diffusion_levels(scheduler: Any, steps: int) -> list[NoiseLevel]:
     bars = [*(own.alphas_cumprod[t] for t in own.timesteps), own.final_alpha_cumprod]
     times = [*own.timesteps, torch.zeros_like(own.timesteps[-1])]
     return [NoiseLevel(t, float(bar.sqrt()), float((1 - bar).sqrt())) for t, bar in zip(times, bars, strict=True)]
+
+
+def waveform_onset_features(waveform: Tensor, rate_hz: int, bands: int = 64) -> Tensor:
+    """For generators without a cheaper way: waveform (B, channels, n) -> log-mel energies (B, T, bands), T = 1 + n // hop.
+
+    A frame every 10 ms (`onset_hop`), of twice 25 ms; channels averaged. Differentiable.
+    """
+    from torchaudio.functional import melscale_fbanks
+
+    hop, size = onset_hop(rate_hz), 2 ** math.ceil(math.log2(rate_hz * 0.05))
+    samples = waveform.mean(1)
+    window = torch.hann_window(size, dtype=samples.dtype, device=samples.device)
+    spectrum = torch.stft(samples, size, hop, window=window, return_complex=True)  # (B, F, T)
+    power = spectrum.real.square() + spectrum.imag.square()  # the gradient of abs() is not defined in silence
+    banks = melscale_fbanks(size // 2 + 1, 0.0, rate_hz / 2, bands, rate_hz).to(power)
+    return (power.transpose(1, 2) @ banks + 1e-5).log()
+
+
+def onset_hop(rate_hz: int) -> int:
+    """Samples between two onset features: 10 ms."""
+    return round(rate_hz / 100)

@@ -37,7 +37,7 @@ def read_sound(source: str | io.BytesIO, *, start_s: float = 0.0, length_s: floa
 
 
 def audio_track(video: VideoFile) -> Waveform | None:
-    """A film's own sound track, mono, from the time of its first frame to its end; None when it has none."""
+    """A video's own sound track, mono, from the time of its first frame to its end; None when it has none."""
     sound = read_sound(video.source, start_s=video.clock_start_s, length_s=video.duration_s)
     return sound and Waveform(fit_length(sound.samples, round(video.duration_s * sound.rate_hz)), sound.rate_hz)
 

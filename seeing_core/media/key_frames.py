@@ -1,4 +1,4 @@
-"""Key frames: the few frames that best stand for a film."""
+"""Key frames: the few frames that best stand for a video."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 def key_frames(video: Video, count: int) -> list[int]:
     """Indices of `count` frames, in order of time: the most typical sharp one first found, then the most different.
 
-    Candidates are spread evenly over the film. Each further one maximises its difference from those already chosen
-    (farthest-point selection), weighted by sharpness, so that blurred frames lose. A film of fewer frames gives all.
+    Candidates are spread evenly over the video. Each further one maximises its difference from those already chosen
+    (farthest-point selection), weighted by sharpness, so that blurred frames lose. A video of fewer frames gives all.
     Raises InputError when count is not at least 1.
     """
     if count < 1:

@@ -1,4 +1,4 @@
-"""Sound joined to a film: the picture stream copied bit for bit where that can be, the sound as AAC, in an mp4 file."""
+"""Sound joined to a video: the picture stream copied bit for bit where that can be, the sound as AAC, in an mp4 file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CRF = "16"  # visually lossless; used only where the stream cannot be copied
 
 
 def mux(video: Video, sound: Waveform, path: Path | str, *, fit: Fit = "fit to picture") -> Path:
-    """Writes `film` with `sound` as its only sound track to an mp4 file; the file appears whole or not at all.
+    """Writes `video` with `sound` as its only sound track to an mp4 file; the file appears whole or not at all.
 
     fit: "fit to picture" pads the sound with silence or cuts it to the picture's length; "trim to shorter" cuts
     whichever is longer (a picture that must be cut is encoded anew). Raises InputError on bad input, a full disk or a
@@ -52,7 +52,7 @@ def mux(video: Video, sound: Waveform, path: Path | str, *, fit: Fit = "fit to p
         raise InputError(
             f"output file '{path}'",
             f"a failure while writing ({error})",
-            "a folder that can be written, with room for the film",
+            "a folder that can be written, with room for the video",
         ) from error
     finally:
         if partial.is_file():

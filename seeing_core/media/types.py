@@ -1,4 +1,4 @@
-"""Pictures and sound as values: `Clip` and `Waveform`, and `Film`, what the method asks of a moving picture."""
+"""Pictures and sound as values: `Clip` and `Waveform`, and `Video`, what the method asks of a moving picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A film on disk, read frame by frame: memory holds the frames asked for, never the whole film."""
+"""A video on disk, read frame by frame: memory holds the frames asked for, never the whole video."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..errors import InputError
 class VideoFile:
     """The first picture stream of a file, or of bytes in memory; frame times come from its timestamps.
 
-    So a film of variable frame rate is timed right. `start_s` and `length_s` (0: to the end) choose a part.
+    So a video of variable frame rate is timed right. `start_s` and `length_s` (0: to the end) choose a part.
     Raises InputError if the file cannot be read, has no picture stream, or has no frame in that part.
     """
 

@@ -19,7 +19,7 @@ class AVAlign:
     """score: hits / (onsets + motions - hits); None when there is neither onset nor motion peak, so nothing to align.
 
     hits: (time of the onset, time of the motion peak) pairs, in seconds.  onsets_s, motions_s: all of them.
-    tolerance_s: 1 / fps, so scores of films of different fps do not compare.
+    tolerance_s: 1 / fps, so scores of videos of different fps do not compare.
     """
 
     form: Form
@@ -31,7 +31,7 @@ class AVAlign:
 
 
 def av_align(onsets: Onsets, motion: Motion, form: Form = "one_to_one") -> AVAlign:
-    """AV-Align of a sound's onsets and a film's motion.
+    """AV-Align of a sound's onsets and a video's motion.
 
     "paper": as released and as the tables of the Seeing and Hearing paper have it; every local maximum of the flow
     counts, one motion may be hit by several onsets, and the score may therefore exceed 1. "one_to_one": the authors'

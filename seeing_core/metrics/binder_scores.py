@@ -1,4 +1,4 @@
-"""How alike a film, a sound and a sentence are to a binder. What guidance optimises: alone it proves nothing."""
+"""How alike a video, a sound and a sentence are to a binder. What guidance optimises: alone it proves nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..media.types import Video, Waveform, fit_length
 class BinderScores:
     """Cosines, -1..1, of binder embeddings: audio-vision, vision-text, audio-text; None without a prompt.
 
-    av, vt, at: of the embeddings averaged over the film, as the paper's tables and the aligner take them.
+    av, vt, at: of the embeddings averaged over the video, as the paper's tables and the aligner take them.
     av_each, vt_each, at_each: (S,) of each clip alone.  spans: the S clips, usually one a second, in seconds.
     """
 
@@ -32,7 +32,7 @@ class BinderScores:
 
 @torch.no_grad()
 def binder_scores(binder: Binder, video: Video, sound: Waveform, prompt: str = "") -> BinderScores:
-    """Similarities over the length of the film; a shorter sound is followed by silence, a longer one is cut.
+    """Similarities over the length of the video; a shorter sound is followed by silence, a longer one is cut.
 
     With ImageBind these are the paper's AV, VT and AT scores (Girdhar et al., CVPR 2023).
     """

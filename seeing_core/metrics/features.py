@@ -28,7 +28,7 @@ class Features:
 
 
 SoundExtractor = Callable[[Waveform], Features]
-FilmExtractor = Callable[[Video], Features]
+VideoExtractor = Callable[[Video], Features]
 
 
 def mel_profile(sound: Waveform) -> Features:
@@ -58,7 +58,7 @@ def sound_extractor(name: str) -> SoundExtractor | None:
     return _extractor("sound features", name, {"mel": mel_profile}, {"vggish": vggish, "panns": panns})
 
 
-def film_extractor(name: str) -> FilmExtractor | None:
+def video_extractor(name: str) -> VideoExtractor | None:
     """The extractor of a name: none, look, i3d=FILE, or a callable as package.module:function."""
     from .published import i3d
 

@@ -1,4 +1,4 @@
-"""All measures of how well one sound fits one film, together, with a few plain words about them."""
+"""All measures of how well one sound fits one video, together, with a few plain words about them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FEW_EVENTS = 4
 
 @dataclass(frozen=True)
 class AVFit:
-    """The measures of a film and a sound, and what they were taken from. Prints as a few sentences."""
+    """The measures of a video and a sound, and what they were taken from. Prints as a few sentences."""
 
     sound: Waveform
-    film_s: float
+    video_s: float
     onsets: Onsets
     motion: Motion
     one_to_one: AVAlign
@@ -35,7 +35,7 @@ class AVFit:
 
 
 def measure_fit(video: Video, sound: Waveform, motion: Motion, *, binder: Binder | None = None, prompt: str = "") -> AVFit:
-    """How well `sound` fits `film`.  motion: the film's, from `measure_motion`, so that many sounds can share it."""
+    """How well `sound` fits `video`.  motion: the video's, from `measure_motion`, so that many sounds can share it."""
     onsets = find_onsets(sound)
     return AVFit(
         sound,
@@ -57,7 +57,7 @@ def measure_fits(
     prompt: str = "",
     callback: Callback = lambda done, total: None,
 ) -> list[AVFit]:
-    """The fit of every pair; the motion of a film that occurs several times is measured once."""
+    """The fit of every pair; the motion of a video that occurs several times is measured once."""
     motions: dict[int, Motion] = {}
     for video, _ in pairs:
         if id(video) not in motions:
@@ -104,6 +104,6 @@ def _notes(fit: AVFit) -> list[str]:
     events = len(fit.one_to_one.onsets_s) + len(fit.one_to_one.motions_s)
     if 0 < events < FEW_EVENTS:
         notes.append("Note: so few events that chance has a large say in AV-Align.")
-    if abs(fit.sound.duration_s - fit.film_s) > 0.1 + 1 / fit.motion.fps:
-        notes.append(f"Note: the sound is {fit.sound.duration_s:.2f} s long, the video {fit.film_s:.2f} s.")
+    if abs(fit.sound.duration_s - fit.video_s) > 0.1 + 1 / fit.motion.fps:
+        notes.append(f"Note: the sound is {fit.sound.duration_s:.2f} s long, the video {fit.video_s:.2f} s.")
     return notes

@@ -46,11 +46,11 @@ def motion_peaks(motion: Motion) -> list[float]:
 def measure_motion(video: Video, *, side: int = FLOW_SIDE, callback: Callback = lambda done, total: None) -> Motion:
     """Farneback's optical flow (2003) with the settings of AV-Align's released code (Yariv et al., AAAI 2024).
 
-    side: frames whose short side is longer are first reduced to it. That is much faster, makes the flow of one film in
+    side: frames whose short side is longer are first reduced to it. That is much faster, makes the flow of one video in
     two sizes alike, and finds large jumps: those longer than the flow's windows reach escape it in large frames. 0 keeps
-    the film's own size, which is what the released code does by default.
+    the video's own size, which is what the released code does by default.
     told: called after every frame with the frames done and their number; may raise to cancel.
-    Memory holds two frames. Raises InputError for a film of fewer than two frames.
+    Memory holds two frames. Raises InputError for a video of fewer than two frames.
     """
     import cv2
 

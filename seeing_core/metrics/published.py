@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..media.resample import mono
 from ..media.types import Video, Waveform, fit_length
-from .features import Features, FilmExtractor, SoundExtractor
+from .features import Features, SoundExtractor, VideoExtractor
 
 RATE_HZ = 16000
 VGGISH_SHORTEST = 15600  # samples of one example of 0.96 s
@@ -76,11 +76,11 @@ def panns(path: Path | str) -> SoundExtractor:
     return extract
 
 
-def i3d(path: Path | str) -> FilmExtractor:
+def i3d(path: Path | str) -> VideoExtractor:
     """I3D, rows (n, 400) of 16 frames each: what FVD and KVD are taken on (Unterthiner et al., 2018).
 
     path: i3d_pretrained_400.pt of github.com/songweige/TATS (package cd-fvd). Rows follow one another without overlap;
-    frames that do not fill a row are left out, except that a film of fewer than 16 repeats its last.
+    frames that do not fill a row are left out, except that a video of fewer than 16 repeats its last.
     """
     network, tools = (_module("cdfvd", f"third_party.i3d.{name}") for name in ("pytorch_i3d", "utils"))
     model = _filled(lambda: network.InceptionI3d(400, in_channels=3), path, lambda file: file)

@@ -1,4 +1,4 @@
-"""Candidates side by side: a labelled contact sheet, and a film in which one after the other plays."""
+"""Candidates side by side: a labelled contact sheet, and a video in which one after the other plays."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOUND_ONLY_FPS = 8.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the things compared.  film: None when it is a sound alone.  words: its scores in a line."""
+    """One of the things compared.  video: None when it is a sound alone.  words: its scores in a line."""
 
     label: str
     sound: Waveform
@@ -66,7 +66,7 @@ def contact_sheet(candidates: Sequence[Candidate]) -> Image.Image:
 
 
 class Reel:
-    """The contact sheet as a `Film`: one candidate after the other plays in its place, a line showing where it is.
+    """The contact sheet as a `Video`: one candidate after the other plays in its place, a line showing where it is.
 
     sound: theirs, one after the other, mono, at the highest of their rates.
     """
@@ -110,7 +110,7 @@ class Reel:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A candidate as drawn.  picture: what is shown of its film while it does not play."""
+    """A candidate as drawn.  picture: what is shown of its video while it does not play."""
 
     candidate: Candidate
     picture: Image.Image | None

@@ -26,7 +26,7 @@ def fit_plot(fit: AVFit) -> Tensor:
     """
     rows = [3, 3, 2] if fit.binder else [1, 1]
     figure, axes = _figure(rows)
-    end = max(fit.film_s, fit.sound.duration_s)
+    end = max(fit.video_s, fit.sound.duration_s)
     _wave(axes[0], fit)
     _flow(axes[1], fit)
     for axis in axes:
@@ -117,7 +117,7 @@ def _flow(axis: Any, fit: AVFit) -> None:
 def _seconds(axis: Any, fit: AVFit) -> None:
     scores = fit.binder.av_each.numpy()
     end = axis.get_xlim()[1]
-    edges = np.linspace(0, fit.film_s, len(scores) + 1)  # clips overlap a little; bars of equal width show their order
+    edges = np.linspace(0, fit.video_s, len(scores) + 1)  # clips overlap a little; bars of equal width show their order
     axis.bar(edges[:-1], scores, width=np.diff(edges) * 0.96, align="edge", color=SOUND, alpha=0.75)
     for left, width, score in zip(edges[:-1], np.diff(edges), scores, strict=True):
         if width / end > 0.045:

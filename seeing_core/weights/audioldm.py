@@ -79,7 +79,7 @@ def _from_file(path: Path, tokenizer_folder: Path, dtype: torch.dtype) -> AudioL
 
     state = read_tensors(path).tensors
     where = f"AudioLDM file '{path}'"
-    if UNET + "film_emb.weight" not in state:
+    if UNET + "video_emb.weight" not in state:
         raise InputError(where, _what(looks_like(state)), "an AudioLDM (version 1) checkpoint of its authors")
     try:
         models = {
@@ -111,10 +111,10 @@ def _unet(where: str, state: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Mod
         "attention_head_dim": tuple(max(1, width // HEAD_CHANNELS) for width in widths),
         "class_embed_type": "simple_projection",
         "class_embeddings_concat": True,
-        "projection_class_embeddings_input_dim": state["film_emb.weight"].shape[1],
+        "projection_class_embeddings_input_dim": state["video_emb.weight"].shape[1],
     }
     renamed = unet_state(state, config)
-    renamed |= {f"class_embedding.{kind}": state[f"film_emb.{kind}"] for kind in ("weight", "bias")}
+    renamed |= {f"class_embedding.{kind}": state[f"video_emb.{kind}"] for kind in ("weight", "bias")}
     return converted_diffusers(f"{where}, UNet", UNet2DConditionModel, config, renamed, dtype)
 
 

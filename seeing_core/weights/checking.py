@@ -113,7 +113,7 @@ _LOOKS: list[tuple[str, Any]] = [
     ("SDXL", _first_width(_CROSS, 1, SDXL_WIDTH)),
     ("Stable Diffusion 2", _any("cond_stage_model.model.transformer.resblocks")),
     ("an inpainting model", _first_width(_UNET + "input_blocks.0.0.weight", 1, 9)),
-    ("AudioLDM", _any(_UNET + "film_emb.")),
+    ("AudioLDM", _any(_UNET + "video_emb.")),
     ("Stable Diffusion 1.5", _any("cond_stage_model.transformer.text_model.")),
     ("an AnimateDiff motion module", _any("motion_modules.")),
     (

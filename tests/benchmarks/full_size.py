@@ -36,7 +36,7 @@ from tests.stand_ins import save_audioldm, save_stable_diffusion, write_imagebin
 
 GB = 1e9
 FILM = "bigbuckbunny.mp4"
-GIVEN = {"LoadVideo": "file", "LoadAudio": "audio"}  # ComfyUI's nodes that read the film, and their input
+GIVEN = {"LoadVideo": "file", "LoadAudio": "audio"}  # ComfyUI's nodes that read the video, and their input
 
 
 def write_models(models: Path) -> None:
@@ -67,7 +67,7 @@ def bytes_of(place: Path) -> int:
 
 
 def write_media(folder: Path) -> None:
-    """What the workflows take: a film of 5.3 s with its sound, and one picture of it."""
+    """What the workflows take: a video of 5.3 s with its sound, and one picture of it."""
     shutil.copy(video_path(FILM), folder / FILM)
     with av.open(str(video_path(FILM))) as video:
         next(video.decode(video=0)).to_image().save(folder / "picture.png")
@@ -80,7 +80,7 @@ def task_inputs(api: dict[str, Any]) -> dict[str, Any]:
 
 
 def workflow(task: str, side: int, seed: int) -> dict[str, Any]:
-    """The shared workflow with one denoise step; films of 16 frames."""
+    """The shared workflow with one denoise step; videos of 16 frames."""
     name = TASKS[task].workflow.removeprefix("pocket_")
     api = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
     inputs = task_inputs(api)
@@ -127,7 +127,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--folder", type=Path, help="where ComfyUI's folders are made, and kept")
     options.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
-    options.add_argument("--side", type=int, default=256, help="of the films, in pixels")
+    options.add_argument("--side", type=int, default=256, help="of the videos, in pixels")
     chosen = options.parse_args()
     print(
         f"{platform.machine()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / GB:.0f} GB, {chosen.side} pixels"

@@ -72,7 +72,7 @@ def test_sounds_without_a_video_are_not_scored(server, uploaded):
     assert entry["outputs"]["8"]["text"] == ["knock: not scored: no video"]
 
 
-def test_films_bring_their_own_sound(server, uploaded):
+def test_videos_bring_their_own_sound(server, uploaded):
     entry = run(server, compare(uploaded, [["2", 0], ["2", 0]]))
     (reel,) = [path for path in output_files(entry, server) if path.suffix == ".mp4"]
     assert seconds(reel)["audio"] == pytest.approx(2.0, abs=0.05)

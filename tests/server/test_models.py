@@ -76,7 +76,7 @@ def options(server, node, field):
     return server.get(f"/object_info/SeeingHearing_{node}")[f"SeeingHearing_{node}"]["input"]["required"][field][1]["options"]
 
 
-def film_and_sound(**inputs) -> dict:
+def video_and_sound(**inputs) -> dict:
     """Joint generation with all three models, as small as it goes."""
     values = {
         "LoadAudioLDM": {"model": AUDIO},
@@ -130,15 +130,15 @@ def test_what_is_found_and_what_is_well_known_is_listed(server):
     assert options(server, "LoadImageBind", "model") == ["pocket (built in)", IMAGEBIND]
 
 
-def test_originals_in_several_roots_and_subfolders_make_film_and_sound(server):
-    entry = run(server, film_and_sound())
+def test_originals_in_several_roots_and_subfolders_make_video_and_sound(server):
+    entry = run(server, video_and_sound())
     assert not error_of(entry) and len(output_files(entry, server)) == 3  # two frames and a sound
 
 
 def test_nothing_is_fetched_unasked(hub_and_server):
     shelf, server = hub_and_server
     shelf.asked.clear()
-    message = error_of(run(server, film_and_sound(LoadAnimateDiff={"motion": FETCHED})))
+    message = error_of(run(server, video_and_sound(LoadAnimateDiff={"motion": FETCHED})))
     for words in (
         FETCHED,
         "not on this machine",
@@ -155,7 +155,7 @@ def test_nothing_is_fetched_unasked(hub_and_server):
 def test_a_well_known_file_is_fetched_when_asked_and_used(hub_and_server):
     shelf, server = hub_and_server
     bar = []
-    workflow = film_and_sound(LoadAnimateDiff={"motion": FETCHED, "download_if_missing": True})
+    workflow = video_and_sound(LoadAnimateDiff={"motion": FETCHED, "download_if_missing": True})
     entry = run(server, workflow, event=lambda kind, data: bar.append(data) if kind == "progress" else None)
     assert not error_of(entry) and len(output_files(entry, server)) == 3
     assert any(data["node"] == "LoadAnimateDiff" for data in bar)
@@ -174,7 +174,7 @@ def test_cancel_keeps_what_has_come_and_the_next_run_goes_on_from_it(hub_and_ser
     usual, shelf.files["guoyww/animatediff", FETCHED] = shelf.files["guoyww/animatediff", FETCHED], content
     shelf.asked.clear()
     # Its own precision: ComfyUI remembers what the loader made of the same inputs in another test.
-    workflow = film_and_sound(LoadAnimateDiff={"motion": FETCHED, "download_if_missing": True, "precision": "fp32"})
+    workflow = video_and_sound(LoadAnimateDiff={"motion": FETCHED, "download_if_missing": True, "precision": "fp32"})
 
     def cancel(kind: str, data: dict) -> None:
         if kind == "progress" and data["node"] == "LoadAnimateDiff" and data["value"] > 0:
@@ -224,7 +224,7 @@ def test_captioners_are_fetched_when_asked_and_used(hub_and_server, tmp_path, na
 def test_a_file_that_is_not_the_published_one_is_thrown_away(hub_and_server):
     shelf, server = hub_and_server
     name = "v1-5-pruned-emaonly.safetensors"
-    message = error_of(run(server, film_and_sound(LoadAnimateDiff={"base": name, "download_if_missing": True})))
+    message = error_of(run(server, video_and_sound(LoadAnimateDiff={"base": name, "download_if_missing": True})))
     assert "download of v1-5-pruned-emaonly.safetensors" in message
     assert not list((server.base / "models").rglob("*v1-5-pruned*.safetensors"))
 
@@ -233,14 +233,14 @@ def test_a_file_that_is_not_the_published_one_is_thrown_away(hub_and_server):
 def test_names_never_leave_the_model_folders(server, value):
     for loader, field in (("LoadAudioLDM", "model"), ("LoadAnimateDiff", "base"), ("LoadAnimateDiff", "lora")):
         with pytest.raises(RuntimeError, match=field):
-            run(server, film_and_sound(**{loader: {field: value}}))
+            run(server, video_and_sound(**{loader: {field: value}}))
 
 
 def test_a_link_out_of_the_model_folders_is_refused(server, tmp_path):
     secret = shutil.copy(server.base / "models" / "imagebind" / IMAGEBIND, tmp_path / "secret.pth")
     link = server.base / "models" / "imagebind" / "linked.pth"
     link.symlink_to(secret)
-    message = error_of(run(server, film_and_sound(LoadImageBind={"model": "linked.pth"})))
+    message = error_of(run(server, video_and_sound(LoadImageBind={"model": "linked.pth"})))
     link.unlink()
     assert "a link that leads out of the model folders" in message and "extra_model_paths.yaml" in message
 
@@ -261,7 +261,7 @@ def test_hostile_files_are_refused_and_the_server_lives_on(server, tmp_path, nam
         torch.save({"weight": Payload(tmp_path / "executed")}, path)
     else:
         path.write_bytes(content)
-    message = error_of(run(server, film_and_sound(LoadImageBind={"model": name})))
+    message = error_of(run(server, video_and_sound(LoadImageBind={"model": name})))
     path.unlink()
     assert words in message and name in message and not (tmp_path / "executed").exists()
     assert server.get("/system_stats")
@@ -269,7 +269,7 @@ def test_hostile_files_are_refused_and_the_server_lives_on(server, tmp_path, nam
 
 def test_precision_is_chosen_in_the_loaders(server):
     half = {"precision": "bf16"}
-    entry = run(server, film_and_sound(LoadAudioLDM=half, LoadAnimateDiff=half, LoadImageBind=half))
+    entry = run(server, video_and_sound(LoadAudioLDM=half, LoadAnimateDiff=half, LoadImageBind=half))
     assert not error_of(entry) and len(output_files(entry, server)) == 3
 
 
@@ -277,7 +277,7 @@ def test_models_are_gone_after_free(server):
     """The weights of a large ImageBind, gone when the user asks for it."""
     sizes = IMAGEBIND_SIZES | {"vision_embed_dim": 1024, "vision_num_blocks": 12}
     path = write_imagebind_of(sizes, server.base / "models" / "imagebind" / "wide.safetensors")
-    entry = run(server, film_and_sound(LoadImageBind={"model": "wide.safetensors"}))
+    entry = run(server, video_and_sound(LoadImageBind={"model": "wide.safetensors"}))
     assert not error_of(entry)
     without = reserved(server) - round(0.8 * path.stat().st_size)
     assert reserved_after_freeing(server, without) < without

@@ -22,7 +22,7 @@ TEXT_WIDTH, MAX_TOKENS = 64, 77
 START, END = "<|startoftext|>", "<|endoftext|>"
 STEPS, BATCH, SEED, MERGES = 400, 48, 32, 96
 # How people write prompts: the caption alone, or with words round it that say nothing about the kind.
-SETTINGS = ("{}", "a video of {}", "{}, high quality", "a film of {} in a room")
+SETTINGS = ("{}", "a video of {}", "{}, high quality", "a video of {} in a room")
 
 
 def captions_of_world() -> tuple[list[str], Tensor, Tensor]:
