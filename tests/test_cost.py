@@ -113,14 +113,17 @@ def test_slices_are_the_only_work_done_twice_for_video(shells: sizes.Models) -> 
     assert one.cost(PAPER).total <= 1.05 * least.total
     large = scene("a2v", shells, PAPER, side=512)
     sliced, least = large.cost(PAPER), count(lambda: call_all(floor(large, PAPER)), large.parts)
-    assert sliced.flops["VAE"] == pytest.approx(1.5 * least.flops["VAE"], rel=0.02)
+    # A third pass at most: the second run of a slice stops where nothing more is needed.
+    assert 1.3 * least.flops["VAE"] <= sliced.flops["VAE"] <= 1.5 * least.flops["VAE"]
     assert sliced.flops["binder"] == pytest.approx(least.flops["binder"], rel=0.02)
 
 
 def test_memory_is_the_same_for_a_minute_and_for_five(shells: sizes.Models) -> None:
-    """10.24 s is one window. What grows is the latent alone, 13 kilobytes a second."""
-    step = [scene("v2a", shells, PAPER, duration_s=seconds).cost(PAPER).peak for seconds in (10.24, 60.0)]
-    assert step[1] <= 1.05 * step[0]
+    """10.24 s is one window. What grows is the latent alone, 13 kilobytes a second, of which a step holds nine at the most."""
+    scenes = [scene("v2a", shells, PAPER, duration_s=seconds) for seconds in (10.24, 60.0)]
+    short, long = (one.cost(PAPER).peak for one in scenes)
+    latents = [one.generators[0].initial_noise([0]).nbytes for one in scenes]
+    assert long <= short + 9 * (latents[1] - latents[0])
 
     def judged(seconds: float, settings: AlignSettings) -> int:
         one = scene("v2a", shells, settings, duration_s=seconds)
@@ -156,7 +159,7 @@ def test_real_sizes_against_the_released_loop(real: sizes.Models) -> None:
     [
         ("v2a", ["audio"], False, 6),
         ("v2a", ["audio"], True, 4),
-        ("a2v", ["vision"], False, 12),
+        ("a2v", ["vision"], False, 12.5),  # two frames of 512 x 512 at once
         ("a2v", ["vision"], True, 8),
     ],
 )

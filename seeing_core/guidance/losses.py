@@ -127,7 +127,7 @@ class WeightedLoss:
 
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
         sums = _Sums()
-        total: Sequence[Tensor] = [torch.zeros_like(x0) for x0 in x0s]
+        total = [torch.zeros_like(x0) for x0 in x0s]
         leaves = [x0.detach().requires_grad_() for x0 in x0s]
         for windows in self._passes():
             parts = {medium: view.parts(windows, whole=bool(self.whole_terms)) for medium, view in self.views.items()}
@@ -160,7 +160,8 @@ class WeightedLoss:
                     continue
                 loss = torch.stack([share * (term.weight * value) for term, share, value in values]).sum(0)  # (B,)
                 own = torch.autograd.grad(loss.sum(), roots, materialize_grads=True)
-            total = [so_far + more for so_far, more in zip(total, own, strict=True)]
+            for so_far, more in zip(total, own, strict=True):
+                so_far += more
             sums.add(loss, values, seen.previews)
         return total
 
