@@ -22,7 +22,8 @@ def fbank(samples: Tensor, *, bins: int = 128, rate_hz: int = 16000) -> Tensor:
     dither=0, frame_length=25, frame_shift=10), for a whole batch at once. n < 400 gives 0 frames.
     """
     if samples.shape[-1] < FRAME:
-        return samples.new_zeros(*samples.shape[:-1], 0, bins)
+        # No values, but a graph: a window too short for one frame has a gradient of 0, not none.
+        return samples.sum(-1)[..., None, None].expand(*samples.shape[:-1], 0, bins)
     frames = samples.unfold(-1, FRAME, HOP)  # (..., frames, 400)
     frames = frames - frames.mean(-1, keepdim=True)
     previous = torch.cat([frames[..., :1], frames[..., :-1]], -1)
