@@ -9,23 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .binders.base import Binder, embed_waveform
 from .errors import InputError
-from .generators.base import AudioGenerator, AudioModel, VideoModel
+from .generators.base import AudioModel, VideoModel
 from .guidance.clips import AudioView, VideoView, video_windows
-from .guidance.losses import (
-    EventTimesTerm,
-    OnsetMotionTerm,
-    PairTerm,
-    TargetTerm,
-    Term,
-    WeightedLoss,
-)
+from .guidance.losses import EventTimesTerm, OnsetMotionTerm, PairTerm, TargetTerm, Term, WeightedLoss
 from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase
 from .guidance.settings import AlignSettings
 from .guidance.sync import parse_times
@@ -33,16 +26,7 @@ from .guidance.targets import Images, embed_media, embed_targets, embed_windows
 from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_duration
 from .metrics.motion import Motion, measure_motion, motion_peaks
 from .metrics.onsets import find_onsets
-from .run import (
-    RunConfig,
-    TaskResult,
-    as_batch,
-    common_duration,
-    finished_videos,
-    finished_waveforms,
-    run_guided,
-    unread_notes,
-)
+from .run import RunConfig, TaskResult, as_batch, common_duration, finished_videos, finished_waveforms, run_guided, unread_notes
 
 __all__ = ["RunConfig", "TaskResult", "audio_to_video", "image_to_audio", "video_and_audio", "video_to_audio"]
 SILENCE = 1e-4  # peak below which a sound has nothing to fit to
@@ -83,15 +67,18 @@ def video_to_audio(
         motion.extend(measure_motion(one, callback=run.motion_callback) for one in videos)
         return [motion_peaks(one) for one in motion]
 
-    conditioned = partial(
-        model.conditioned,
-        negative_prompt=negative_prompt,
+    result = _make_audio(
+        model,
+        binder,
+        vision,
+        event_times_s,
+        run,
+        prompts,
+        negative_prompt,
         duration_s=duration_s,
         guidance_scale=guidance_scale,
-        low_memory=run.low_memory,
     )
-    notes = unread_notes([model, binder], [*prompts, negative_prompt])
-    return replace(_make_audio(conditioned, binder, vision, event_times_s, run, prompts, notes), motion=tuple(motion))
+    return replace(result, motion=tuple(motion))
 
 
 def image_to_audio(
@@ -116,39 +103,40 @@ def image_to_audio(
         seen = torch.stack([embed_media(binder, Images(one)) for one in rows])  # (rows, D)
         return [seen[:, None].expand(-1, len(segments), -1) for segments in windows]
 
-    conditioned = partial(
-        model.conditioned,
-        negative_prompt=negative_prompt,
-        duration_s=duration_s,
-        guidance_scale=guidance_scale,
-        low_memory=run.low_memory,
+    return _make_audio(
+        model, binder, vision, lambda: [[]], run, prompts, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale
     )
-    notes = unread_notes([model, binder], [*prompts, negative_prompt])
-    return _make_audio(conditioned, binder, vision, lambda: [[]], run, prompts, notes)
 
 
 def _make_audio(
-    conditioned: Callable[[Sequence[str]], AudioGenerator],
+    model: AudioModel,
     binder: Binder,
     vision: Callable[[Windows], list[Tensor]],
     event_times_s: Callable[[], list[list[float]]],
     run: RunConfig,
     prompts: Sequence[str],
-    notes: list[str],
+    negative_prompt: str,
+    **conditions: Any,
 ) -> TaskResult:
     """V2A and I2A, which differ only in the vision target.
 
     vision: the segments of each window -> their embeddings, (rows, S, D) each.  event_times_s: when what is seen moves.
+    conditions: as `AudioModel.conditioned` takes them.
     """
     settings = run.settings
     sees = settings.uses_target and settings.vision_weight > 0
-    view = AudioView(conditioned(prompts), binder)
+    notes = unread_notes([model, binder], [*prompts, negative_prompt])
+
+    def conditioned(prompts: Sequence[str]) -> AudioView:
+        return AudioView(model.conditioned(prompts, negative_prompt, low_memory=run.low_memory, **conditions), binder)
+
+    view = conditioned(prompts)
     windows = [view.segments_s(window) for window in range(len(view.generator.windows_s))]
     seen = vision(windows) if sees else []
     if settings.complete_prompt and seen:
         given, prompts = prompts, complete_prompts(binder, prompts, seen)
         notes += completion_notes(given, prompts)
-        view = AudioView(conditioned(prompts), binder)
+        view = conditioned(prompts)
     weight = settings.binder_weight * settings.vision_weight
     fit = [[TargetTerm("vision", weight, "audio", own.mean(1))] for own in seen] or [[]] * len(windows)
     common = _prompt_and_targets(binder, "audio", prompts, run)
@@ -272,17 +260,12 @@ def _joint_terms(binder: Binder, prompts: Sequence[str], run: RunConfig) -> list
     text = binder.embed_text(prompts)
     text_weight = _text_weight(prompts, settings, text)
     vision_weight, audio_weight = settings.binder_weight * settings.vision_weight, settings.audio_weight
-    targets = embed_targets(binder, run.targets)
     return _weighted(
         [
             TargetTerm("vision-text", text_weight * vision_weight, "vision", text),
             PairTerm("vision-audio", vision_weight * audio_weight),
             TargetTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", text),
-            *(
-                TargetTerm(name, settings.binder_weight * weight, medium, target)
-                for medium in ("vision", "audio")
-                for name, weight, target in targets
-            ),
+            *_further_targets(binder, ["vision", "audio"], run),
         ]
     )
 
@@ -296,12 +279,19 @@ def _prompt_and_targets(binder: Binder, medium: str, prompts: Sequence[str], run
     return _weighted(
         [
             TargetTerm("text", settings.binder_weight * _text_weight(prompts, settings, text), medium, text),
-            *(
-                TargetTerm(name, settings.binder_weight * own, medium, target)
-                for name, own, target in embed_targets(binder, run.targets)
-            ),
+            *_further_targets(binder, [medium], run),
         ]
     )
+
+
+def _further_targets(binder: Binder, media: Sequence[str], run: RunConfig) -> list[Term]:
+    """A term for each of the run's further targets and each medium that they steer."""
+    targets = embed_targets(binder, run.targets)
+    return [
+        TargetTerm(name, run.settings.binder_weight * weight, medium, target)
+        for medium in media
+        for name, weight, target in targets
+    ]
 
 
 def _text_weight(prompts: Sequence[str], settings: AlignSettings, like: Tensor) -> float | Tensor:

@@ -41,6 +41,7 @@ WRITERS: dict[str, Callable[[object, Path], object]] = {
     "torch before 1.6": lambda value, path: torch.save(value, path, _use_new_zipfile_serialization=False),
     "pickle": lambda value, path: path.write_bytes(pickle.dumps(value)),
 }
+NAMED = (WRITERS["torch"], WRITERS["torch before 1.6"])  # PyTorch's reader knows no other forms, and says that
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
@@ -48,8 +49,9 @@ WRITERS: dict[str, Callable[[object, Path], object]] = {
 def test_code_is_named_and_not_run(tmp_path: Path, write: Callable[[object, Path], object], suffix: str) -> None:
     path, trace = tmp_path / f"model{suffix}", tmp_path / "executed"
     write({"state_dict": {"weight": torch.zeros(2)}, "callbacks": Payload(trace)}, path)
-    with pytest.raises(InputError, match=r"wants to run code \(.*pathlib.*Path.*\); expected .*Do not use this file"):
+    with pytest.raises(InputError, match="cannot be read safely .*Do not use this file") as raised:
         read_tensors(path)
+    assert ("it wants to run code: getattr" in str(raised.value)) == (write in NAMED)
     assert not trace.exists()
 
 
@@ -59,7 +61,7 @@ def test_hidden_code_is_not_run(tmp_path: Path, name: str) -> None:
     module, _, function = name.rpartition(".")
     body = f"c{module}\n{function}\n(Vtouch {tmp_path / 'executed'}\ntR.".encode()
     (tmp_path / "model.ckpt").write_bytes(b"\x80\x02" + body)
-    with pytest.raises(InputError, match=f"cannot be read safely.*{name}"):
+    with pytest.raises(InputError, match=f"cannot be read safely.*{name.removeprefix('builtins.')}"):
         read_tensors(tmp_path / "model.ckpt")
     assert not (tmp_path / "executed").exists()
 
@@ -136,7 +138,7 @@ def test_code_in_a_diffusers_folder(audioldm_folder: Path, tmp_path: Path, part:
     for path in (folder / part).glob("*.safetensors"):
         path.unlink()
     torch.save({"weight": Payload(tmp_path / "executed")}, folder / part / name)
-    with pytest.raises(InputError, match=rf"^AudioLDM part '.*{part}', file '.*{name}': .*wants to run code \(.*Path"):
+    with pytest.raises(InputError, match=rf"^AudioLDM part '.*{part}', file '.*{name}': .*it wants to run code: getattr"):
         load_audioldm(folder)
     assert not (tmp_path / "executed").exists()
 

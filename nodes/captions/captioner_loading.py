@@ -31,7 +31,7 @@ WRITES_TEXT = ("ForConditionalGeneration", "ForCausalLM")
 
 @dataclass(frozen=True)
 class CaptionerKind:
-    """A kind of captioner.  known: those on huggingface.co, best first."""
+    """A kind of captioner.  catalog: those on huggingface.co, best first."""
 
     name: str
     fits: Callable[[dict[str, Any]], bool]

@@ -13,7 +13,7 @@ from ..comfy.convert import image_outputs, log_notes, waveform_from
 from ..comfy.memory import ModelHandle, on_device, retry_on_oom, video_bytes
 from ..comfy.players import video_player
 from ..comfy.progress import MotionProgress, TaskProgress
-from ..sockets import CATEGORY, Trace
+from ..sockets import CATEGORY
 from . import inputs
 
 
@@ -57,7 +57,7 @@ class AudioToVideo(io.ComfyNode):
             outputs=[
                 inputs.images_result(),
                 io.Float.Output("fps", tooltip="Their frames per second, for Create Video or Mux Audio into Video."),
-                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
+                inputs.trace_result(),
             ],
         )
 

@@ -14,7 +14,7 @@ from ..comfy.convert import audio_outputs, images_from, log_notes
 from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
 from ..comfy.players import audio_player
 from ..comfy.progress import TaskProgress
-from ..sockets import CATEGORY, Trace
+from ..sockets import CATEGORY
 from . import inputs
 
 
@@ -53,7 +53,7 @@ class ImageToAudio(io.ComfyNode):
             ],
             outputs=[
                 inputs.audio_result(),
-                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
+                inputs.trace_result(),
             ],
         )
 

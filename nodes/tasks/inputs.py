@@ -16,7 +16,7 @@ from ...seeing_core.guidance.settings import (
     AlignSettings,
 )
 from ...seeing_core.guidance.targets import AlignTarget
-from ..sockets import AudioModel, Binder, Settings, Targets, VideoModel
+from ..sockets import AudioModel, Binder, Settings, Targets, Trace, VideoModel
 
 
 def audio_model() -> io.Input:
@@ -289,6 +289,10 @@ def audio_result() -> io.Output:
         is_output_list=True,
         tooltip="The sound, exactly as long as asked for. With several candidates a list, best first.",
     )
+
+
+def trace_result() -> io.Output:
+    return Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it.")
 
 
 def images_result() -> io.Output:

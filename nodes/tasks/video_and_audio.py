@@ -19,7 +19,7 @@ from ..comfy.memory import (
 )
 from ..comfy.players import video_player
 from ..comfy.progress import MotionProgress, TaskProgress
-from ..sockets import CATEGORY, Trace
+from ..sockets import CATEGORY
 from . import inputs
 
 
@@ -63,7 +63,7 @@ class VideoAndAudio(io.ComfyNode):
                 inputs.images_result(),
                 inputs.audio_result(),
                 io.Float.Output("fps", tooltip="Frames per second, for Create Video or Mux Audio into Video."),
-                Trace.Output("trace", tooltip="The alignment loss at each step; Preview as Text shows it."),
+                inputs.trace_result(),
             ],
         )
 

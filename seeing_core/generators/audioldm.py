@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -121,14 +121,14 @@ class ConditionedAudioLDM:
     def latent_length(self) -> int:
         return math.ceil(self.length / self.model.samples_per_latent / LATENT_STEP) * LATENT_STEP
 
-    @property
+    @cached_property
     def windows(self) -> list[Window]:
         """Windows of at most 10.24 s, in latent frames."""
         frames_per_s = self.rate_hz / self.model.samples_per_latent
         size, overlap = (round(s * frames_per_s / LATENT_STEP) * LATENT_STEP for s in (WINDOW_S, OVERLAP_S))
         return split(self.latent_length, size, overlap)
 
-    @property
+    @cached_property
     def windows_s(self) -> list[Segment]:
         return [
             (window.start / self.rate_hz, min(window.stop, self.length) / self.rate_hz)

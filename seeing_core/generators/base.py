@@ -137,6 +137,10 @@ class VideoModel(Protocol):
 
     name: str
 
+    @property
+    def native_side(self) -> int:
+        """The side, in pixels, of the square frames it was trained on."""
+
     def unread(self, prompt: str) -> str: ...
 
     def conditioned(

@@ -1,4 +1,4 @@
-"""Pictures and sound as values: `Clip` and `Waveform`, and `Video`, what the method asks of a moving picture."""
+"""Pictures and sound as values: `VideoFrames` and `Waveform`, and `Video`, what the method asks of a moving picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FPS_RANGE = (0.01, 1000.0)
 
 
 class Video(Protocol):
-    """A moving picture whose frames can be fetched one by one, in memory (`Clip`) or on disk (`VideoFile`)."""
+    """A moving picture whose frames can be fetched one by one, in memory (`VideoFrames`) or on disk (`VideoFile`)."""
 
     @property
     def duration_s(self) -> float:

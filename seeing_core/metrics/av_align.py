@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import InputError
-from .motion import Motion
+from .motion import FLOW_FLOOR, Motion
 from .onsets import Onsets
 
 Form = Literal["one_to_one", "paper"]
 FORMS: tuple[str, ...] = get_args(Form)
-FLOW_FLOOR = {"one_to_one": 0.1, "paper": 0.0}  # pixels
+FLOOR = {"one_to_one": FLOW_FLOOR, "paper": 0.0}  # pixels
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def av_align(onsets: Onsets, motion: Motion, form: Form = "one_to_one") -> AVAli
     """
     if form not in FORMS:
         raise InputError("AV-Align form", f"'{form}'", "one of " + ", ".join(FORMS))
-    onsets_s, motions_s = onsets.peaks_s.tolist(), motion.peaks_s(FLOW_FLOOR[form]).tolist()
+    onsets_s, motions_s = onsets.peaks_s.tolist(), motion.peaks_s(FLOOR[form]).tolist()
     hits = match(onsets_s, motions_s, 1 / motion.fps, once=form == "one_to_one")
     union = len(onsets_s) + len(motions_s) - len(hits)
     score = len(hits) / union if union else None

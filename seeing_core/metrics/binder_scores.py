@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from ..binders.base import Binder, Segment
+from ..binders.base import Binder, embed_waveform
 from ..media.resample import mono
-from ..media.types import Video, Waveform, fit_length
+from ..media.types import Segment, Video, Waveform, fit_length
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class BinderScores:
     """Cosines, -1..1, of binder embeddings: audio-vision, vision-text, audio-text; None without a prompt.
 
     av, vt, at: of the embeddings averaged over the video, as the paper's tables and the aligner take them.
-    av_each, vt_each, at_each: (S,) of each clip alone.  spans: the S clips, usually one a second, in seconds.
+    av_each, vt_each, at_each: (S,) of each clip alone.  segments: the S clips, usually one a second, in seconds.
     """
 
     av: float
@@ -40,7 +40,8 @@ def binder_scores(binder: Binder, video: Video, sound: Waveform, prompt: str = "
     samples = mono(sound, binder.rate_hz)
     length = max(round(video.duration_s * binder.rate_hz), 1)
     vision = binder.embed_video(video, segments).float().cpu()  # (S, D)
-    audio = binder.embed_audio(fit_length(samples, length)[None], segments)[0].float().cpu()  # (S, D)
+    fitted = Waveform(fit_length(samples, length)[None], binder.rate_hz)
+    audio = embed_waveform(binder, fitted, segments).float().cpu()  # (S, D)
     av, av_each = _cosines(audio, vision)
     if not prompt.strip():
         return BinderScores(av, None, None, av_each, None, None, tuple(segments))

@@ -15,7 +15,7 @@ from ..media.types import Video
 
 FARNEBACK = {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.2, "flags": 0}
 FLOW_SIDE = 128  # pixels
-FLOW_FLOOR = 0.1  # pixels: what AV-Align takes for a movement
+FLOW_FLOOR = 0.1  # pixels: less is taken for noise, not for a movement
 Callback = Callable[[int, int], None]
 
 
@@ -49,7 +49,7 @@ def measure_motion(video: Video, *, side: int = FLOW_SIDE, callback: Callback = 
     side: frames whose short side is longer are first reduced to it. That is much faster, makes the flow of one video in
     two sizes alike, and finds large jumps: those longer than the flow's windows reach escape it in large frames. 0 keeps
     the video's own size, which is what the released code does by default.
-    told: called after every frame with the frames done and their number; may raise to cancel.
+    callback: called after every frame with the frames done and their number; may raise to cancel.
     Memory holds two frames. Raises InputError for a video of fewer than two frames.
     """
     import cv2

@@ -5,9 +5,10 @@ from __future__ import annotations
 import _codecs
 import json
 import pickle
-import pickletools
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ UNREADABLE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
-HARMLESS = ("torch", "collections", "numpy", "_codecs", "pytorch_lightning")
 LISTED = 3
 
 
@@ -78,20 +78,11 @@ def read_tensors(path: Path | str) -> WeightFile:
         raise InputError(where, "no such file", "a weight file")
     if path.suffix not in SUFFIXES:
         raise InputError(where, f"a file of type '{path.suffix}'", "one of " + ", ".join(SUFFIXES))
-    try:
+    with _reading(where):
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return WeightFile(path, {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {})
         state = _unpickled(where, path)
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        raise InputError(
-            where,
-            f"a file that cannot be read safely ({first_line(error)})",
-            "an undamaged weight file that holds tensors only",
-            "Download it again.",
-        ) from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -106,7 +97,8 @@ def check_folder_files(where: str, folder: Path) -> None:
     """
     for path in sorted(folder.iterdir()):
         if path.suffix in PICKLES:
-            _check_pickle(f"{where}, file '{path}'", path)
+            with _reading(f"{where}, file '{path}'"):
+                _unpickled(f"{where}, file '{path}'", path, "meta")
         if path.name.endswith(".index.json") and _leads_out(path):
             raise InputError(
                 f"{where}, file '{path}'",
@@ -124,76 +116,38 @@ def _leads_out(index: Path) -> bool:
     return any(not isinstance(name, str) or "/" in name or "\\" in name or "\0" in name for name in names)
 
 
-def _unpickled(where: str, path: Path) -> Any:
-    _check_pickle(where, path)
-    with torch.serialization.safe_globals(LEFTOVERS):
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-
-
-def _check_pickle(where: str, path: Path) -> None:
-    """Raises InputError for names of code other than tensors' own, and for archives that unpack to more than they are."""
-    try:
-        packed = _packed(path)
-        foreign = sorted({name for name in _globals(path) if name.split(".")[0] not in HARMLESS})
-    except UNREADABLE as error:
-        raise InputError(
-            where,
-            f"a file that cannot be read safely ({first_line(error)})",
-            "an undamaged weight file that holds tensors only",
-            "Download it again.",
-        ) from error
-    if packed:
+def _unpickled(where: str, path: Path, device: str = "cpu") -> Any:
+    """What PyTorch's own reader makes of a pickle without running code.  device: "meta" reads no weights."""
+    archive = zipfile.is_zipfile(path)
+    if archive and _packed(path):
         raise InputError(where, "a compressed archive, which may unpack to any size", "a weight file as PyTorch writes it")
-    if foreign:
+    with torch.serialization.safe_globals(LEFTOVERS):
+        return torch.load(path, map_location=device, weights_only=True, mmap=archive and device == "cpu")
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Raises InputError for what a damaged file, or one that would run code, does to its reader."""
+    try:
+        yield
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        code = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", str(error))
         raise InputError(
             where,
-            f"a file that cannot be read safely: it wants to run code ({some(foreign)})",
+            f"a file that cannot be read safely ({f'it wants to run code: {code[1]}' if code else first_line(error)})",
             "an undamaged weight file that holds tensors only",
-            "Do not use this file; look for a .safetensors of the same model.",
-        )
+            "Do not use this file; look for a .safetensors of the same model."
+            if isinstance(error, pickle.UnpicklingError)
+            else "Download it again.",
+        ) from error
 
 
 def _packed(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
     return any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-
-
-def _globals(path: Path) -> Iterator[str]:
-    """The full names of all classes and functions that a pickle would use, found without running it."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            streams = [archive.open(name).read() for name in archive.namelist() if name.endswith(".pkl")]
-    else:
-        streams = [path.open("rb")]
-    for stream in streams:
-        words: list[str] = []
-        memory: dict[int, str] = {}
-        for code, argument, _ in _operations(stream):
-            if code in ("GLOBAL", "INST"):
-                yield str(argument).replace(" ", ".")
-            elif code == "STACK_GLOBAL":
-                yield ".".join(words[-2:])
-            elif "GET" in code:
-                words.append(memory.get(argument, "?"))
-            elif code == "MEMOIZE" or "PUT" in code:
-                memory[len(memory) if argument is None else argument] = words[-1] if words else "?"
-            elif isinstance(argument, str):
-                words.append(argument)
-
-
-def _operations(stream: Any) -> Iterator[tuple[str, Any, int | None]]:
-    """The operations of one pickle, or of the several one after another that PyTorch wrote before its version 1.6."""
-    if isinstance(stream, bytes):
-        yield from ((code.name, argument, at) for code, argument, at in pickletools.genops(stream))
-        return
-    with stream:
-        for _ in range(4):  # magic number, protocol, system, the object itself; raw storages follow
-            yield from ((code.name, argument, at) for code, argument, at in pickletools.genops(stream))
-            if not stream.peek(1).startswith(b"\x80"):
-                return
 
 
 def first_line(error: BaseException) -> str:

@@ -35,7 +35,7 @@ from tests.server.conftest import AUDIOLDM, BASE, IMAGEBIND, MOTION, resident, v
 from tests.stand_ins import save_audioldm, save_stable_diffusion, write_imagebind_of
 
 GB = 1e9
-FILM = "bigbuckbunny.mp4"
+VIDEO = "bigbuckbunny.mp4"
 GIVEN = {"LoadVideo": "file", "LoadAudio": "audio"}  # ComfyUI's nodes that read the video, and their input
 
 
@@ -68,8 +68,8 @@ def bytes_of(place: Path) -> int:
 
 def write_media(folder: Path) -> None:
     """What the workflows take: a video of 5.3 s with its sound, and one picture of it."""
-    shutil.copy(video_path(FILM), folder / FILM)
-    with av.open(str(video_path(FILM))) as video:
+    shutil.copy(video_path(VIDEO), folder / VIDEO)
+    with av.open(str(video_path(VIDEO))) as video:
         next(video.decode(video=0)).to_image().save(folder / "picture.png")
 
 
@@ -87,7 +87,7 @@ def workflow(task: str, side: int, seed: int) -> dict[str, Any]:
     inputs |= {"steps": 1, "seed": seed}
     for one in api.values():
         if one["class_type"] in GIVEN:
-            one["inputs"][GIVEN[one["class_type"]]] = FILM
+            one["inputs"][GIVEN[one["class_type"]]] = VIDEO
     if task in ("a2v", "joint"):
         inputs |= {"duration": 2.0, "width": side, "height": side}
     return api
