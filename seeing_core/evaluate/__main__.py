@@ -13,7 +13,6 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..metrics.motion import FLOW_SIDE
 from .measure import Job, Options, Record, Tools
-from .page import as_html
 from .report import Report, as_csv, as_json, summarise
 from .run import cores, measure_all
 from .store import Store, write_whole
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return INTERRUPTED
     report = summarise(options, records)
-    write_report(report, out, {(job.group, job.name): store.plot(job) for job in jobs})
+    write_report(report, out)
     print(_summary(report, out))
     return 0
 
@@ -63,13 +62,11 @@ def files_beside(out: Path) -> Path:
     return out.with_name(out.stem + "_files")
 
 
-def write_report(report: Report, out: Path, plots: dict[tuple[str, str], Path]) -> None:
-    """The JSON at `out`, the CSV and the page beside it."""
+def write_report(report: Report, out: Path) -> None:
+    """The JSON at `out`, the CSV beside it."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    drawn = {key: plot.relative_to(out.parent) for key, plot in plots.items() if plot.is_file()}
     write_whole(out, as_json(report))
     write_whole(out.with_suffix(".csv"), as_csv(report))
-    write_whole(out.with_suffix(".html"), as_html(report, drawn))
 
 
 def _jobs(generated: Path, reference: Path | None, out: Path, prompts: str | None) -> list[Job]:
@@ -87,7 +84,7 @@ def _files(folder: Path, out: Path) -> dict[str, Path]:
     """The files below a folder by their path in it; hidden ones and the report's own left out."""
     if not folder.is_dir():
         raise InputError("folder", f"'{folder}'", "a folder of sound or video files")
-    own = {path.resolve() for path in (out, out.with_suffix(".csv"), out.with_suffix(".html"))}
+    own = {path.resolve() for path in (out, out.with_suffix(".csv"))}
     beside = files_beside(out).resolve()
     found = {}
     for path in sorted(folder.rglob("*")):
@@ -125,7 +122,7 @@ def _summary(report: Report, out: Path) -> str:
     lines += [f"{name}: {value:.4g}" for name, value in report.distances.items()]
     lines += [f"Note: {note}" for note in report.notes]
     failures = [f"Not measured: {record.group}/{record.name}: {record.error}" for record in report.records if record.error]
-    return "\n".join([*lines, *failures, f"Written: {out}, {out.with_suffix('.csv')}, {out.with_suffix('.html')}"])
+    return "\n".join([*lines, *failures, f"Written: {out}, {out.with_suffix('.csv')}; plots in {files_beside(out)}"])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         required=True,
         metavar="FILE.json",
-        help="the report; a .csv and a .html appear beside it, and FILE_files, which keeps what is measured",
+        help="the report; a .csv appears beside it, and FILE_files, which keeps what is measured and a plot of each video",
     )
     parser.add_argument("--prompts", metavar="FILE.csv", help="two columns, file name and prompt, for the binder scores")
     parser.add_argument("--binder", metavar="FILE", help="an ImageBind weight file: adds binder scores")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ class Store:
     folder: Path
 
     def plot(self, job: Job) -> Path:
-        return self.folder / f"{_key(job)}.png"
+        return self.folder / job.group / f"{job.name}.png"
 
     def load(self, job: Job, options: Options) -> Record | None:
         """The record of a file measured before with these options, if neither it nor its partner has changed since."""
@@ -35,7 +34,7 @@ class Store:
         return Record(**kept["record"]) if kept["of"] == identity(job, options) else None
 
     def save(self, job: Job, options: Options, record: Record, plot: Tensor | None = None) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._path(job).parent.mkdir(parents=True, exist_ok=True)
         if plot is not None:
             image = Image.fromarray((plot * 255).round().byte().numpy())
             partial = self.plot(job).with_suffix(f".{os.getpid()}.part")
@@ -48,11 +47,11 @@ class Store:
 
     def clean(self) -> None:
         """Removes what an interrupted run left half-written."""
-        for partial in self.folder.glob("*.part"):
+        for partial in self.folder.rglob("*.part"):
             partial.unlink(missing_ok=True)
 
     def _path(self, job: Job) -> Path:
-        return self.folder / f"{_key(job)}.json"
+        return self.folder / job.group / f"{job.name}.json"
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -71,7 +70,3 @@ def identity(job: Job, options: Options) -> dict[str, Any]:
 def _state(path: str) -> list[Any]:
     status = os.stat(path)
     return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
-
-
-def _key(job: Job) -> str:
-    return hashlib.sha256(f"{job.group}/{job.name}".encode()).hexdigest()[:24]

@@ -29,10 +29,15 @@ class Mean:
 
 def mean_interval(values: Sequence[float | None], *, seed: int = 0) -> Mean:
     """The mean of the values that are neither None nor NaN, with the percentile bootstrap's 95 % interval."""
+    from scipy.stats import bootstrap
+
     kept = np.array([v for v in values if v is not None and not math.isnan(v)], dtype=np.float64)
     undefined = len(values) - len(kept)
     if not len(kept):
         return Mean(math.nan, math.nan, math.nan, 0, undefined)
-    drawn = np.random.default_rng(seed).integers(len(kept), size=(RESAMPLES, len(kept)))
-    low, high = np.quantile(kept[drawn].mean(1), (0.025, 0.975))
-    return Mean(float(kept.mean()), float(low), float(high), len(kept), undefined)
+    mean = float(kept.mean())
+    if len(kept) == 1:
+        return Mean(mean, mean, mean, 1, undefined)
+    drawn = bootstrap((kept,), np.mean, n_resamples=RESAMPLES, method="percentile", random_state=np.random.default_rng(seed))
+    low, high = drawn.confidence_interval
+    return Mean(mean, float(low), float(high), len(kept), undefined)

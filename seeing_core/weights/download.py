@@ -1,4 +1,8 @@
-"""Well-known models fetched when a user asks for it: resumable, checked, and never half there under their own name."""
+"""Well-known models fetched when a user asks for it: resumable, checked, and never half there under their own name.
+
+Not `huggingface_hub.snapshot_download`: since its version 2 it throws away what has come when it is cancelled or cut off, and
+before version 1 it tells of no bytes and cannot be cancelled within a file. One file can have 4.5 GB.
+"""
 
 from __future__ import annotations
 
