@@ -29,6 +29,7 @@ from seeing_core.media.audio_file import read_sound
 from seeing_core.media.types import VideoFrames
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.tasks import RunConfig, video_to_audio
+from seeing_core.visuals.images import stacked
 from seeing_core.visuals.preview import PAPER, WIDTH, frame_strip, sound_picture
 from seeing_core.weights import load_audioldm, load_imagebind
 from tests.pocket.judges import judge_sound_kind
@@ -143,19 +144,12 @@ def results_sheet() -> Image.Image:
         )
         made = result.waveforms[0].samples[0]
         label = f"{clip.kind}: judged as {judge_sound_kind(made)[0]}"
-        cells.append(labelled(stacked([frame_strip(clip.frames), sound_picture(clip.samples), sound_picture(made)]), label))
+        cells.append(
+            labelled(stacked([frame_strip(clip.frames), sound_picture(clip.samples), sound_picture(made)], "white"), label)
+        )
     rows = [beside(cells[start : start + 5]) for start in range(0, RESULTS, 5)]
-    sheet = stacked(rows)
+    sheet = stacked(rows, "white")
     return sheet.resize((sheet.width // 2, sheet.height // 2))
-
-
-def stacked(pictures: list[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white")
-    top = 0
-    for picture in pictures:
-        whole.paste(picture, (0, top))
-        top += picture.height
-    return whole
 
 
 def beside(pictures: list[Image.Image], gap: int = 12) -> Image.Image:
@@ -170,7 +164,7 @@ def beside(pictures: list[Image.Image], gap: int = 12) -> Image.Image:
 def labelled(picture: Image.Image, text: str) -> Image.Image:
     band = Image.new("RGB", (picture.width, 40), "white")
     ImageDraw.Draw(band).text((6, 8), text, fill="black", font_size=24)
-    return stacked([band, picture])
+    return stacked([band, picture], "white")
 
 
 if __name__ == "__main__":

@@ -100,8 +100,8 @@ def image_to_audio(
     rows, prompts = as_batch(run, "images", images, prompt)
 
     def vision(windows: Windows) -> list[Tensor]:
-        seen = torch.stack([embed_media(binder, Images(one)) for one in rows])  # (rows, D)
-        return [seen[:, None].expand(-1, len(segments), -1) for segments in windows]
+        vision_emb = torch.stack([embed_media(binder, Images(one)) for one in rows])  # (rows, D)
+        return [vision_emb[:, None].expand(-1, len(segments), -1) for segments in windows]
 
     return _make_audio(
         model, binder, vision, lambda: [[]], run, prompts, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale
@@ -132,13 +132,13 @@ def _make_audio(
 
     view = conditioned(prompts)
     windows = [view.segments_s(window) for window in range(len(view.generator.windows_s))]
-    seen = vision(windows) if sees else []
-    if settings.complete_prompt and seen:
-        given, prompts = prompts, complete_prompts(binder, prompts, seen)
+    vision_emb = vision(windows) if sees else []
+    if settings.complete_prompt and vision_emb:
+        given, prompts = prompts, complete_prompts(binder, prompts, vision_emb)
         notes += completion_notes(given, prompts)
         view = conditioned(prompts)
     weight = settings.binder_weight * settings.vision_weight
-    fit = [[TargetTerm("vision", weight, "audio", own.mean(1))] for own in seen] or [[]] * len(windows)
+    fit = [[TargetTerm("vision", weight, "audio", own.mean(1))] for own in vision_emb] or [[]] * len(windows)
     common = _prompt_and_targets(binder, "audio", prompts, run)
     sync = _sync_terms("audio", run, view.generator.duration_s, event_times_s if sees else lambda: [[]])
     loss = WeightedLoss({"audio": view}, [_weighted([*own, *common]) for own in fit], sync)
@@ -170,16 +170,16 @@ def audio_to_video(
     duration_s = check_duration(common_duration("audio", waveforms) if duration_s is None else duration_s)
     notes = unread_notes([model, binder], [*prompts, negative_prompt])
     windows = video_windows(binder, max(1, round(duration_s * fps)) / fps)
-    heard: list[Tensor] = []
+    audio_emb: list[Tensor] = []
     hears = settings.uses_target and settings.audio_weight > 0
     if hears:
-        heard = embed_windows(
+        audio_emb = embed_windows(
             windows, [one.duration_s for one in waveforms], lambda i, segments: embed_waveform(binder, waveforms[i], segments)
         )
         if any(one.samples.abs().max() < SILENCE for one in waveforms):
             notes.append("audio: it is silent, so there is nothing to fit the video to")
-    if settings.complete_prompt and heard:
-        given, prompts = prompts, complete_prompts(binder, prompts, heard)
+    if settings.complete_prompt and audio_emb:
+        given, prompts = prompts, complete_prompts(binder, prompts, audio_emb)
         notes += completion_notes(given, prompts)
     generator = model.conditioned(
         prompts,
@@ -192,7 +192,7 @@ def audio_to_video(
         low_memory=run.low_memory,
     )
     weight = settings.binder_weight * settings.audio_weight
-    fit = [[TargetTerm("audio", weight, "vision", own.mean(1))] for own in heard] or [[]] * len(windows)
+    fit = [[TargetTerm("audio", weight, "vision", own.mean(1))] for own in audio_emb] or [[]] * len(windows)
     common = _prompt_and_targets(binder, "vision", prompts, run)
     onsets = (lambda: [find_onsets(one).peaks_s.tolist() for one in waveforms]) if hears else (lambda: [[]])
     sync = _sync_terms("vision", run, generator.frames / fps, onsets) if generator.frames > 1 else []  # one frame never moves

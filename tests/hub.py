@@ -36,7 +36,7 @@ class Shelf:
 
     def fetched(self, name: str) -> list[str]:
         """The ranges in which a file's bytes were asked for."""
-        return [segment for method, path, segment in self.asked if method == "GET" and path.endswith(name) and "/cdn/" in path]
+        return [part for method, path, part in self.asked if method == "GET" and path.endswith(name) and "/cdn/" in path]
 
 
 class _Answers(BaseHTTPRequestHandler):

@@ -13,18 +13,18 @@ class Cancelled(BaseException):
     """Like ComfyUI's own: no Exception."""
 
 
-def fetched(catalog: RemoteModel, folder: Path, cancel_at: int | None = None) -> tuple[str, list[tuple[int, int]]]:
+def fetched(model: RemoteModel, folder: Path, cancel_at: int | None = None) -> tuple[str, list[tuple[int, int]]]:
     """The path, or the error's text, or "cancelled"; and what was told on the way."""
-    callback: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
 
     def listen(done: int, total: int) -> None:
-        callback.append((done, total))
+        progress.append((done, total))
         if cancel_at is not None and done >= cancel_at:
             raise Cancelled
 
     try:
-        return str(fetch(catalog, folder, listen)), callback
+        return str(fetch(model, folder, listen)), progress
     except InputError as error:
-        return str(error), callback
+        return str(error), progress
     except Cancelled:
-        return "cancelled", callback
+        return "cancelled", progress

@@ -69,10 +69,10 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_file_is_fetched_checked_and_renamed(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
-    result, callback = online.submit(fetched, KNOWN, tmp_path / "new" / "folder").result()
+    result, progress = online.submit(fetched, KNOWN, tmp_path / "new" / "folder").result()
     assert Path(result).read_bytes() == CONTENT and names(tmp_path) == ["new/folder/module.ckpt"]
-    assert [done for done, _ in callback] == sorted(done for done, _ in callback)
-    assert callback[0] == (0, len(CONTENT)) and callback[-1] == (len(CONTENT), len(CONTENT)) and len(callback) > 3
+    assert [done for done, _ in progress] == sorted(done for done, _ in progress)
+    assert progress[0] == (0, len(CONTENT)) and progress[-1] == (len(CONTENT), len(CONTENT)) and len(progress) > 3
     again, _ = online.submit(fetched, KNOWN, tmp_path / "new" / "folder").result()
     assert again == result and len(shelf.fetched("module.ckpt")) == 1
 
@@ -90,9 +90,9 @@ def test_cancel_leaves_a_part_that_the_next_run_goes_on_from(shelf: Shelf, onlin
     assert result == "cancelled" and part.startswith("module.ckpt.") and part.endswith(".part")
     have = (tmp_path / part).stat().st_size
     assert 5 * MB <= have < len(CONTENT)
-    result, callback = online.submit(fetched, KNOWN, tmp_path).result()
+    result, progress = online.submit(fetched, KNOWN, tmp_path).result()
     assert Path(result).read_bytes() == CONTENT and names(tmp_path) == ["module.ckpt"]
-    assert callback[0][0] == have and shelf.fetched("module.ckpt")[-1] == f"bytes={have}-"
+    assert progress[0][0] == have and shelf.fetched("module.ckpt")[-1] == f"bytes={have}-"
 
 
 def test_another_release_does_not_go_on_from_an_old_part(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
@@ -197,33 +197,33 @@ def whole_model(repository: str) -> dict[tuple[str, str], bytes]:
 
 
 def test_a_whole_folder_in_one_form(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
-    catalog = AUDIOLDM[1]
-    shelf.files = whole_model(catalog.source)
-    result, callback = online.submit(fetched, catalog, tmp_path).result()
-    assert result == str(tmp_path / catalog.name)
-    assert names(tmp_path / catalog.name) == sorted(
+    model = AUDIOLDM[1]
+    shelf.files = whole_model(model.source)
+    result, progress = online.submit(fetched, model, tmp_path).result()
+    assert result == str(tmp_path / model.name)
+    assert names(tmp_path / model.name) == sorted(
         [
             "model_index.json",
             "scheduler/scheduler_config.json",
             "tokenizer/merges.txt",
             "tokenizer/vocab.json",
             "unet/config.json",
-            *(f"{part}/model.safetensors" for part in catalog.parts[:4]),
+            *(f"{part}/model.safetensors" for part in model.parts[:4]),
         ]
     )
     last = [path for method, path, _ in shelf.asked if method == "GET"][-1]
     assert last.endswith("/model_index.json")  # until then, no loader takes the folder for a model
-    assert callback[-1][0] == callback[-1][1]
+    assert progress[-1][0] == progress[-1][1]
 
 
 def test_a_folder_broken_off_is_completed(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
-    catalog = AUDIOLDM[1]
-    shelf.files = whole_model(catalog.source)
-    result, _ = online.submit(fetched, catalog, tmp_path, cancel_at=450_000).result()
-    assert result == "cancelled" and "model_index.json" not in names(tmp_path / catalog.name)
+    model = AUDIOLDM[1]
+    shelf.files = whole_model(model.source)
+    result, _ = online.submit(fetched, model, tmp_path, cancel_at=450_000).result()
+    assert result == "cancelled" and "model_index.json" not in names(tmp_path / model.name)
     before = len(shelf.fetched("model.safetensors"))
-    online.submit(fetched, catalog, tmp_path).result()
-    assert "model_index.json" in names(tmp_path / catalog.name)
+    online.submit(fetched, model, tmp_path).result()
+    assert "model_index.json" in names(tmp_path / model.name)
     assert len(shelf.fetched("model.safetensors")) <= before + 3
 
 
@@ -238,9 +238,9 @@ def test_only_a_tokenizer(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: P
     "name", ["../../escaped.json", "/etc/escaped.json", "unet/..\\escaped.json", "C:/escaped.json", "a\0b.json"]
 )
 def test_names_that_lead_out_of_the_folder(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path, name: str) -> None:
-    catalog = AUDIOLDM[1]
-    shelf.files = whole_model(catalog.source) | {(catalog.source, name): b"{}"}
-    result, _ = online.submit(fetched, catalog, tmp_path / "deep" / "er").result()
+    model = AUDIOLDM[1]
+    shelf.files = whole_model(model.source) | {(model.source, name): b"{}"}
+    result, _ = online.submit(fetched, model, tmp_path / "deep" / "er").result()
     assert "received a file named" in result and "Do not use this source" in result
     assert names(tmp_path) == []
 

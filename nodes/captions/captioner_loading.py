@@ -90,7 +90,7 @@ def folder_of(kind: CaptionerKind, choice: str, download_if_missing: bool = Fals
         return folder
     if wanted and download_if_missing:
         return fetch_here(wanted, Path(folder_paths.get_folder_paths(wanted.folder)[0]))
-    catalog = "; ".join(f"{one.source} ({one.facts})" for one in kind.catalog)
+    listed = "; ".join(f"{one.source} ({one.facts})" for one in kind.catalog)
     roots = ", ".join([*_roots(), str(_hub_cache())])
     example = wanted or kind.catalog[0]
     raise InputError(
@@ -98,7 +98,7 @@ def folder_of(kind: CaptionerKind, choice: str, download_if_missing: bool = Fals
         f"'{choice}', which is not on this machine",
         f"a model folder in {roots}",
         f"Switch on download_if_missing, or put all files of {example.page} into models/LLM/{example.name} and press R "
-        f"in the editor. Well-known ones: {catalog}.",
+        f"in the editor. Well-known ones: {listed}.",
     )
 
 

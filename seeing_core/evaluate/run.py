@@ -21,7 +21,7 @@ _tools: Tools | None = None  # of this worker process
 def measure_all(
     jobs: Sequence[Job], options: Options, store: Store, *, workers: int, callback: Callable[[Record], None]
 ) -> list[Record]:
-    """A record for every job; what the store has is not measured again. `told` is called as each becomes known.
+    """A record for every job; what the store has is not measured again. `callback` is called as each becomes known.
 
     A KeyboardInterrupt leaves the store with all that was finished.
     """
@@ -41,11 +41,11 @@ def measure_all(
                 keep(record)
         return [job for job in part if job not in done]
 
-    catalog = [(job, store.load(job, options)) for job in jobs]
-    for _, record in catalog:
+    known = [(job, store.load(job, options)) for job in jobs]
+    for _, record in known:
         if record is not None:
             keep(record)
-    left = finish([job for job, record in catalog if record is None], workers)
+    left = finish([job for job, record in known if record is None], workers)
     while left:  # a process ended: in one process, which takes them in order, the first left open is the one that ends it
         left = finish(left, 1)
         if left:

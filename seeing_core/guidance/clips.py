@@ -57,8 +57,8 @@ class AudioView:
     def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Tensor, Preview]:
         start_s, stop_s = self.generator.windows_s[window]
         waveform = self.generator.waveform(decoded[:, parts.index(window)], window).mean(1)  # (B, n)
-        heard = resample_differentiable(waveform, self.generator.rate_hz, self.binder.rate_hz)
-        embedding = self.binder.embed_audio(heard, self.binder.clip_segments(stop_s - start_s)).mean(1)
+        samples = resample_differentiable(waveform, self.generator.rate_hz, self.binder.rate_hz)
+        embedding = self.binder.embed_audio(samples, self.binder.clip_segments(stop_s - start_s)).mean(1)
         return embedding, Preview("audio", waveform.detach(), self.generator.rate_hz)
 
     def curve(self, decoded: Tensor) -> Curve:

@@ -41,12 +41,12 @@ def measure_lag(onsets: Onsets, motion: Motion, *, longest_s: float = LONGEST_S)
     grid = np.arange(0, end_s, 1 / GRID_HZ)
     if len(grid) < FEWEST:
         return Lag(None, None)
-    heard = _curve(grid, onsets.times_s.numpy(), onsets.strength.numpy())
-    seen = _curve(grid, motion.times_s.numpy(), motion.flow.numpy())
-    scale = float(np.sqrt((heard * heard).sum() * (seen * seen).sum()))
+    onset_curve = _curve(grid, onsets.times_s.numpy(), onsets.strength.numpy())
+    motion_curve = _curve(grid, motion.times_s.numpy(), motion.flow.numpy())
+    scale = float(np.sqrt((onset_curve * onset_curve).sum() * (motion_curve * motion_curve).sum()))
     if scale < 1e-9:
         return Lag(None, None)
-    scores = np.correlate(heard, seen, mode="full") / scale  # shifts from -(n - 1) to n - 1
+    scores = np.correlate(onset_curve, motion_curve, mode="full") / scale  # shifts from -(n - 1) to n - 1
     most = min(round(longest_s * GRID_HZ), len(grid) // 2)
     shifts = np.array(sorted(range(-most, most + 1), key=abs))
     best = int(np.argmax(scores[shifts + len(grid) - 1].round(9)))

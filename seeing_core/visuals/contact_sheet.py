@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..media.resample import mono, resample
 from ..media.types import Video, Waveform, fit_length
+from .images import stacked, to_frame, to_image
 from .preview import frame_strip, sound_picture
 
 MAX_CANDIDATES = 6
@@ -49,7 +50,7 @@ class Candidate:
 
 
 def check_count(candidates: int) -> None:
-    """Raises InputError unless there are one to `MOST`."""
+    """Raises InputError unless there are one to `MAX_CANDIDATES`."""
     if not 1 <= candidates <= MAX_CANDIDATES:
         raise InputError(
             "candidates",
@@ -104,7 +105,7 @@ class Reel:
             pictures = candidate.video.frames(own) if candidate.video is not None else iter([None] * len(own))
             for index, picture in zip(own, pictures, strict=True):
                 playing = cell.drawn(picture, times[index] / candidate.duration_s)
-                yield _pixels(_arranged([*resting[:number], playing, *resting[number + 1 :]]))
+                yield to_frame(_arranged([*resting[:number], playing, *resting[number + 1 :]]))
             first += len(times)
 
 
@@ -118,17 +119,17 @@ class _Cell:
 
     @classmethod
     def of(cls, candidate: Candidate, frames: int) -> _Cell:
-        heard = sound_picture(mono(candidate.sound, SHOWN_RATE_HZ)).resize((CELL_WIDTH, SOUND_HEIGHT))
+        sound = sound_picture(mono(candidate.sound, SHOWN_RATE_HZ)).resize((CELL_WIDTH, SOUND_HEIGHT))
         if candidate.video is None:
-            return cls(candidate, None, heard)
+            return cls(candidate, None, sound)
         count = len(candidate.video.times_s)
-        format_score = sorted({round(i * (count - 1) / max(frames - 1, 1)) for i in range(frames)})
-        strip = frame_strip(torch.stack(list(candidate.video.frames(format_score))))
-        return cls(candidate, _fitted(strip), heard)
+        indices = sorted({round(i * (count - 1) / max(frames - 1, 1)) for i in range(frames)})
+        strip = frame_strip(torch.stack(list(candidate.video.frames(indices))))
+        return cls(candidate, _fitted(strip), sound)
 
     def drawn(self, playing: Tensor | None = None, part: float | None = None) -> Image.Image:
         """The cell.  playing: (3, H, W), the frame to show instead.  part: how much of it has been heard, 0 to 1."""
-        picture = self.picture if playing is None else _fitted(_image(playing))
+        picture = self.picture if playing is None else _fitted(to_image(playing))
         lit = part is not None
         rows = [
             _band(self.candidate.label, INK, LIT if lit else None),
@@ -139,7 +140,7 @@ class _Cell:
         if lit:
             x = part * CELL_WIDTH
             ImageDraw.Draw(rows[2]).line([(x, 0), (x, SOUND_HEIGHT)], fill=LIT, width=2)
-        return _stacked([row for row in rows if row is not None])
+        return stacked([row for row in rows if row is not None])
 
 
 def _band(text: str, ink: tuple[int, int, int], mark: tuple[int, int, int] | None = None) -> Image.Image:
@@ -160,15 +161,6 @@ def _fitted(picture: Image.Image) -> Image.Image:
     return whole
 
 
-def _stacked(rows: Sequence[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (CELL_WIDTH, sum(row.height for row in rows)), PAPER)
-    top = 0
-    for row in rows:
-        whole.paste(row, (0, top))
-        top += row.height
-    return whole
-
-
 def _arranged(cells: Sequence[Image.Image]) -> Image.Image:
     columns = min(COLUMNS, len(cells)) if len(cells) != 4 else 2
     height = max(cell.height for cell in cells)
@@ -178,11 +170,3 @@ def _arranged(cells: Sequence[Image.Image]) -> Image.Image:
         row, column = divmod(number, columns)
         whole.paste(cell, (GAP + column * (CELL_WIDTH + GAP), GAP + row * (height + GAP)))
     return whole
-
-
-def _image(frame: Tensor) -> Image.Image:
-    return Image.fromarray((frame.float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy())
-
-
-def _pixels(picture: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from ..binders.fbank import fbank
 from ..guidance.loop import Preview
 from ..media.resample import resample
+from .images import stacked
 
 WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT, CURVE_HEIGHT = 512, 96, 160, 84
 FRAMES = 4
@@ -31,12 +32,7 @@ def preview(previews: Sequence[Preview], losses: Sequence[tuple[int, float]], st
         frame_strip(one.data[0]) if one.medium == "vision" else sound_picture(one.data[0], round(one.rate)) for one in previews
     ]
     rows.append(loss_curve(losses, steps))
-    whole = Image.new("RGB", (WIDTH, sum(row.height for row in rows)))
-    top = 0
-    for row in rows:
-        whole.paste(row, (0, top))
-        top += row.height
-    return whole
+    return stacked(rows)
 
 
 def loss_curve(losses: Sequence[tuple[int, float]], steps: int) -> Image.Image:
@@ -66,8 +62,8 @@ def frame_strip(frames: Tensor) -> Image.Image:
 
 def sound_picture(samples: Tensor, rate_hz: int = SPECTRUM_HZ) -> Image.Image:
     """(n,) -> a picture: the waveform above its log-mel spectrogram, up to 8 kHz, time from left to right."""
-    heard = resample(samples[None].float(), rate_hz, SPECTRUM_HZ)[0].cpu()
-    return Image.fromarray(np.concatenate([_wave(samples.cpu().float()), _spectrum(heard)]))
+    narrow = resample(samples[None].float(), rate_hz, SPECTRUM_HZ)[0].cpu()
+    return Image.fromarray(np.concatenate([_wave(samples.cpu().float()), _spectrum(narrow)]))
 
 
 def _wave(samples: Tensor) -> np.ndarray:

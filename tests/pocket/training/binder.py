@@ -127,10 +127,10 @@ def make_pool(folders: Folders) -> Pool:
 
 
 def picture_input(frames: Tensor) -> Tensor:
-    """The binder's `vision_input` for a batch: (B, S, 2, 3, 64, 64), 0..1, to (B, S, 3, 2, 224, 224)."""
-    preprocess_frames = to_square(frames.flatten(0, 2)).unflatten(0, frames.shape[:3])
-    mean, std = (preprocess_frames.new_tensor(value).view(3, 1, 1, 1) for value in (RGB_MEAN, RGB_STD))
-    return (preprocess_frames.movedim(3, 2) - mean) / std
+    """The binder's `ImageBind.preprocess_frames` for a batch: (B, S, 2, 3, 64, 64), 0..1, to (B, S, 3, 2, 224, 224)."""
+    pixels = to_square(frames.flatten(0, 2)).unflatten(0, frames.shape[:3])
+    mean, std = (pixels.new_tensor(value).view(3, 1, 1, 1) for value in (RGB_MEAN, RGB_STD))
+    return (pixels.movedim(3, 2) - mean) / std
 
 
 def picture_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
