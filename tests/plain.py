@@ -36,10 +36,10 @@ def vision_input(video: VideoFrames, duration_s: float) -> Tensor:
     clips = []
     for start, stop in clip_times(duration_s):
         first, end = (math.ceil(round(video.fps * float(time), 6)) for time in (start, stop))
-        format_score = video.pixels[first:end]
-        if len(format_score) == 0:  # slower than the clips: what is then on screen
-            format_score = video.pixels[[min(first, len(video.pixels)) - 1]]
-        two = format_score[torch.linspace(0, len(format_score) - 1, 2).long()]
+        shown = video.pixels[first:end]
+        if len(shown) == 0:  # slower than the clips: what is then on screen
+            shown = video.pixels[[min(first, len(video.pixels)) - 1]]
+        two = shown[torch.linspace(0, len(shown) - 1, 2).long()]
         height, width = two.shape[-2:]
         size = (math.floor(height / width * 224), 224) if width < height else (224, math.floor(width / height * 224))
         square = Resize((224, 224))(interpolate(two, size=size, mode="bilinear"))

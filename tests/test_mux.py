@@ -87,9 +87,9 @@ def test_fit(write_video: Callable[..., Path], tmp_path: Path, fit: str, sound_s
 def test_clips_of_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
     pixels = torch.linspace(0, 1, 9).view(9, 1, 1, 1).expand(9, 3, *size)
     out = mux(VideoFrames(pixels, 6), noise(1.5), tmp_path / "out.mp4")
-    format_score = pictures(out)
-    assert format_score.shape == (9, size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
-    np.testing.assert_allclose(format_score.mean((1, 2, 3)), pixels[:, 0, 0, 0] * 255, atol=4)
+    shown = pictures(out)
+    assert shown.shape == (9, size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
+    np.testing.assert_allclose(shown.mean((1, 2, 3)), pixels[:, 0, 0, 0] * 255, atol=4)
     assert lengths_s(out) == pytest.approx((1.5, 1.5), abs=1 / 6)
     assert VideoFile(str(out)).times_s.tolist() == pytest.approx([i / 6 for i in range(9)], abs=1e-3)
 

@@ -152,8 +152,8 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
     for part in (audio.vae, audio.vocoder):
         part.requires_grad_(False)
     segments, rises, right = binder.clip_segments(2.0), 0, 0
-    for format_score, other in zip(KIND_NAMES, KIND_NAMES[3:] + KIND_NAMES[:3]):
-        clips = [make_clip(TEST_SEEDS + 3000 + KIND_NAMES.index(format_score), kind=kind) for kind in (format_score, other)]
+    for shown, other in zip(KIND_NAMES, KIND_NAMES[3:] + KIND_NAMES[:3]):
+        clips = [make_clip(TEST_SEEDS + 3000 + KIND_NAMES.index(shown), kind=kind) for kind in (shown, other)]
         target = binder.embed_video(VideoFrames(clips[0].frames, 8.0), segments).mean(0, keepdim=True)
         mels = LogMel()(torch.stack([clip.samples for clip in clips]))
         latent = audio.vae.encode(mels[:, None]).latent_dist.mean.mean(0, keepdim=True).requires_grad_()
@@ -162,11 +162,11 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
             sound = audio.vocoder(audio.vae.decode(latent).sample[:, 0])
             if step in (0, 10):
                 judged, scores = judge_sound_kind(sound[0])
-                margins.append(scores[kind_index(format_score)] - scores[kind_index(other)])
+                margins.append(scores[kind_index(shown)] - scores[kind_index(other)])
             loss = 1 - cosine_similarity(binder.embed_audio(sound, segments).mean(1), target).mean()
             (gradient,) = torch.autograd.grad(loss, latent)
             latent = (latent - 0.1 * latent.std() * gradient / gradient.std()).detach().requires_grad_()
-        rises, right = rises + bool(margins[1] > margins[0]), right + (judged == format_score)
+        rises, right = rises + bool(margins[1] > margins[0]), right + (judged == shown)
     assert rises >= 6 and right >= 5
 
 

@@ -106,8 +106,8 @@ class ImageCaptioner(Captioner):
                 "'together' with a model that takes one picture and no question",
                 "'each', or a model such as Qwen2-VL",
             )
-        format_score = [_small_image(picture) for picture in pictures]
-        groups = [format_score] if together else [[image] for image in format_score]
+        images = [_small_image(picture) for picture in pictures]
+        groups = [images] if together else [[image] for image in images]
         count = _counter(on_token, len(groups) * max_tokens)
         return [self._describe(group, prompt.strip() or IMAGE_PROMPT, max_tokens, count) for group in groups]
 

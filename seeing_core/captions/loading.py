@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..weights.checking import check_finite
-from ..weights.files import UNREADABLE, check_folder_files, first_line, some
+from ..weights.files import UNREADABLE, abbreviate, check_folder_files, first_line
 from .captioner import AudioCaptioner, ImageCaptioner
 
 DESCRIBES_UNASKED = ("blip",)
@@ -110,7 +110,7 @@ def _check_weights(where: str, network: nn.Module, report: Mapping[str, Any]) ->
         if keys:
             raise InputError(
                 where,
-                f"weights that do not fit: {len(keys)} {what} ({some(sorted(keys))})",
+                f"weights that do not fit: {len(keys)} {what} ({abbreviate(sorted(keys))})",
                 "this model's weights",
                 "Download it again.",
             )

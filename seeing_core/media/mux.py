@@ -91,10 +91,10 @@ def _copy_picture(video: VideoFile, output: av.container.OutputContainer, sample
 
 def _encode_picture(video: Video, length_s: float, output: av.container.OutputContainer, samples: Tensor, rate_hz: int) -> None:
     times = video.times_s
-    format_score = [index for index, time in enumerate(times.tolist()) if time < length_s - 1e-6]
+    shown = [index for index, time in enumerate(times.tolist()) if time < length_s - 1e-6]
     clock = Fraction(1, 90000)
     picture: av.VideoStream | None = None
-    for index, frame in zip(format_score, video.frames(format_score), strict=True):
+    for index, frame in zip(shown, video.frames(shown), strict=True):
         even = pad(frame[None], (0, frame.shape[2] % 2, 0, frame.shape[1] % 2), mode="replicate")[0]  # 4:2:0 needs it
         if picture is None:
             rate = Fraction(len(times) / video.duration_s).limit_denominator(1001)

@@ -19,8 +19,8 @@ from .files import read_tensors
 from .latent_diffusion import (
     UNET,
     VAE,
-    count,
-    under,
+    count_indices,
+    strip_prefix,
     unet_config,
     unet_state,
     vae_config,
@@ -31,7 +31,7 @@ from .libraries import (
     converted_diffusers,
     converted_transformers,
     load_part,
-    read,
+    read_part,
 )
 from .lora import Lora, add_loras
 
@@ -110,7 +110,7 @@ def _base_from_folder(folder: Path, dtype: torch.dtype) -> tuple[nn.Module, nn.M
             ("text_encoder", CLIPTextModel, dtype),
         )
     )
-    return unet, vae, text_encoder, read("Stable Diffusion tokenizer", folder / "tokenizer", AutoTokenizer.from_pretrained)
+    return unet, vae, text_encoder, read_part("Stable Diffusion tokenizer", folder / "tokenizer", AutoTokenizer.from_pretrained)
 
 
 def _base_from_tensors(
@@ -121,17 +121,17 @@ def _base_from_tensors(
 
     check_base(where, state)
     try:
-        own = under(UNET, state)
+        own = strip_prefix(UNET, state)
         config = unet_config(own) | {
             "cross_attention_dim": own["input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"].shape[1],
             "attention_head_dim": HEADS,
             "sample_size": SAMPLE_SIZE,
         }
         unet = converted_diffusers(f"{where}, UNet", UNet2DConditionModel, config, unet_state(own, config), dtype)
-        picture = under(VAE, state)
+        picture = strip_prefix(VAE, state)
         config = vae_config(picture) | {"scaling_factor": 0.18215, "sample_size": 8 * SAMPLE_SIZE}
         vae = converted_diffusers(f"{where}, VAE", AutoencoderKL, config, vae_state(picture, config), _vae_dtype(dtype))
-        words = under(CLIP, state)
+        words = strip_prefix(CLIP, state)
         text_encoder = converted_transformers(
             f"{where}, text encoder", CLIPTextModel, CLIPTextConfig(**_clip_sizes(words)), words, dtype
         )
@@ -160,13 +160,13 @@ def _vae_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def _clip_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    own = under("text_model.", state)
+    own = strip_prefix("text_model.", state)
     vocabulary, width = own["embeddings.token_embedding.weight"].shape
     return {
         "vocab_size": vocabulary,
         "hidden_size": width,
         "num_attention_heads": max(1, width // CLIP_HEAD_CHANNELS),
-        "num_hidden_layers": count(r"encoder\.layers\.(\d+)\.", own),
+        "num_hidden_layers": count_indices(r"encoder\.layers\.(\d+)\.", own),
         "intermediate_size": own["encoder.layers.0.mlp.fc1.weight"].shape[0],
         "max_position_embeddings": own["embeddings.position_embedding.weight"].shape[0],
         "bos_token_id": vocabulary - 2,
@@ -218,7 +218,7 @@ def _converted_motion(where: str, state: Mapping[str, Tensor]) -> tuple[dict[str
         convert_animatediff_checkpoint_to_diffusers,
     )
 
-    levels = count(r"down_blocks\.(\d+)\.", state)
+    levels = count_indices(r"down_blocks\.(\d+)\.", state)
     widths = tuple(
         state[f"down_blocks.{level}.motion_modules.0.temporal_transformer.norm.weight"].shape[0] for level in range(levels)
     )
@@ -234,7 +234,7 @@ def _converted_motion(where: str, state: Mapping[str, Tensor]) -> tuple[dict[str
     middle = any(key.startswith("mid_block.") for key in state)
     config = {
         "block_out_channels": widths,
-        "motion_layers_per_block": count(r"down_blocks\.0\.motion_modules\.(\d+)\.", state),
+        "motion_layers_per_block": count_indices(r"down_blocks\.0\.motion_modules\.(\d+)\.", state),
         "motion_mid_block_layers_per_block": 1,
         "motion_num_attention_heads": HEADS,
         "motion_norm_num_groups": 32,

@@ -16,8 +16,8 @@ from .files import read_tensors
 from .latent_diffusion import (
     UNET,
     VAE,
-    count,
-    under,
+    count_indices,
+    strip_prefix,
     unet_config,
     unet_state,
     vae_config,
@@ -28,7 +28,7 @@ from .libraries import (
     converted_diffusers,
     converted_transformers,
     load_part,
-    read,
+    read_part,
 )
 
 PARTS = ("unet", "vae", "vocoder", "text_encoder", "tokenizer", "scheduler")
@@ -68,8 +68,8 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> AudioLDM:
             ("text_encoder", ClapTextModelWithProjection, dtype),
         ]
     }
-    tokenizer = read("AudioLDM tokenizer", folder / "tokenizer", AutoTokenizer.from_pretrained)
-    scheduler = read("AudioLDM scheduler", folder / "scheduler", DDIMScheduler.from_pretrained)
+    tokenizer = read_part("AudioLDM tokenizer", folder / "tokenizer", AutoTokenizer.from_pretrained)
+    scheduler = read_part("AudioLDM scheduler", folder / "scheduler", DDIMScheduler.from_pretrained)
     _check(models, folder)
     return AudioLDM(**models, tokenizer=tokenizer, scheduler=scheduler)
 
@@ -83,17 +83,17 @@ def _from_file(path: Path, tokenizer_folder: Path, dtype: torch.dtype) -> AudioL
         raise InputError(where, _what(looks_like(state)), "an AudioLDM (version 1) checkpoint of its authors")
     try:
         models = {
-            "unet": _unet(where, under(UNET, state), dtype),
+            "unet": _unet(where, strip_prefix(UNET, state), dtype),
             "vae": _vae(where, state),
-            "vocoder": _vocoder(where, under(VOCODER, state)),
-            "text_encoder": _text_encoder(where, under(CLAP, state), dtype),
+            "vocoder": _vocoder(where, strip_prefix(VOCODER, state)),
+            "text_encoder": _text_encoder(where, strip_prefix(CLAP, state), dtype),
         }
     except (KeyError, IndexError) as error:
         raise InputError(
             where, f"an AudioLDM file without {error}", "a whole AudioLDM checkpoint", "Download it again."
         ) from error
     _check(models, path)
-    tokenizer = read("AudioLDM tokenizer", tokenizer_folder, AutoTokenizer.from_pretrained)
+    tokenizer = read_part("AudioLDM tokenizer", tokenizer_folder, AutoTokenizer.from_pretrained)
     return AudioLDM(**models, tokenizer=tokenizer, scheduler=_scheduler())
 
 
@@ -121,7 +121,7 @@ def _unet(where: str, state: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Mod
 def _vae(where: str, state: Mapping[str, Tensor]) -> nn.Module:
     from diffusers import AutoencoderKL
 
-    own = under(VAE, state)
+    own = strip_prefix(VAE, state)
     config = vae_config(own) | {"scaling_factor": float(state["scale_factor"])}
     return converted_diffusers(f"{where}, VAE", AutoencoderKL, config, vae_state(own, config), torch.float32)
 
@@ -129,8 +129,8 @@ def _vae(where: str, state: Mapping[str, Tensor]) -> nn.Module:
 def _vocoder(where: str, state: Mapping[str, Tensor]) -> nn.Module:
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-    stages = count(r"ups\.(\d+)\.", state)
-    kernels = count(r"resblocks\.(\d+)\.", state) // max(stages, 1)
+    stages = count_indices(r"ups\.(\d+)\.", state)
+    kernels = count_indices(r"resblocks\.(\d+)\.", state) // max(stages, 1)
     start, mels, _ = state["conv_pre.weight"].shape
     config = SpeechT5HifiGanConfig(
         model_in_dim=mels,
@@ -139,7 +139,7 @@ def _vocoder(where: str, state: Mapping[str, Tensor]) -> nn.Module:
         upsample_rates=list(MEL_RATES[:stages]),
         upsample_kernel_sizes=[state[f"ups.{i}.weight"].shape[-1] for i in range(stages)],
         resblock_kernel_sizes=[state[f"resblocks.{i}.convs1.0.weight"].shape[-1] for i in range(kernels)],
-        resblock_dilation_sizes=[list(DILATIONS[: count(r"resblocks\.0\.convs1\.(\d+)\.", state)])] * kernels,
+        resblock_dilation_sizes=[list(DILATIONS[: count_indices(r"resblocks\.0\.convs1\.(\d+)\.", state)])] * kernels,
         normalize_before=False,
     )
     renamed = {key.replace("ups.", "upsampler.", 1) if key.startswith("ups.") else key: value for key, value in state.items()}
@@ -151,12 +151,12 @@ def _text_encoder(where: str, state: Mapping[str, Tensor], dtype: torch.dtype) -
     """CLAP's text branch, a RoBERTa, and its projection; the audio branch is not used."""
     from transformers import ClapTextConfig, ClapTextModelWithProjection
 
-    branch = under("text_branch.", state)
+    branch = strip_prefix("text_branch.", state)
     vocabulary, width = branch["embeddings.word_embeddings.weight"].shape
     config = ClapTextConfig(
         vocab_size=vocabulary,
         hidden_size=width,
-        num_hidden_layers=count(r"encoder\.layer\.(\d+)\.", branch),
+        num_hidden_layers=count_indices(r"encoder\.layer\.(\d+)\.", branch),
         num_attention_heads=max(1, width // CLAP_HEAD_CHANNELS),
         intermediate_size=branch["encoder.layer.0.intermediate.dense.weight"].shape[0],
         max_position_embeddings=branch["embeddings.position_embeddings.weight"].shape[0],
@@ -168,7 +168,7 @@ def _text_encoder(where: str, state: Mapping[str, Tensor], dtype: torch.dtype) -
     renamed = {f"text_model.{key}": value for key, value in branch.items()}
     for layer, number in (("linear1", 0), ("linear2", 2)):
         renamed |= {
-            f"text_projection.{layer}.{key}": value for key, value in under(f"text_projection.{number}.", state).items()
+            f"text_projection.{layer}.{key}": value for key, value in strip_prefix(f"text_projection.{number}.", state).items()
         }
     return converted_transformers(f"{where}, text encoder", ClapTextModelWithProjection, config, renamed, dtype)
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .files import some
+from .files import abbreviate
 
-LISTED = 5
+MAX_LISTED = 5
 OLD_BUFFERS = ("position_ids", "token_type_ids", "num_batches_tracked")  # written by old releases, computed by new ones
 SDXL_WIDTH = 2048
 
@@ -48,7 +48,7 @@ def raise_mismatch(
     """Raises InputError with a short report unless all three are empty.  seems: what the file looks like instead."""
     shapes = [f"{key} {tuple(found)}, not {tuple(needed)}" for key, found, needed in wrong]
     found = {"missing": sorted(missing), "unexpected": sorted(unexpected), "wrong shape": sorted(shapes)}
-    lines = [f"{len(keys)} {what} ({some(keys, LISTED)})" for what, keys in found.items() if keys]
+    lines = [f"{len(keys)} {what} ({abbreviate(keys, MAX_LISTED)})" for what, keys in found.items() if keys]
     if lines:
         raise InputError(
             where,
@@ -67,7 +67,9 @@ def check_finite(where: str, state: Mapping[str, Tensor]) -> None:
         if value.is_floating_point() and (torch.isnan(value).any() or (not key.endswith(".mask") and torch.isinf(value).any()))
     ]
     if bad:
-        raise InputError(where, f"NaN or infinite weights ({some(bad, LISTED)})", "finite weights", "Download it again.")
+        raise InputError(
+            where, f"NaN or infinite weights ({abbreviate(bad, MAX_LISTED)})", "finite weights", "Download it again."
+        )
 
 
 def check_size(where: str, model: nn.Module, stored: int) -> None:

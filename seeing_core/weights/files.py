@@ -35,7 +35,7 @@ UNREADABLE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
-LISTED = 3
+MAX_LISTED = 3
 
 
 class _Forgotten:
@@ -157,7 +157,7 @@ def first_line(error: BaseException) -> str:
     return (text.strip() or type(error).__name__).splitlines()[0]
 
 
-def some(names: list[str], listed: int = LISTED) -> str:
+def abbreviate(names: list[str], listed: int = MAX_LISTED) -> str:
     """The first few names, and how many more there are."""
     rest = f" and {len(names) - listed} more" if len(names) > listed else ""
     return ", ".join(names[:listed]) + rest

@@ -16,12 +16,12 @@ UNET, VAE = "model.diffusion_model.", "first_stage_model."
 State = Mapping[str, Tensor]
 
 
-def under(prefix: str, state: State) -> dict[str, Tensor]:
+def strip_prefix(prefix: str, state: State) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
-def count(pattern: str, state: State) -> int:
+def count_indices(pattern: str, state: State) -> int:
     """How many different first groups the pattern finds at the start of the names."""
     return len({match[1] for key in state if (match := re.match(pattern, key))})
 
@@ -35,7 +35,7 @@ def unet_config(state: State) -> dict[str, Any]:
     attends: list[bool] = []
     blocks: list[int] = []
     fresh = True
-    for number in range(1, count(r"input_blocks\.(\d+)\.", state)):
+    for number in range(1, count_indices(r"input_blocks\.(\d+)\.", state)):
         block = f"input_blocks.{number}."
         if f"{block}0.op.weight" in state:
             fresh = True
@@ -60,13 +60,13 @@ def unet_config(state: State) -> dict[str, Any]:
 
 def vae_config(state: State) -> dict[str, Any]:
     """Sizes of AutoencoderKL from the names and shapes of the original VAE (no prefix). Raises KeyError otherwise."""
-    levels = count(r"encoder\.down\.(\d+)\.", state)
+    levels = count_indices(r"encoder\.down\.(\d+)\.", state)
     widths = tuple(state[f"encoder.down.{level}.block.0.conv1.weight"].shape[0] for level in range(levels))
     return {
         "in_channels": state["encoder.conv_in.weight"].shape[1],
         "out_channels": state["decoder.conv_out.weight"].shape[0],
         "block_out_channels": widths,
-        "layers_per_block": count(r"encoder\.down\.0\.block\.(\d+)\.", state),
+        "layers_per_block": count_indices(r"encoder\.down\.0\.block\.(\d+)\.", state),
         "latent_channels": state["post_quant_conv.weight"].shape[1],
         "down_block_types": ("DownEncoderBlock2D",) * levels,
         "up_block_types": ("UpDecoderBlock2D",) * levels,

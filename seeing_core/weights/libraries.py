@@ -23,7 +23,7 @@ def check_folder(what: str, folder: Path, parts: Sequence[str]) -> None:
         raise InputError(what, f"folder '{folder}' without {', '.join(absent)}", "a diffusers folder with " + ", ".join(parts))
 
 
-def read(what: str, folder: Path, reader: Callable[..., Any]) -> Any:
+def read_part(what: str, folder: Path, reader: Callable[..., Any]) -> Any:
     """A tokenizer or a scheduler. Raises InputError when its files cannot be read."""
     try:
         return reader(folder, local_files_only=True)
@@ -47,7 +47,7 @@ def load_part(cls: type, folder: Path, what: str, dtype: torch.dtype) -> nn.Modu
     if cls.__module__.startswith("diffusers"):
         options["low_cpu_mem_usage"] = False
     try:
-        check_size(where, blank(cls, config_of(cls, folder)), sum(path.stat().st_size for path in files))
+        check_size(where, on_meta(cls, config_of(cls, folder)), sum(path.stat().st_size for path in files))
         model, report = cls.from_pretrained(folder, **options)
     except InputError:
         raise
@@ -68,7 +68,7 @@ def config_of(cls: type, folder: Path) -> Any:
     return cls.config_class.from_pretrained(folder, local_files_only=True)
 
 
-def blank(cls: type, config: Any) -> nn.Module:
+def on_meta(cls: type, config: Any) -> nn.Module:
     """A component of this configuration without any memory for its weights."""
     with torch.device("meta"):
         return cls.from_config(config) if isinstance(config, dict) else cls(config)
@@ -78,7 +78,7 @@ def converted_diffusers(
     where: str, cls: type, config: dict[str, Any], state: Mapping[str, Tensor], dtype: torch.dtype
 ) -> nn.Module:
     """A diffusers model from weights already under diffusers' names. Raises InputError when they do not fit."""
-    return load_strict(where, blank(cls, config), state, dtype)
+    return load_strict(where, on_meta(cls, config), state, dtype)
 
 
 def converted_transformers(where: str, cls: type, config: Any, state: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
