@@ -17,18 +17,18 @@ from seeing_core.binders.imagebind_inputs import (
     clip_segments,
     frame_indices,
 )
+from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.media.types import VideoFrames
 from seeing_core.pocket import MODELS_DIR
+from seeing_core.weights import load_audioldm
 from tests.made import vision_input
 from tests.pocket.judges import judge_sound_kind
 from tests.pocket.training.binder import picture_input
 from tests.pocket.training.clap import embed
 from tests.pocket.training.mel import LogMel
 from tests.pocket.training.scoring import (
-    AudioModels,
     generate_sounds,
     generated_kinds,
-    load_audio_models,
     rebuilt_scores,
 )
 from tests.pocket.training.scoring_binder import binder_scores
@@ -40,8 +40,8 @@ BINDER = MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors"
 
 
 @pytest.fixture(scope="module")
-def audio() -> AudioModels:
-    return load_audio_models(AUDIO)
+def audio() -> AudioLDM:
+    return load_audioldm(AUDIO)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_every_weight_is_in_its_file(part: str, model_class: type) -> None:
     assert all(torch.isfinite(value).all() for value in model.state_dict().values() if value.is_floating_point())
 
 
-def test_formats_are_audioldms(audio: AudioModels) -> None:
+def test_formats_are_audioldms(audio: AudioLDM) -> None:
     index = json.loads((AUDIO / "model_index.json").read_text())
     assert {"unet", "vae", "text_encoder", "tokenizer", "vocoder", "scheduler"} <= set(index)
     assert audio.unet.config.class_embed_type == "simple_projection" and audio.unet.config.class_embeddings_concat
@@ -82,7 +82,7 @@ def test_formats_are_audioldms(audio: AudioModels) -> None:
     assert not scheduler.clip_sample and not scheduler.set_alpha_to_one and scheduler.steps_offset == 1
 
 
-def test_latents_have_unit_spread(audio: AudioModels) -> None:
+def test_latents_have_unit_spread(audio: AudioLDM) -> None:
     samples = torch.stack([make_clip(TEST_SEEDS + i, 2.24).samples for i in range(16)])
     with torch.no_grad():
         latent = audio.vae.encode(LogMel()(samples)[:, None]).latent_dist.mean * audio.vae.config.scaling_factor
@@ -99,7 +99,7 @@ def test_the_files_are_small() -> None:
         assert dtypes == {torch.float16}, path
 
 
-def test_any_text_is_encoded(audio: AudioModels) -> None:
+def test_any_text_is_encoded(audio: AudioLDM) -> None:
     tokenizer = AutoTokenizer.from_pretrained(AUDIO / "tokenizer")
     for text in ("a red ball bouncing", "Zażółć gęślą jaźń 42%", "", "x" * 500):
         ids = tokenizer(text, truncation=True, max_length=tokenizer.model_max_length).input_ids
@@ -109,19 +109,19 @@ def test_any_text_is_encoded(audio: AudioModels) -> None:
     assert tokenizer.decode(tokenizer("a red ball").input_ids, skip_special_tokens=True).strip() == "a red ball"
 
 
-def test_rebuilt_sounds_keep_kind_and_times(audio: AudioModels) -> None:
+def test_rebuilt_sounds_keep_kind_and_times(audio: AudioLDM) -> None:
     scores = rebuilt_scores(audio.vae, audio.vocoder, 96)
     assert scores["kind_right"] >= 0.97
     assert scores["event_f1"] >= 0.95
 
 
-def test_unguided_sounds_follow_a_precise_caption(audio: AudioModels) -> None:
+def test_unguided_sounds_follow_a_precise_caption(audio: AudioLDM) -> None:
     pairs = generated_kinds(audio, 0, 24, first_seed=TEST_SEEDS + 2000, batch=12)
     assert sum(true == judged for true, judged in pairs) >= 22
 
 
-def test_an_ambiguous_caption_leaves_the_kind_open(audio: AudioModels) -> None:
-    waveforms = generate_sounds(audio, ["something making a sound"] * 16, 1.28, seed=3, steps=15)
+def test_an_ambiguous_caption_leaves_the_kind_open(audio: AudioLDM) -> None:
+    waveforms = generate_sounds(audio, ["something making a sound"] * 16, 1.28, first_seed=3, steps=15)
     assert len({judge_sound_kind(sound)[0] for sound in waveforms}) >= 3
 
 
@@ -147,7 +147,7 @@ def test_binder_keeps_ambiguous_captions_in_the_middle(binder: ImageBind) -> Non
     assert cosine_similarity(texts[:1], texts[1:]).max() < 0.5
 
 
-def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(binder: ImageBind, audio: AudioModels) -> None:
+def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(binder: ImageBind, audio: AudioLDM) -> None:
     """A latent half way between two kinds, moved a little along the gradient towards a picture, sounds more like it."""
     for part in (audio.vae, audio.vocoder):
         part.requires_grad_(False)

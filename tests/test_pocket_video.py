@@ -12,12 +12,13 @@ from diffusers import (
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.pocket import MODELS_DIR
+from seeing_core.weights import load_animatediff
 from tests.pocket.training.picture_text import tokenize
 from tests.pocket.training.picture_vae import picture_vae_scores
-from tests.pocket.training.video import load_parts
 from tests.pocket.training.video_models import build_motion_adapter, build_unet, split
-from tests.pocket.training.video_sampling import VideoParts, sample_clips, share_right
+from tests.pocket.training.video_sampling import sample_clips, share_right
 from tests.pocket.world import TEST_SEEDS, make_clip
 from tests.pocket.world_kinds import KIND_NAMES, KINDS, precise_captions
 
@@ -31,8 +32,8 @@ WEIGHTS = {
 
 
 @pytest.fixture(scope="module")
-def parts() -> VideoParts:
-    return load_parts(FOLDER)
+def model() -> AnimateDiff:
+    return load_animatediff(FOLDER / "sd", FOLDER / "motion_adapter")
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -61,13 +62,13 @@ def test_scheduler_is_animatediffs() -> None:
     }
 
 
-def test_joined_model_splits_into_the_same_files(parts: VideoParts) -> None:
-    unet, adapter = split(parts.model)
+def test_joined_model_splits_into_the_same_files(model: AnimateDiff) -> None:
+    unet, adapter = split(model.unet)
     again = UNetMotionModel.from_unet2d(unet, adapter).eval()
     generator = torch.Generator().manual_seed(0)
     z, text = torch.randn(1, 4, 16, 8, 8, generator=generator), torch.randn(16, 77, 64, generator=generator)
     with torch.no_grad():
-        first, second = parts.model(z, 500, text).sample, again(z, 500, text).sample
+        first, second = model.unet(z, 500, text).sample, again(z, 500, text).sample
     assert torch.equal(first, second)
 
 
@@ -88,25 +89,25 @@ def test_any_text_becomes_77_tokens_and_comes_back() -> None:
     assert tokenizer.decode(ids[1], skip_special_tokens=True).replace(" ", "") == texts[1].replace(" ", "")
 
 
-def test_latents_have_the_scale_of_stable_diffusion(parts: VideoParts) -> None:
+def test_latents_have_the_scale_of_stable_diffusion(model: AnimateDiff) -> None:
     frames = torch.cat([make_clip(TEST_SEEDS + 500 + i).frames for i in range(24)])
     with torch.no_grad():
-        z = parts.vae.encode(frames * 2 - 1).latent_dist.mode() * parts.vae.config.scaling_factor
+        z = model.vae.encode(frames * 2 - 1).latent_dist.mode() * model.vae.config.scaling_factor
     assert 0.8 < z.std() < 1.25 and z.mean().abs() < 0.2
 
 
-def test_judge_on_vae_reconstructions(parts: VideoParts) -> None:
+def test_judge_on_vae_reconstructions(model: AnimateDiff) -> None:
     """At least 97 % of 96 fresh clips keep their kind, and the event times stay where they were."""
-    scores = picture_vae_scores(parts.vae)
+    scores = picture_vae_scores(model.vae)
     assert scores["kind_right"] >= 0.97
     assert scores["events_rebuilt"] >= 0.97 * scores["events_real"]
 
 
-def test_precise_captions_are_followed(parts: VideoParts) -> None:
+def test_precise_captions_are_followed(model: AnimateDiff) -> None:
     """16 fresh clips. At a true rate of 95 %, fewer than 13 right has a chance of 0.7 %; by luck, 1e-9."""
     kinds = [KIND_NAMES[i % len(KINDS)] for i in range(16)]
     prompts = [precise_captions(KINDS[i % len(KINDS)])[i // len(KINDS)] for i in range(16)]
-    clips = sample_clips(parts, prompts, [TEST_SEEDS + 900 + i for i in range(16)])
+    clips = sample_clips(model, prompts, [TEST_SEEDS + 900 + i for i in range(16)])
     assert share_right(clips, kinds) >= 13 / 16
     moved = (clips[:, 1:] - clips[:, :-1]).abs().amax((2, 3, 4))  # (16, 15)
     assert (moved.amax(1) > 0.2).all()

@@ -13,10 +13,11 @@ from transformers import (
     RobertaTokenizerFast,
 )
 
+from seeing_core.weights import load_audioldm
 from tests.pocket.training.clap import EMBEDDING, embed
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, trainable
 from tests.pocket.training.mel import LogMel
-from tests.pocket.training.scoring import generated_kinds, load_audio_models
+from tests.pocket.training.scoring import generated_kinds
 from tests.pocket.world import plan_scene, scene_captions, scene_samples
 
 SEED_BASE = 1_400_000
@@ -191,8 +192,8 @@ def train_audio_unet(folders: Folders) -> Card:
     unet.half().save_pretrained(folder / "unet")
     build_scheduler().save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2) + "\n")
-    models = load_audio_models(folder)
+    model = load_audioldm(folder)
     for name, level in (("precise", 0), ("ambiguous", 2)):
-        pairs = generated_kinds(models, level, 64)
+        pairs = generated_kinds(model, level, 64)
         card.scores[f"{name}_right"] = sum(true == judged for true, judged in pairs) / len(pairs)
     return card

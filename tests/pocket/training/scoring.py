@@ -1,57 +1,26 @@
 """Judge scores of the trained pocket audio models: reconstructions and unguided generation."""
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from torch import Tensor
-from transformers import (
-    AutoTokenizer,
-    ClapTextModelWithProjection,
-    PreTrainedTokenizerBase,
-    SpeechT5HifiGan,
-)
+from transformers import SpeechT5HifiGan
 
+from seeing_core.generators.audioldm import AudioLDM
+from seeing_core.guidance.loop import sample
+from seeing_core.guidance.losses import WeightedLoss
+from seeing_core.guidance.settings import UNGUIDED
 from tests.pocket.judge_scores import event_match
 from tests.pocket.judges import judge_sound_kind, sound_event_times
-from tests.pocket.training.clap import embed
-from tests.pocket.training.mel import HOP, LogMel
+from tests.pocket.training.mel import LogMel
 from tests.pocket.world import TEST_SEEDS, plan_scene, scene_captions, scene_samples
-
-LATENT_HOP = 4 * HOP
-
-
-@dataclass(frozen=True)
-class AudioModels:
-    """The parts of a pocket AudioLDM folder, in float32."""
-
-    vae: AutoencoderKL
-    vocoder: SpeechT5HifiGan
-    tokenizer: PreTrainedTokenizerBase
-    text_encoder: ClapTextModelWithProjection
-    unet: UNet2DConditionModel
-    scheduler: DDIMScheduler
 
 
 def load_sound_decoder(folder: Path) -> tuple[AutoencoderKL, SpeechT5HifiGan]:
     """The autoencoder and vocoder of a folder."""
     vae = AutoencoderKL.from_pretrained(folder / "vae").eval()
     return vae, SpeechT5HifiGan.from_pretrained(folder / "vocoder", dtype=torch.float32).eval()
-
-
-def load_audio_models(folder: Path) -> AudioModels:
-    """Every part of a folder, by the ordinary loaders."""
-    vae, vocoder = load_sound_decoder(folder)
-    return AudioModels(
-        vae,
-        vocoder,
-        AutoTokenizer.from_pretrained(folder / "tokenizer"),
-        ClapTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32).eval(),
-        UNet2DConditionModel.from_pretrained(folder / "unet").eval(),
-        DDIMScheduler.from_pretrained(folder / "scheduler"),
-    )
 
 
 @torch.no_grad()
@@ -63,28 +32,14 @@ def rebuild_samples(samples: Tensor, vae: AutoencoderKL | None, vocoder: SpeechT
     return vocoder(mels)
 
 
-@torch.no_grad()
 def generate_sounds(
-    models: AudioModels, captions: list[str], duration_s: float, *, seed: int, steps: int = 30, guidance: float = 2.5
+    model: AudioLDM, captions: list[str], duration_s: float, *, first_seed: int, steps: int = 30, guidance: float = 2.5
 ) -> Tensor:
-    """Unguided AudioLDM sampling (DDIM, classifier-free guidance, empty negative prompt): (B, n)."""
-    length = 8 * math.ceil(duration_s * 16000 / LATENT_HOP / 8 - 1e-6)
-    generator = torch.Generator().manual_seed(seed)
-    latent = torch.randn(len(captions), 8, length, 16, generator=generator)
-    text = torch.cat(
-        [
-            embed(models.text_encoder, models.tokenizer, [""] * len(captions)),
-            embed(models.text_encoder, models.tokenizer, captions),
-        ]
-    )
-    models.scheduler.set_timesteps(steps)
-    for step in models.scheduler.timesteps:
-        empty, full = models.unet(
-            torch.cat([latent, latent]), step, encoder_hidden_states=None, class_labels=text
-        ).sample.chunk(2)
-        latent = models.scheduler.step(empty + guidance * (full - empty), step, latent).prev_sample
-    mels = models.vae.decode(latent / models.vae.config.scaling_factor).sample[:, 0]
-    return models.vocoder(mels)[:, : round(duration_s * 16000)]
+    """Sounds from captions alone, a seed each: (B, n)."""
+    generator = model.conditioned(captions, duration_s=duration_s, guidance_scale=guidance)
+    seeds = range(first_seed, first_seed + len(captions))
+    [z] = sample([generator], WeightedLoss({}, [[]]), UNGUIDED, seeds=seeds, steps=steps)
+    return generator.decode_all(z)[:, 0]
 
 
 def rebuilt_scores(vae: AutoencoderKL | None, vocoder: SpeechT5HifiGan, count: int) -> dict[str, float]:
@@ -99,13 +54,13 @@ def rebuilt_scores(vae: AutoencoderKL | None, vocoder: SpeechT5HifiGan, count: i
 
 
 def generated_kinds(
-    models: AudioModels, level: int, count: int, *, first_seed: int = TEST_SEEDS, batch: int = 16
+    model: AudioLDM, level: int, count: int, *, first_seed: int = TEST_SEEDS, batch: int = 16
 ) -> list[tuple[str, str]]:
     """(true kind, judged kind) of sounds generated from captions of fresh clips; level 0 is precise, 2 ambiguous."""
     pairs: list[tuple[str, str]] = []
     for first in range(0, count, batch):
         scenes = [plan_scene(first_seed + i) for i in range(first, min(first + batch, count))]
         captions = [scene_captions(scene)[level] for scene in scenes]
-        waveforms = generate_sounds(models, captions, 2.0, seed=first_seed + first)
+        waveforms = generate_sounds(model, captions, 2.0, first_seed=first_seed + first)
         pairs += [(scene.kind, judge_sound_kind(sound)[0]) for scene, sound in zip(scenes, waveforms)]
     return pairs

@@ -6,7 +6,6 @@ The video stage learns single frames first (the UNet alone, many different pictu
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, UNetMotionModel
@@ -14,6 +13,8 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.weights import load_animatediff
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, trainable
 from tests.pocket.training.picture_text import (
     captions_of_world,
@@ -26,12 +27,10 @@ from tests.pocket.training.video_models import (
     build_motion_adapter,
     build_scheduler,
     build_unet,
-    load_joined,
     noise_at,
     save_pipeline,
 )
 from tests.pocket.training.video_sampling import (
-    VideoParts,
     hue_drift_deg,
     kind_counts,
     sample_clips,
@@ -190,32 +189,19 @@ def train_video(folders: Folders, precision: str = "auto") -> Card:
     save_text(tokenizer, encoder, out / "sd")
     losses = {name: value for part in cards for name, value in part.losses.items()}
     card = Card("video", sum(part.steps for part in cards), round(sum(part.seconds for part in cards), 1), losses)
-    card.scores = video_scores(load_parts(out))
+    card.scores = video_scores(load_animatediff(out / "sd", out / "motion_adapter"))
     return card
 
 
-def load_parts(out: Path) -> VideoParts:
-    """The finished models of an animatediff folder, in fp32."""
-    sd = out / "sd"
-    vae = AutoencoderKL.from_pretrained(sd / "vae", torch_dtype=torch.float32)
-    encoder = CLIPTextModel.from_pretrained(sd / "text_encoder", dtype=torch.float32)
-    return VideoParts(
-        load_joined(out),
-        vae.eval().requires_grad_(False),
-        encoder.eval().requires_grad_(False),
-        CLIPTokenizer.from_pretrained(sd / "tokenizer"),
-    )
-
-
-def video_scores(parts: VideoParts) -> dict[str, float]:
+def video_scores(model: AnimateDiff) -> dict[str, float]:
     """What the picture judge says of clips from precise captions, and from ambiguous ones, where chance is 1/8."""
     kinds = [KIND_NAMES[i % len(KINDS)] for i in range(TESTS)]
     seeds = [TEST_SEEDS + i for i in range(TESTS)]
     options = [precise_captions(KINDS[kind_index(kind)]) for kind in kinds]
     prompts = [texts[i // len(KINDS) % len(texts)] for i, texts in enumerate(options)]
-    precise = sample_clips(parts, prompts, seeds)
-    strong = sample_clips(parts, prompts, seeds, cfg_scale=7.5)
-    vague = sample_clips(parts, [AMBIGUOUS_CAPTIONS[i // len(KINDS) % len(AMBIGUOUS_CAPTIONS)] for i in range(TESTS)], seeds)
+    precise = sample_clips(model, prompts, seeds)
+    strong = sample_clips(model, prompts, seeds, cfg_scale=7.5)
+    vague = sample_clips(model, [AMBIGUOUS_CAPTIONS[i // len(KINDS) % len(AMBIGUOUS_CAPTIONS)] for i in range(TESTS)], seeds)
     drifts = torch.tensor([hue_drift_deg(clip) for clip in precise])
     return {
         "precise_right": share_right(precise, kinds),

@@ -125,13 +125,6 @@ def save_pipeline(model: UNetMotionModel, out: Path) -> None:
     (out / "sd" / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
-def load_joined(out: Path) -> UNetMotionModel:
-    """The joined model from the files of an animatediff folder, in fp32."""
-    unet = UNet2DConditionModel.from_pretrained(out / "sd" / "unet", torch_dtype=torch.float32)
-    adapter = MotionAdapter.from_pretrained(out / "motion_adapter", torch_dtype=torch.float32)
-    return UNetMotionModel.from_unet2d(unet, adapter).eval().requires_grad_(False)
-
-
 def noise_at(z0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """The noisy latent at a cumulative alpha of shape (B, 1, ...)."""
     return alpha_bar.sqrt() * z0 + (1 - alpha_bar).sqrt() * noise
