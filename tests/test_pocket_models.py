@@ -23,6 +23,7 @@ from seeing_core.pocket import MODELS_DIR
 from seeing_core.weights import load_audioldm
 from tests.made import vision_input
 from tests.pocket.judges import judge_sound_kind
+from tests.pocket.train import COMMAND, STAGES, trainer
 from tests.pocket.training.binder import picture_input
 from tests.pocket.training.clap import embed
 from tests.pocket.training.mel import LogMel
@@ -170,10 +171,15 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
     assert rises >= 6 and right >= 5
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_of_the_training_has_its_function(stage: str) -> None:
+    assert callable(trainer(stage))
+
+
 def test_the_card_says_how_it_was_made() -> None:
     card = json.loads((MODELS_DIR / "card.json").read_text())
     stages = {stage["stage"]: stage for stage in card["stages"]}
     assert {"mel_vae", "vocoder", "binder", "clap", "audio_unet"} <= set(stages)
-    assert "seeing_core.pocket.train" in card["command"]
+    assert card["command"] == COMMAND
     assert all(stage["seconds"] > 0 and stage["steps"] > 0 and stage["losses"] for stage in stages.values())
     assert (MODELS_DIR / "CARD.md").exists()

@@ -1,4 +1,4 @@
-"""Trains the pocket models from nothing: python -m seeing_core.pocket.train [--stage NAME] [--out DIR]."""
+"""Trains the pocket models from nothing: python -m tests.pocket.train [--stage NAME] [--out DIR]."""
 
 import argparse
 import json
@@ -12,16 +12,14 @@ import torch
 from seeing_core.pocket import MODELS_DIR
 from tests.pocket.training.common import Card, Folders, card_path
 
-# Stages in order: name, module, function.
-STAGES: tuple[tuple[str, str, str], ...] = (
-    ("mel_vae", "train_mel_vae", "train_mel_vae"),
-    ("vocoder", "train_vocoder", "train_vocoder"),
-    ("binder", "train_binder", "train_binder"),
-    ("clap", "train_clap", "train_clap"),
-    ("audio_unet", "train_audio_unet", "train_audio_unet"),
-    ("picture_vae", "train_video", "train_picture_vae"),
-    ("video", "train_video", "train_video"),
-)
+COMMAND = "python -m tests.pocket.train"
+# In order: each a module of `training`, with a function of its name after `train_`.
+STAGES = ("mel_vae", "vocoder", "binder", "clap", "audio_unet", "picture_vae", "video")
+
+
+def trainer(stage: str) -> Callable[[Folders], Card]:
+    """The function that trains a stage; only its own module is imported."""
+    return getattr(import_module(f"{__package__}.training.{stage}"), f"train_{stage}")
 
 
 def run_stage(name: str, folders: Folders) -> None:
@@ -29,23 +27,21 @@ def run_stage(name: str, folders: Folders) -> None:
     if card_path(folders, name).exists():
         print(f"{name}: finished before, skipped", flush=True)
         return
-    module, function = next((module, function) for stage, module, function in STAGES if stage == name)
-    train: Callable[[Folders], Card] = getattr(import_module(f".{module}", __package__), function)
-    card = train(folders)
+    card = trainer(name)(folders)
     card.save(folders)
     print(f"{name}: done in {card.seconds:.0f} s", card.scores, flush=True)
 
 
 def write_card(folders: Folders, command: str) -> None:
     """Write card.json and CARD.md from the cards of the finished stages."""
-    cards = [json.loads(card_path(folders, name).read_text()) for name, _, _ in STAGES if card_path(folders, name).exists()]
+    cards = [json.loads(card_path(folders, name).read_text()) for name in STAGES if card_path(folders, name).exists()]
     total_mb = sum(path.stat().st_size for path in folders.out.rglob("*.safetensors")) / 1e6
     document = {"command": command, "megabytes": round(total_mb, 2), "stages": cards}
     (folders.out / "card.json").write_text(json.dumps(document, indent=1) + "\n")
     lines = [
         "# Pocket models",
         "",
-        "Small models trained from nothing on the world of `seeing_core/pocket/world.py`, in the formats of the "
+        "Small models trained from nothing on the world of `tests/pocket/world.py`, in the formats of the "
         "real ones. They know eight kinds of object and nothing else: a demonstration, not a tool.",
         "",
         f"Made by `{command}`. Weights: {total_mb:.1f} MB in fp16. Seconds are wall-clock time, with whatever else the "
@@ -63,8 +59,8 @@ def write_card(folders: Folders, command: str) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m seeing_core.pocket.train", description=__doc__)
-    parser.add_argument("--stage", default="all", choices=("all", *(name for name, _, _ in STAGES)))
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--stage", default="all", choices=("all", *STAGES))
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder of the finished models")
     parser.add_argument(
         "--work",
@@ -84,10 +80,9 @@ def main(arguments: list[str]) -> None:
     folders = Folders(options.out, options.work)
     folders.out.mkdir(parents=True, exist_ok=True)
     folders.work.mkdir(parents=True, exist_ok=True)
-    names = [name for name, _, _ in STAGES] if options.stage == "all" else [options.stage]
-    for name in names:
+    for name in STAGES if options.stage == "all" else [options.stage]:
         run_stage(name, folders)
-    write_card(folders, "python -m seeing_core.pocket.train")
+    write_card(folders, COMMAND)
 
 
 if __name__ == "__main__":
