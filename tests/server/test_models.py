@@ -248,7 +248,7 @@ def test_a_link_out_of_the_model_folders_is_refused(server, tmp_path):
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("code.pth", None, "wants to run code ("),
+        ("code.pth", None, "it wants to run code: "),
         ("cut.safetensors", b"\x08\0\0\0\0\0\0\0{}", "cannot be read safely"),
         ("huge.safetensors", b"\0\0\0\0\0\0\0\x40{}", "cannot be read safely"),
     ],
