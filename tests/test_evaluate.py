@@ -105,7 +105,9 @@ def folders(tmp_path_factory):
     (made / "cut.mp4").write_bytes(good.read_bytes()[: good.stat().st_size * 6 // 10])
     (made / "stub.mp4").write_bytes(good.read_bytes()[:300])
     (made / "empty.mp4").touch()
-    (made / "notes.txt").write_text("not a video")
+    (made / "notes.doc").write_text("not a video")
+    (made / "notes.txt").write_text("a prompt")
+    (made / "picture.PNG").write_text("not looked at")
     (made / ".hidden.mp4").write_text("not looked at")
     video(real / "paired.mp4")
     video(real / "good.mp4")
@@ -157,13 +159,13 @@ def test_a_sound_is_measured_with_the_picture_of_its_reference(report):
         ("cut.mp4", "breaks off"),
         ("stub.mp4", "without picture and sound"),
         ("empty.mp4", "cannot be read"),
-        ("notes.txt", "cannot be read"),
+        ("notes.doc", "cannot be read"),
     ],
 )
 def test_broken_files_are_listed_and_stop_nothing(report, name, words):
     assert words in by_name(report)[name]["error"] and by_name(report)[name]["scores"] == {}
     assert f"Not measured: generated/{name}: " in report[0].stdout
-    assert ".hidden.mp4" not in by_name(report)
+    assert not {".hidden.mp4", "notes.txt", "picture.PNG"} & set(by_name(report))
 
 
 def test_means_count_defined_values_only(report):

@@ -11,13 +11,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..files import write_whole
+from ..media.image_file import SUFFIXES as IMAGES
 from ..metrics.motion import FLOW_SIDE
+from ..parallel import add_options, cores, runner_of
 from .measure import Job, Options, Record, Tools
 from .report import Report, as_csv, as_json, summarise
-from .run import cores, measure_all
-from .store import Store, write_whole
+from .run import measure_all
+from .store import Store
 
 INTERRUPTED = 130
+NO_MEDIA = {*IMAGES, ".txt", ".csv", ".json"}  # pictures without sound, prompts and reports
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     store = Store(files_beside(out))
-    workers = given.workers or (1 if options.binder else cores())
     bar = tqdm(total=len(jobs), unit="file", file=sys.stderr)
     failed = 0
 
@@ -44,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with bar:
-            records = measure_all(jobs, options, store, workers=workers, callback=callback)
+            runner = runner_of(given, workers=1 if options.binder else cores())
+            records = measure_all(jobs, options, store, runner=runner, callback=callback)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         kept = sum(store.load(job, options) is not None for job in jobs)
         print(
@@ -81,7 +88,7 @@ def _jobs(generated: Path, reference: Path | None, out: Path, prompts: str | Non
 
 
 def _files(folder: Path, out: Path) -> dict[str, Path]:
-    """The files below a folder by their path in it; hidden ones and the report's own left out."""
+    """The media below a folder by their path in it; hidden files, pictures, notes and the report's own are left out."""
     if not folder.is_dir():
         raise InputError("folder", f"'{folder}'", "a folder of sound or video files")
     own = {path.resolve() for path in (out, out.with_suffix(".csv"))}
@@ -89,8 +96,8 @@ def _files(folder: Path, out: Path) -> dict[str, Path]:
     found = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        mine = path.resolve() in own or beside in path.resolve().parents
-        if path.is_file() and not mine and not any(part.startswith(".") for part in inside.parts):
+        other = path.resolve() in own or beside in path.resolve().parents or path.suffix.lower() in NO_MEDIA
+        if path.is_file() and not other and not any(part.startswith(".") for part in inside.parts):
             found[inside.as_posix()] = path
     if not found:
         raise InputError("folder", f"'{folder}', which is empty", "a folder of sound or video files")
@@ -162,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         help="motion is measured with the "
         "short side reduced to this (default %(default)s); 0: the video's own size, as the paper's code does",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core; 1 with a binder)")
+    add_options(parser, "one a core; 1 with a binder")
     return parser
 
 

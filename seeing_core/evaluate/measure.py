@@ -134,7 +134,7 @@ def _read(job: Job, record: Record) -> tuple[VideoFile | None, Waveform | None]:
     if has_picture or other_picture:
         record.picture = "own" if has_picture else "reference"
         video = VideoFile(job.path if has_picture else job.partner)
-        _check_whole(video, job.name)
+        video.check_whole()
     if has_sound and has_picture:
         sound = audio_track(video)
     elif has_sound:
@@ -158,16 +158,6 @@ def streams(path: str) -> tuple[bool, bool]:
         raise InputError(
             f"file '{Path(path).name}'", f"something that cannot be read ({reason})", "a sound or video file"
         ) from error
-
-
-def _check_whole(video: VideoFile, name: str) -> None:
-    """Raises InputError when the file holds fewer frames than its header says: it was cut off."""
-    with video.open() as container:
-        declared = container.streams.video[0].frames
-    if len(video.times_s) < declared:
-        raise InputError(
-            f"file '{name}'", f"a file that breaks off ({len(video.times_s)} of {declared} frames)", "a whole file"
-        )
 
 
 def _fit(video: Video, sound: Waveform, motion: Motion, prompt: str, tools: Tools, record: Record) -> AVFit:

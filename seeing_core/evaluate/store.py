@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..files import remove_partial, state_of, write_whole
 from .measure import Job, Options, Record
 
 VERSION = 1  # raised when a measure changes, so that old results are not mixed with new ones
@@ -47,26 +48,13 @@ class Store:
 
     def clean(self) -> None:
         """Removes what an interrupted run left half-written."""
-        for partial in self.folder.rglob("*.part"):
-            partial.unlink(missing_ok=True)
+        remove_partial(self.folder)
 
     def _path(self, job: Job) -> Path:
         return self.folder / job.group / f"{job.name}.json"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file that appears whole or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def identity(job: Job, options: Options) -> dict[str, Any]:
     """What a result belongs to: the files' sizes and times, the prompt and the options."""
-    files = [_state(path) for path in (job.path, job.partner) if path]
+    files = [state_of(path) for path in (job.path, job.partner) if path]
     return {"version": VERSION, "files": files, "prompt": job.prompt, "options": asdict(options)}
-
-
-def _state(path: str) -> list[Any]:
-    status = os.stat(path)
-    return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
