@@ -18,6 +18,8 @@ import torch
 from PIL import Image
 
 from scripts.comfy_server import ROOT, ComfyServer, error_of, output_files
+from seeing_core.batch.__main__ import main as batch_command
+from seeing_core.pocket import MODELS_DIR
 from tests.pocket.world import make_clip, write_clip
 
 BAR = 40
@@ -38,6 +40,15 @@ def sample_video(folder: Path) -> Path:
     path = folder / "silent_clip.mp4"
     write_clip(make_clip(CLIP_SEED, duration_s=4.0), path, audio=False)
     return path
+
+
+def sample_folder(folder: Path) -> Path:
+    """Four silent clips of two seconds."""
+    clips = folder / "clips"
+    clips.mkdir(exist_ok=True)
+    for seed in range(CLIP_SEED, CLIP_SEED + 4):
+        write_clip(make_clip(seed), clips / f"clip_{seed - CLIP_SEED + 1}.mp4", audio=False)
+    return clips
 
 
 def sample_picture(folder: Path) -> Path:
@@ -70,6 +81,8 @@ def main() -> None:
     arguments = parse(sys.argv[1:])
     base = ROOT / ".venv" / "demo"
     base.mkdir(parents=True, exist_ok=True)
+    if arguments.task == "batch":
+        sys.exit(batch(arguments.file or sample_folder(base), ROOT / "output" / "batch", arguments.seed))
     print(
         "The pocket models that ship with the pack are small demonstration models: they know a toy world of eight\n"
         "things, whatever the video shows. For real pictures and sounds use the real weights (see README)."
@@ -83,19 +96,27 @@ def main() -> None:
             print(f"{name} in {time.monotonic() - started:.0f} s: {path}", flush=True)
 
 
+def batch(inputs: Path, out: Path, seed: int) -> int:
+    """Sound for every video of a folder, by the pocket models; the command's exit code."""
+    models = ["--audioldm", MODELS_DIR / "audioldm", "--binder", MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors"]
+    words = ["v2a", "--inputs", inputs, "--out", out, "--seed", seed, "--batch", 4, *models]
+    print("python -m seeing_core.batch", *words, flush=True)
+    return batch_command([str(word) for word in words])
+
+
 def parse(words: list[str]) -> argparse.Namespace:
     """[TASK] [FILE]: either may be left out."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("task", nargs="?", default="v2a", help=f"{', '.join(TASKS)} or all; by default v2a")
-    options.add_argument("file", nargs="?", type=Path, help="your video, picture or sound; by default a made one")
+    options.add_argument("task", nargs="?", default="v2a", help=f"{', '.join(TASKS)}, all or batch; by default v2a")
+    options.add_argument("file", nargs="?", type=Path, help="your video, picture, sound or folder; by default a made one")
     options.add_argument("--seed", type=int, default=0)
     arguments = options.parse_args(words)
-    if arguments.task not in (*TASKS, "all") and arguments.file is None:
+    if arguments.task not in (*TASKS, "all", "batch") and arguments.file is None:
         arguments.task, arguments.file = "v2a", Path(arguments.task)
-    if arguments.task not in (*TASKS, "all"):
-        options.error(f"no task '{arguments.task}': expected one of {', '.join(TASKS)}, all")
-    if arguments.file is not None and not arguments.file.is_file():
-        options.error(f"no such file: {arguments.file}")
+    if arguments.task not in (*TASKS, "all", "batch"):
+        options.error(f"no task '{arguments.task}': expected one of {', '.join(TASKS)}, all, batch")
+    if arguments.file is not None and not (arguments.file.is_dir() if arguments.task == "batch" else arguments.file.is_file()):
+        options.error(f"no such {'folder' if arguments.task == 'batch' else 'file'}: {arguments.file}")
     if arguments.file is not None and arguments.task in ("joint", "all"):
         options.error(f"the task '{arguments.task}' takes no file")
     return arguments

@@ -26,13 +26,15 @@ Item = TypeVar("Item")
 class TaskResult:
     """waveforms, videos: one per seed, empty where the task makes none.  trace: what the loss did.
 
-    motion: of each video that was given, where it was measured.
+    motion: of each video that was given, where it was measured.  prompts: as they were read, completed where they were; one for
+    all, or one per seed.
     """
 
     trace: Trace
     waveforms: tuple[Waveform, ...] = ()
     videos: tuple[VideoFrames, ...] = ()
     motion: tuple[Motion, ...] = ()
+    prompts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _make_audio(
     sync = _sync_terms("audio", run, view.generator.duration_s, event_times_s if sees else lambda: [[]])
     loss = WeightedLoss({"audio": view}, [_weighted([*own, *common]) for own in fit], sync)
     (z,), trace = run_guided([view.generator], loss, run, notes)
-    return TaskResult(trace, finished_waveforms(view.generator, z))
+    return TaskResult(trace, finished_waveforms(view.generator, z), prompts=tuple(prompts))
 
 
 def audio_to_video(
@@ -199,7 +199,7 @@ def audio_to_video(
     view = VideoView(generator, binder, windows)
     loss = WeightedLoss({"vision": view}, [_weighted([*common, *own]) for own in fit], sync)
     (z,), trace = run_guided([generator], loss, run, notes)
-    return TaskResult(trace, videos=finished_videos(generator, z))
+    return TaskResult(trace, videos=finished_videos(generator, z), prompts=tuple(prompts))
 
 
 def video_and_audio(
@@ -249,7 +249,7 @@ def video_and_audio(
     sync = _weighted([OnsetMotionTerm(settings.sync_weight)]) if frames > 1 else []
     loss = WeightedLoss({"vision": VideoView(video, binder, windows), "audio": audio_view}, [terms] * len(windows), sync)
     (z_v, z_a), trace = run_guided([video, audio], loss, run, notes)
-    return TaskResult(trace, finished_waveforms(audio, z_a), finished_videos(video, z_v))
+    return TaskResult(trace, finished_waveforms(audio, z_a), finished_videos(video, z_v), prompts=tuple(prompts))
 
 
 def _joint_terms(binder: Binder, prompts: Sequence[str], run: RunConfig) -> list[Term]:

@@ -11,7 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / name
-    for name in ("README.md", "seeing_core/README.md", "seeing_core/guidance/METHOD.md", "tests/benchmarks/RESULTS.md")
+    for name in (
+        "README.md",
+        "seeing_core/README.md",
+        "seeing_core/batch/README.md",
+        "seeing_core/guidance/METHOD.md",
+        "tests/benchmarks/RESULTS.md",
+    )
 ]
 
 

@@ -15,6 +15,7 @@ FORBIDDEN = {  # room: what none of its files may import
     "binders": {"guidance", "generators", "captions", "weights", "evaluate", "visuals", "tasks", "run", "metrics"},
     "media": {"guidance", "generators", "binders", "captions", "weights", "evaluate", "visuals", "tasks", "run", "metrics"},
     "metrics": {"guidance", "generators", "captions", "weights", "evaluate", "visuals", "tasks", "run"},
+    "batch": {"evaluate", "captions"},
     "weights": {"guidance", "captions", "evaluate", "visuals", "tasks", "run", "metrics"},
     "tasks.py": {*FAMILIES, "captions", "weights", "evaluate", "visuals", "candidates"},
     "run.py": {*FAMILIES, "captions", "weights", "evaluate", "visuals", "candidates", "tasks"},

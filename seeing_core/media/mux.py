@@ -26,23 +26,25 @@ SOUND_CHUNK = 1024
 CRF = "16"  # visually lossless; used only where the stream cannot be copied
 
 
-def mux(video: Video, sound: Waveform, path: Path | str, *, fit: Fit = "fit to picture") -> Path:
+def mux(video: Video, sound: Waveform, path: Path | str, *, fit: Fit = "fit to picture", comment: str = "") -> Path:
     """Writes `video` with `sound` as its only sound track to an mp4 file; the file appears whole or not at all.
 
     fit: "fit to picture" pads the sound with silence or cuts it to the picture's length; "trim to shorter" cuts
-    whichever is longer (a picture that must be cut is encoded anew). Raises InputError on bad input, a full disk or a
+    whichever is longer (a picture that must be cut is encoded anew).  comment: written into the file. Raises InputError on bad input, a full disk or a
     folder that cannot be written.
     """
     if fit not in FITS:
         raise InputError("fit", f"'{fit}'", "one of " + ", ".join(FITS))
     path = Path(path)
-    partial = path.with_name(path.stem + ".part.mp4")
+    partial = path.with_name(path.name + ".part")
     length_s = video.duration_s if fit == "fit to picture" else min(video.duration_s, sound.duration_s)
     sound = _encodable(sound)
     samples = fit_length(sound.samples, round(length_s * sound.rate_hz))
     cut = length_s < video.duration_s - 1e-3
     try:
-        with av.open(str(partial), "w", options={"movflags": "faststart"}) as output:
+        with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as output:
+            if comment:
+                output.metadata["comment"] = comment
             if isinstance(video, VideoFile) and not cut and _copies(video):
                 _copy_picture(video, output, samples, sound.rate_hz)
             else:

@@ -90,6 +90,13 @@ class VideoFile:
         times = self._index[0][self._kept]
         return times - times[0]
 
+    def check_whole(self) -> None:
+        """Raises InputError when the file holds fewer frames than its header says: it was cut off."""
+        with self.open() as container:
+            declared = container.streams.video[0].frames
+        if len(self._index[0]) < declared:
+            raise InputError(self._name, f"a file that breaks off ({len(self._index[0])} of {declared} frames)", "a whole file")
+
     def frames(self, indices: Sequence[int]) -> Iterator[Tensor]:
         """The frames with these rising indices (of the chosen part), each (3, H, W) float, 0..1.
 
