@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..binders.base import Binder
 from ..errors import InputError
-from ..media.audio_file import audio_track, read_sound
+from ..media.audio_file import audio_track, read_sound, sound_stream
+from ..media.timing import picture_stream
 from ..media.types import Video, Waveform
 from ..media.video_file import VideoFile
 from ..metrics.features import (
@@ -151,8 +152,7 @@ def streams(path: str) -> tuple[bool, bool]:
     """Whether a file holds a picture (not a cover) and a sound. Raises InputError when it is no media file."""
     try:
         with av.open(path, mode="r") as container:
-            cover = av.stream.Disposition.attached_pic
-            return any(not stream.disposition & cover for stream in container.streams.video), bool(container.streams.audio)
+            return picture_stream(container) is not None, sound_stream(container) is not None
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 
 import av
@@ -13,13 +14,16 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .timing import Timing, picture_stream, read_timing
+
+PLAUSIBLE_ASPECT = 0.1, 10.0  # of a pixel; some files state nonsense
 
 
 @dataclass(frozen=True)
 class VideoFile:
-    """The first picture stream of a file, or of bytes in memory; frame times come from its timestamps.
+    """The first picture stream of a file, or of bytes in memory, as a player shows it: when, which way up, and how wide.
 
-    So a video of variable frame rate is timed right. `start_s` and `length_s` (0: to the end) choose a part.
+    `start_s` and `length_s` (0: to the end) choose a part.
     Raises InputError if the file cannot be read, has no picture stream, or has no frame in that part.
     """
 
@@ -39,31 +43,20 @@ class VideoFile:
             container = av.open(self.source, mode="r")
         except (av.error.FFmpegError, OSError) as error:
             raise InputError(self._name, f"something that cannot be read ({error})", "a video file") from error
-        if not container.streams.video:
+        if picture_stream(container) is None:
             container.close()
             raise InputError(self._name, "a file without a picture stream", "a video file")
         return container
 
     @cached_property
-    def _index(self) -> tuple[Tensor, float]:
-        """Times of all frames (N,) and the end of the last one, in the file's own clock, from packet headers."""
-        with self.open() as container:
-            stream = container.streams.video[0]
-            stamps = [(p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None and p.size]
-            if not stamps:
-                raise InputError(self._name, "0 frames", "at least two frames")
-            stamps.sort()
-            scale = float(stream.time_base)
-            rate = float(stream.average_rate or 0)
-        pts = torch.tensor([s[0] for s in stamps], dtype=torch.float64)
-        last = stamps[-1][1] * scale or (1 / rate if rate else 0.0)
-        first = float(pts[0])
-        return (pts - first) * scale, float(pts[-1] - first) * scale + last
+    def timing(self) -> Timing:
+        """Of the whole file, from packet headers. Raises InputError when it has no frame."""
+        return read_timing(self.open, self._name)
 
     @cached_property
     def _kept(self) -> Tensor:
         """Indices (into the whole file) of the frames in the chosen part."""
-        times, end = self._index
+        times, end = self.timing.times_s, self.timing.end_s
         stop = min(self.start_s + self.length_s, end) if self.length_s else end
         kept = torch.nonzero((times >= self.start_s - 1e-6) & (times < stop - 1e-6)).flatten()
         if len(kept) == 0:
@@ -71,48 +64,80 @@ class VideoFile:
             raise InputError(self._name, f"no frame from {part}", f"a part within its {end:g} s")
         return kept
 
-    @cached_property
+    @property
     def clock_start_s(self) -> float:
         """When the first of the chosen frames appears in the file's own clock, which its sound shares; in seconds."""
-        with self.open() as container:
-            stream = container.streams.video[0]
-            file_start_s = float((stream.start_time or 0) * stream.time_base)
-        return file_start_s + float(self._index[0][self._kept[0]])
+        return self.timing.start_s + float(self.timing.times_s[self._kept[0]])
 
     @property
     def duration_s(self) -> float:
-        end = self._index[1]
+        end = self.timing.end_s
         stop = min(self.start_s + self.length_s, end) if self.length_s else end
-        return stop - float(self._index[0][self._kept[0]])
+        return stop - float(self.timing.times_s[self._kept[0]])
 
     @cached_property
     def times_s(self) -> Tensor:
-        times = self._index[0][self._kept]
+        times = self.timing.times_s[self._kept]
         return times - times[0]
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(width, height) as stored, before it is turned or made square."""
+        with self.open() as container:
+            stream = picture_stream(container)
+            return stream.width, stream.height
 
     def check_whole(self) -> None:
         """Raises InputError when the file holds fewer frames than its header says: it was cut off."""
         with self.open() as container:
-            declared = container.streams.video[0].frames
-        if len(self._index[0]) < declared:
-            raise InputError(self._name, f"a file that breaks off ({len(self._index[0])} of {declared} frames)", "a whole file")
+            declared = picture_stream(container).frames
+        stored = len(self.timing.packets)
+        if stored < declared:
+            raise InputError(self._name, f"a file that breaks off ({stored} of {declared} frames)", "a whole file")
 
     def frames(self, indices: Sequence[int]) -> Iterator[Tensor]:
-        """The frames with these rising indices (of the chosen part), each (3, H, W) float, 0..1.
+        """The frames with these rising indices (of the chosen part), each (3, H, W) float, 0..1, as it is to be seen.
 
-        Raises InputError when the file breaks off before one of them.
+        For one that nothing can decode the one before it stands, as in a player. Raises InputError when the file breaks off.
         """
         wanted = [int(self._kept[index]) for index in indices]
         with self.open() as container:
-            stream = container.streams.video[0]
+            stream = picture_stream(container)
             stream.thread_type = "AUTO"
-            numbered = enumerate(container.decode(stream))
+            decoded = self._numbered(container, stream)
+            number, frame, before = -1, None, None
             for target in wanted:
                 try:
-                    frame = next(frame for number, frame in numbered if number == target)
+                    while number < target:
+                        before, (number, frame) = frame, next(decoded)
                 except (av.error.FFmpegError, StopIteration) as error:
                     raise InputError(
                         self._name, f"a file whose frame {target} cannot be decoded", "a whole video file"
                     ) from error
-                rgb = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))  # (H, W, 3)
-                yield torch.from_numpy(rgb).permute(2, 0, 1).float() / 255
+                yield upright(before if before is not None and number > target else frame, stream.sample_aspect_ratio)
+
+    def _numbered(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Each frame of the file that is shown, with its index."""
+        stamps = self.timing.stamps
+        for count, frame in enumerate(container.decode(stream)):
+            if stamps is None:
+                yield count, frame
+            elif frame.pts is not None and frame.pts >= int(stamps[0]):
+                yield int(torch.searchsorted(stamps, frame.pts, right=True)) - 1, frame
+
+
+def upright(frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> Tensor:
+    """A decoded frame as a player shows it: turned or mirrored as the file says, with square pixels. (3, H, W), 0..1."""
+    aspect = float(pixel_aspect or 1)
+    width, height = frame.width, frame.height
+    if PLAUSIBLE_ASPECT[0] <= aspect <= PLAUSIBLE_ASPECT[1]:
+        width, height = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    rgb = torch.from_numpy(frame.reformat(width=width, height=height, format="rgb24").to_ndarray())  # (H, W, 3)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()  # x' = ax + cy, y' = bx + dy
+        turned = abs(b) > abs(a)
+        x, y = (c, b) if turned else (a, d)
+        rgb = rgb.transpose(0, 1) if turned else rgb
+        rgb = rgb.flip([axis for axis, sign in ((1, x), (0, y)) if sign < 0])
+    return rgb.permute(2, 0, 1).float() / 255
