@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.latest import Input, io
@@ -73,7 +74,12 @@ class DescribeWithImageBind(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, binder: ModelHandle, media: Tensor | Input.Video | dict[str, Any], phrases: str, count: int, own_phrases: str
+        cls,
+        binder: ModelHandle,
+        media: Tensor | Input.Video | Mapping[str, Any] | None,
+        phrases: str,
+        count: int,
+        own_phrases: str,
     ) -> io.NodeOutput:
         own = read_phrases(phrases)
         ranked = own if own and own_phrases == INSTEAD else list(dict.fromkeys([*own, *shipped_phrases()]))
@@ -85,8 +91,8 @@ class DescribeWithImageBind(io.ComfyNode):
         )
 
 
-def _core_media(media: Tensor | Input.Video | dict[str, Any]) -> Images | Video | Waveform:
-    if isinstance(media, dict):
+def _core_media(media: Tensor | Input.Video | Mapping[str, Any] | None) -> Images | Video | Waveform:
+    if media is None or isinstance(media, Mapping):  # None: what a silent video gives as its sound
         sound = waveform_from(media)
         warn_if_silent("Describe with ImageBind", sound)
         return sound

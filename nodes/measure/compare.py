@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from string import ascii_uppercase
 from typing import Any
 
@@ -134,7 +135,7 @@ def _pairs(
     media: dict[str, Any] | Input.Video | Tensor, video: Video | None, audio: dict[str, Any] | None, fps: float
 ) -> list[tuple[Video | None, Waveform]]:
     """The video and the sound of one candidate; several of a batch of sounds."""
-    if isinstance(media, dict):
+    if isinstance(media, Mapping):
         return [(video, sound) for sound in sounds_from(media)]
     own = video_from(media, fps)
     return [(own, own_sound(media, own) if audio is None else waveform_from(audio))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.latest import Input, io
@@ -65,7 +66,7 @@ def _core_media(media: dict[str, Any] | Input.Video | Tensor | None, text: str) 
         if not text.strip():
             raise InputError("target", "neither media nor text", "a sound, images, a video, or some words")
         return text
-    if isinstance(media, dict):
+    if isinstance(media, Mapping):
         return waveform_from(media)
     if isinstance(media, Tensor):
         return Images(images_from(media))

@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -148,16 +148,22 @@ def _check_space(wanted: RemoteModel, folder: Path, needed: int) -> None:
 
 @contextmanager
 def _alone(target: Path, callback: Callback, total: int) -> Iterator[None]:
-    """One at a time for each target, over processes too; who waits can still cancel."""
+    """One at a time for each target, over processes too; who waits can still cancel. The lock's file is gone afterwards."""
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16]
-    lock = FileLock(Path(tempfile.gettempdir(), f"seeing_hearing_{name}.lock"))
+    path = Path(tempfile.gettempdir(), f"seeing_hearing_{name}.lock")
     while True:
+        lock = FileLock(path)
         try:
             lock.acquire(timeout=WAIT_S)
-            break
         except Timeout:
             callback(0, total)
+            continue
+        if path.exists():
+            break
+        lock.release()  # of a file that the one before has removed: another may hold its successor
     try:
         yield
     finally:
+        with suppress(PermissionError):  # Windows: while another waits for it, who will remove it
+            path.unlink(missing_ok=True)
         lock.release()
