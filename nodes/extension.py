@@ -15,6 +15,7 @@ from .measure.compare import Compare
 from .measure.pick_best import PickBestSound, PickBestVideo
 from .measure.plot_alignment import PlotAlignment
 from .measure.score import ScoreFit
+from .media.event_times import EventTimes
 from .media.key_frames import KeyFrames
 from .media.mux_audio import MuxAudioIntoVideo
 from .tasks.align_settings import AlignSettingsNode
@@ -42,6 +43,7 @@ class SeeingHearing(ComfyExtension):
             VideoAndAudio,
             AlignSettingsNode,
             AlignTargetNode,
+            EventTimes,
             KeyFrames,
             MuxAudioIntoVideo,
             ScoreFit,

@@ -24,8 +24,8 @@ from .guidance.settings import AlignSettings
 from .guidance.sync import parse_times
 from .guidance.targets import Images, embed_media, embed_targets, embed_windows
 from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_duration
-from .metrics.motion import Motion, measure_motion, motion_peaks
-from .metrics.onsets import find_onsets
+from .metrics.events import movement_events, sound_events
+from .metrics.motion import Motion, measure_motion
 from .run import RunConfig, TaskResult, as_batch, common_duration, finished_videos, finished_waveforms, run_guided, unread_notes
 
 __all__ = ["RunConfig", "TaskResult", "audio_to_video", "image_to_audio", "video_and_audio", "video_to_audio"]
@@ -65,7 +65,7 @@ def video_to_audio(
 
     def event_times_s() -> list[list[float]]:
         motion.extend(measure_motion(one, callback=run.motion_callback) for one in videos)
-        return [motion_peaks(one) for one in motion]
+        return [movement_events(one).chosen() for one in motion]
 
     result = _make_audio(
         model,
@@ -194,7 +194,7 @@ def audio_to_video(
     weight = settings.binder_weight * settings.audio_weight
     fit = [[TargetTerm("audio", weight, "vision", own.mean(1))] for own in audio_emb] or [[]] * len(windows)
     common = _prompt_and_targets(binder, "vision", prompts, run)
-    onsets = (lambda: [find_onsets(one).peaks_s.tolist() for one in waveforms]) if hears else (lambda: [[]])
+    onsets = (lambda: [sound_events(one).chosen() for one in waveforms]) if hears else (lambda: [[]])
     sync = _sync_terms("vision", run, generator.frames / fps, onsets) if generator.frames > 1 else []  # one frame never moves
     view = VideoView(generator, binder, windows)
     loss = WeightedLoss({"vision": view}, [_weighted([*common, *own]) for own in fit], sync)

@@ -34,7 +34,8 @@ from seeing_core.guidance.sync import (
     shape_change,
 )
 from seeing_core.media.types import VideoFrames, Waveform
-from seeing_core.metrics.motion import Motion, motion_peaks
+from seeing_core.metrics.events import movement_events
+from seeing_core.metrics.motion import Motion
 from seeing_core.tasks import (
     RunConfig,
     audio_to_video,
@@ -319,7 +320,7 @@ def test_a_batch_that_does_not_go_together_is_named(audioldm: AudioLDM, binder: 
 
 def test_motion_peaks_lie_between_the_frames() -> None:
     motion = Motion(torch.tensor([0.0, 0.0, 3.0, 0.0, 0.05, 0.0]), torch.arange(6) / 8, 8.0, (64, 64))
-    assert motion_peaks(motion) == [pytest.approx(0.25 - 0.0625)]
+    assert movement_events(motion).chosen() == [pytest.approx(0.25 - 0.0625)]
 
 
 def test_times_by_hand() -> None:

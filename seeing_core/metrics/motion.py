@@ -38,11 +38,6 @@ class Motion:
         return self.times_s[1:-1][(here > before) & (here > after) & (here >= floor)]
 
 
-def motion_peaks(motion: Motion) -> list[float]:
-    """Seconds at which a video moves most: where things can be expected to sound. A movement lies between two frames."""
-    return [max(0.0, time_s - 0.5 / motion.fps) for time_s in motion.peaks_s(FLOW_FLOOR).tolist()]
-
-
 def measure_motion(video: Video, *, side: int = FLOW_SIDE, callback: Callback = lambda done, total: None) -> Motion:
     """Farneback's optical flow (2003) with the settings of AV-Align's released code (Yariv et al., AAAI 2024).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..guidance.trace import Trace
+from ..media.types import Waveform
+from ..metrics.events import Events
 from ..metrics.fit import AVFit, format_score
 
 SIZE_PX = (1200, 720)
@@ -72,6 +75,33 @@ def trace_plot(trace: Trace) -> Tensor:
     return _pixels(figure)
 
 
+def events_plot(
+    events: Events, chosen: Sequence[float], duration_s: float, frames: Tensor | None = None, sound: Waveform | None = None
+) -> Tensor:
+    """(720, 1200, 3), 0..1: frames (n, 3, H, W), evenly chosen, or a waveform; below it the curve with the chosen events."""
+    figure, (upper, lower) = _figure([2, 3])
+    if frames is not None:
+        strip = np.concatenate(list(frames.movedim(1, -1).clamp(0, 1).cpu().numpy()), 1)
+        upper.imshow(strip, extent=(0, duration_s, 0, 1), aspect="auto", interpolation="nearest")
+    if sound is not None:
+        _waveform(upper, sound)
+    upper.set_yticks([])
+    lower.plot(events.curve_s.numpy(), events.curve.numpy(), color=MOTION, linewidth=1.5)
+    lower.set_ylabel("movement" if sound is None else "onset strength", color=MOTION)
+    for time_s in chosen:
+        for axis in (upper, lower):
+            axis.axvline(time_s, color=HIT, linewidth=1.3)
+    rest = [
+        (time_s, strength) for time_s, strength in zip(events.times_s, events.strengths, strict=True) if time_s not in chosen
+    ]
+    lower.scatter([time_s for time_s, _ in rest], [strength for _, strength in rest], color=MISS, s=26, zorder=3)
+    for axis in (upper, lower):
+        axis.set_xlim(0, duration_s)
+    lower.set_xlabel("seconds")
+    upper.set_title(f"{len(chosen)} of {len(events.times_s)} events", loc="left", color=TEXT, fontsize=10, pad=8)
+    return _pixels(figure)
+
+
 def _figure(rows: list[int]) -> tuple[Any, list[Any]]:
     """A figure of its own canvas (no global state of matplotlib is touched) with one panel above the other."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -91,16 +121,20 @@ def _figure(rows: list[int]) -> tuple[Any, list[Any]]:
 
 
 def _wave(axis: Any, fit: AVFit) -> None:
-    samples = fit.sound.samples.float().mean(0).cpu().numpy()
+    _waveform(axis, fit.sound)
+    hits = {onset for onset, _ in fit.one_to_one.hits}
+    for onset in fit.one_to_one.onsets_s:
+        axis.axvline(onset, color=HIT if onset in hits else MISS, linewidth=1.3)
+
+
+def _waveform(axis: Any, sound: Waveform) -> None:
+    samples = sound.samples.float().mean(0).cpu().numpy()
     parts = np.array_split(samples, min(COLUMNS, len(samples)))
-    times = np.linspace(0, fit.sound.duration_s, len(parts))
+    times = np.linspace(0, sound.duration_s, len(parts))
     axis.fill_between(times, [p.min() for p in parts], [p.max() for p in parts], color=SOUND, linewidth=0.3, alpha=0.8)
     loudest = max(float(np.abs(samples).max()), 1e-3)
     axis.set_ylim(-1.1 * loudest, 1.1 * loudest)
     axis.set_ylabel("sound", color=SOUND)
-    hits = {onset for onset, _ in fit.one_to_one.hits}
-    for onset in fit.one_to_one.onsets_s:
-        axis.axvline(onset, color=HIT if onset in hits else MISS, linewidth=1.3)
 
 
 def _flow(axis: Any, fit: AVFit) -> None:

@@ -103,6 +103,16 @@ def main(nodes: dict[str, Any]) -> dict[str, Any]:
     empty = {"waveform": torch.zeros(1, 1, 0), "sample_rate": 8000}
     no_channels = {"waveform": torch.zeros(1, 0, 100), "sample_rate": 8000}
     describe = nodes["DescribeWithImageBind"]
+    bang = torch.zeros(1, 1, 16000)
+    bang[..., 8000:8200] = 0.5
+    flash = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0)).repeat(16, 1, 1, 1)
+    flash[9:] = flash[9:].roll(3, 2)
+
+    def events(media: Any, **more: float) -> list[Any]:
+        values = {"sensitivity": 1.0, "minimum_gap": 0.0, "start": 0.0, "end": 0.0, "fps": 8.0} | more
+        text, times, plot = nodes["EventTimes"].execute(media, **values).args
+        return [text, [round(time_s, 3) for time_s in times], list(plot.shape)]
+
     return {
         "lazy": [waveform_from(Lazy(lambda: stereo)).rate_hz, *waveform_from(Lazy(lambda: stereo)).samples.shape],
         "lazy described": refusal(lambda: describe.execute(None, Lazy(lambda: empty), "", 1, "instead of the built-in list")),
@@ -129,6 +139,11 @@ def main(nodes: dict[str, Any]) -> dict[str, Any]:
         "mix of images": muxed(pixels.movedim(1, -1), "mix"),
         "cropped and muxed": muxed(Cropped(str(path)), "replace"),
         "louder": muxed(silent, "replace", level=6.0206),
+        "events of a sound": events(Lazy(lambda: {"waveform": bang, "sample_rate": 8000})),
+        "events of images": events(flash),
+        "no events": events(flash, end=0.5),
+        "events of nothing": refusal(lambda: events(None)),
+        "events of no time": refusal(lambda: events(flash, start=1.0, end=0.5)),
         "unknown": refusal(lambda: nodes["MuxAudioIntoVideo"].execute(file, stereo, None, "", 0, 0, 0, 0, "", "", 8)),
     }
 

@@ -25,12 +25,16 @@ EXPECTED = {
     "mix of a silent one": {"tracks": [1], "size": [64, 48], "middle": [0.1]},
     "mix of images": {"tracks": [1], "size": [64, 48], "middle": [0.1]},
     "cropped and muxed": {"tracks": [1], "size": [32, 24], "middle": [0.1]},
+    "events of images": ["1.062", [1.062], [1, 720, 1200, 3]],
+    "no events": ["", [], [1, 720, 1200, 3]],
     "louder": {"tracks": [1], "size": [64, 48], "middle": [0.2]},
 }
 NO_SOUND = "audio: received nothing; expected a sound. The video it was taken from may have no sound track."
 REFUSED = {
     "nothing described": NO_SOUND,
     "none": NO_SOUND,
+    "events of nothing": NO_SOUND,
+    "events of no time": "end: received 0.5 s; expected 0, or a time after the start at 1 s",
     "lazy described": "audio: received a tensor of shape (1, 0); expected (channels, samples), with at least one sample",
     "no samples": "audio: received a tensor of shape (1, 0); expected (channels, samples), with at least one sample",
     "no channels": "audio: received a tensor of shape (0, 100); expected (channels, samples), with at least one sample",
@@ -48,6 +52,11 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_shown_is_what_is_used(found, name):
     assert found[name] == EXPECTED[name]
+
+
+def test_the_events_of_a_sound(found):
+    text, times, plot = found["events of a sound"]
+    assert times == pytest.approx([1.0], abs=0.03) and text == f"{times[0]:.3f}" and plot == [1, 720, 1200, 3]
 
 
 @pytest.mark.parametrize("name", REFUSED)
