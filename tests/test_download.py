@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seeing_core.weights import download
 from seeing_core.weights.catalog import (
     AUDIOLDM,
     BASE,
@@ -151,7 +153,15 @@ def test_two_that_ask_at_once_get_one_download(shelf: Shelf, online: ProcessPool
     shelf.pause_s = 0.02
     results = [waiting.result()[0] for waiting in [online.submit(fetched, KNOWN, tmp_path) for _ in range(2)]]
     assert results == [str(tmp_path / "module.ckpt")] * 2
-    assert len(shelf.fetched("module.ckpt")) == 1
+    assert len(shelf.fetched("module.ckpt")) == 1 and names(tmp_path) == ["module.ckpt"]
+
+
+def test_no_lock_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), download._alone(tmp_path / "models" / "module.ckpt", lambda done, total: None, 1):
+        assert len(names(tmp_path)) == 1
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
 
 
 def test_who_waits_for_another_can_cancel(shelf: Shelf, online: ProcessPoolExecutor, tmp_path: Path) -> None:
