@@ -26,7 +26,8 @@ def video_from(media: Input.Video | Tensor, fps: float) -> VideoFile | VideoFram
         return _frames(media, fps)
     if type(media) is InputImpl.VideoFromFile:
         file = VideoFile(media.get_stream_source(), *media.get_active_trim_window())
-        if tuple(media.get_dimensions()) == file.stored_size:  # what is cropped shows another picture than its file
+        # What is cropped shows another picture than its file; what is turned has its sides the other way round.
+        if sorted(media.get_dimensions()) == sorted(file.stored_size):
             return file
     components = media.get_components()
     return _frames(components.images, float(components.frame_rate))
