@@ -7,6 +7,7 @@ by PyAV's encoders. What a format cannot say (the delay of an encoder in raw AAC
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -281,6 +282,26 @@ def test_an_edit_list_hides_the_beginning(tmp_path: Path, container: str, shift_
     if shift_s < CLICK_S:
         assert onset_s(audio_track(video)) == pytest.approx(CLICK_S - shift_s, abs=1e-3)
     check_mux(cut, tmp_path, expected)
+
+
+def test_what_an_edit_list_hides_behind_or_in_between_is_not_copied_into_view(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", count=25, options={"bf": "2"})
+    packets = VideoFile(str(path)).timing.packets
+
+    def copied(*hidden: int) -> bool:
+        """hidden: places of pictures in the order shown."""
+        stamps = sorted(packet.stamp for packet in packets)
+        marked = tuple(packet._replace(hidden=stamps.index(packet.stamp) in hidden) for packet in packets)
+        shown = torch.tensor([stamp for place, stamp in enumerate(stamps) if place not in hidden])
+        video = VideoFile(str(path))
+        video.__dict__["timing"] = replace(video.timing, packets=marked, stamps=shown)
+        return can_copy(video)
+
+    reordered = [packet.stamp for packet in packets] != sorted(packet.stamp for packet in packets)
+    stored_last = sorted(packet.stamp for packet in packets).index(packets[-1].stamp)
+    assert reordered and stored_last != 24  # the last one shown is stored before others, which may need it
+    assert copied() and copied(0, 1) and not copied(10) and not copied(24)
+    assert copied(*range(20, 25)) == all(packet.stamp > packets[-6].stamp for packet in packets[-5:])
 
 
 @pytest.mark.parametrize("container", ["mkv", "ts", "mp4"])

@@ -96,10 +96,14 @@ def can_copy(video: VideoFile, copies: str = "what every browser plays") -> bool
     if not known or timing.stamps is None:
         return False
     first, last = int(timing.stamps[0]), int(timing.stamps[-1])
-    shown = {packet.stamp for packet in timing.packets if not packet.hidden}
-    whole = all(packet.hidden or packet.stamp >= first for packet in timing.packets)  # nothing that cannot be decoded
-    # An edit list can hide what comes before; what is hidden behind, or in between, would be shown.
-    return whole and all(packet.stamp < first or packet.stamp in shown for packet in timing.packets if packet.stamp <= last)
+    # An edit list can hide what comes before. What is hidden in between would be shown; what is hidden behind is left out, unless
+    # it is stored before pictures that may need it. And nothing shown may be one that cannot be decoded.
+    behind = False
+    for packet in timing.packets:
+        if packet.stamp is None or packet.hidden == (first <= packet.stamp <= last) or (behind and not packet.hidden):
+            return False
+        behind |= packet.stamp > last
+    return True
 
 
 def left_out(video: Video) -> list[str]:
@@ -140,9 +144,8 @@ def _copy_picture(video: VideoFile, output: av.container.OutputContainer, tracks
     timing = video.timing
     stamps = [packet.stamp for packet in timing.packets]
     rising = sorted(stamps)
-    delay = max(
-        one - stamp for one, stamp in zip(rising, stamps, strict=True)
-    )  # so that none is to be shown before it is decoded
+    # So that none is to be shown before it is decoded.
+    delay = max(one - stamp for one, stamp in zip(rising, stamps, strict=True))
     with video.open() as source:
         template = picture_stream(source)
         zero = round(timing.start_s / template.time_base)
