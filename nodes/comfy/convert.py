@@ -34,7 +34,10 @@ def video_from(media: Input.Video | Tensor, fps: float) -> VideoFile | VideoFram
 
 
 def images_from(images: Tensor) -> Tensor:
-    """An IMAGE batch (B, H, W, 1, 3 or 4) as (B, 3, H, W); grey becomes three channels, alpha is left out. Raises InputError on NaN and a wrong shape."""
+    """An IMAGE batch (B, H, W, 1, 3 or 4) as (B, 3, H, W); grey becomes three channels, alpha is left out.
+
+    Raises InputError on NaN and a wrong shape.
+    """
     return _frames(images, fps=1.0).pixels
 
 
@@ -62,12 +65,15 @@ def waveform_from(audio: Mapping[str, Any] | None) -> Waveform:
     return Waveform(waveform[0].detach().to("cpu", torch.float32, copy=True), int(audio["sample_rate"]))
 
 
-def own_track(media: Input.Video | Tensor, video: VideoFile | VideoFrames) -> Waveform | None:
-    """A video's own sound from its first frame on, in one or two channels; None for images and for a silent video."""
+def own_track(media: Input.Video | Tensor, video: VideoFile | VideoFrames, *, mono: bool = False) -> Waveform | None:
+    """A video's own sound from its first frame on; None for images and for a silent video.
+
+    mono: of a file, the mean of its channels; else one or two channels.
+    """
     if isinstance(media, Tensor):
         return None
     if isinstance(video, VideoFile):
-        return audio_track(video, mono=False)
+        return audio_track(video, mono=mono)
     audio = media.get_components().audio
     return None if audio is None else waveform_from(audio)
 

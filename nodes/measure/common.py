@@ -11,11 +11,10 @@ from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ...seeing_core.errors import InputError
-from ...seeing_core.media.audio_file import audio_track
 from ...seeing_core.media.types import VideoFrames, Waveform
 from ...seeing_core.media.video_file import VideoFile
 from ...seeing_core.metrics.motion import FLOW_SIDE
-from ..comfy.convert import waveform_from
+from ..comfy.convert import own_track, waveform_from
 from ..comfy.memory import ModelHandle, enable_autograd, on_device
 from ..sockets import Binder
 
@@ -73,15 +72,10 @@ def own_sound(media: Input.Video | Tensor, video: VideoFile | VideoFrames) -> Wa
     """The sound track of a VIDEO, from its first frame on. Raises InputError when it has none, and for images."""
     if isinstance(media, Tensor):
         raise InputError("audio", "nothing", "a sound", "Images carry no sound: connect one.")
-    sound = audio_track(video) if isinstance(video, VideoFile) else _of_components(media)
+    sound = own_track(media, video, mono=True)
     if sound is None:
         raise InputError("audio", "nothing, and the video has no sound track of its own", "a sound", "Connect one.")
     return sound
-
-
-def _of_components(media: Input.Video) -> Waveform | None:
-    audio = media.get_components().audio
-    return None if audio is None else waveform_from(audio)
 
 
 def measuring(binder: ModelHandle | None) -> AbstractContextManager[None]:
