@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .errors import InputError, check_number
 from .generators.base import AudioGenerator, Generator, VideoGenerator
+from .guidance.drafts import best_noise, draft_notes
 from .guidance.loop import Evaluation, Progress, sample
 from .guidance.losses import WeightedLoss
 from .guidance.settings import AlignSettings
@@ -44,7 +45,8 @@ class RunConfig:
     seeds: one output each.  steps: denoise steps.  settings: of the aligner.  targets: further ones that the output should
     fit.  event_times: when something should sound (or move), in seconds, "0.5, 1.2"; empty: when the input moves (or sounds),
     where the settings give the sync term a weight.  callback: called after every step; motion_callback: after every frame
-    whose motion was measured, with the frames done and their number. An exception that either raises cancels the run.
+    whose motion was measured, with the frames done and their number; draft_callback: after drafts, likewise. An exception that
+    one raises cancels the run.
     low_memory: slower, in less memory; the result is the same.
     """
 
@@ -55,6 +57,7 @@ class RunConfig:
     event_times: str = ""
     callback: Callable[[Progress], None] = lambda progress: None
     motion_callback: Callable[[int, int], None] = lambda done, total: None
+    draft_callback: Callable[[int, int], None] = lambda done, total: None
     low_memory: bool = False
 
     def __post_init__(self) -> None:
@@ -118,7 +121,13 @@ def run_guided(
             points.append(_trace_point(progress, progress.evaluation))
         run.callback(progress)
 
-    latents = sample(generators, loss, settings, seeds=run.seeds, steps=run.steps, callback=callback)
+    noise: list[Tensor] | None = None
+    if settings.enabled and settings.drafts > 1 and any(loss.window_terms):
+        noise, tried = best_noise(
+            generators, loss, seeds=run.seeds, drafts=settings.drafts, steps=run.steps, callback=run.draft_callback
+        )
+        notes = [*notes, *draft_notes(run.seeds, tried)]
+    latents = sample(generators, loss, settings, seeds=run.seeds, steps=run.steps, noise=noise, callback=callback)
     return latents, Trace(settings, run.steps, tuple(points), tuple(dict.fromkeys(notes)))
 
 

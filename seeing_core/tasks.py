@@ -18,7 +18,7 @@ from .binders.base import Binder, embed_waveform
 from .errors import InputError
 from .generators.base import AudioModel, VideoModel
 from .guidance.clips import AudioView, VideoView, video_windows
-from .guidance.losses import EventTimesTerm, OnsetMotionTerm, PairTerm, TargetTerm, Term, WeightedLoss
+from .guidance.losses import EventTimesTerm, OnsetMotionTerm, PairTerm, PromptTerm, TargetTerm, Term, WeightedLoss
 from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase
 from .guidance.settings import AlignSettings
 from .guidance.sync import parse_times
@@ -133,8 +133,8 @@ def _make_audio(
     view = conditioned(prompts)
     windows = [view.segments_s(window) for window in range(len(view.generator.windows_s))]
     vision_emb = vision(windows) if sees else []
-    if settings.complete_prompt and vision_emb:
-        given, prompts = prompts, complete_prompts(binder, prompts, vision_emb)
+    given, prompts = prompts, complete_prompts(binder, prompts, vision_emb, settings)
+    if prompts != given:
         notes += completion_notes(given, prompts)
         view = conditioned(prompts)
     weight = settings.binder_weight * settings.vision_weight
@@ -178,9 +178,8 @@ def audio_to_video(
         )
         if any(one.samples.abs().max() < SILENCE for one in waveforms):
             notes.append("audio: it is silent, so there is nothing to fit the video to")
-    if settings.complete_prompt and audio_emb:
-        given, prompts = prompts, complete_prompts(binder, prompts, audio_emb)
-        notes += completion_notes(given, prompts)
+    given, prompts = prompts, complete_prompts(binder, prompts, audio_emb, settings)
+    notes += completion_notes(given, prompts)
     generator = model.conditioned(
         prompts,
         negative_prompt,
@@ -226,9 +225,12 @@ def video_and_audio(
     frames = max(round(check_duration(duration_s) * fps), math.ceil(DURATION_RANGE_S[0] * fps))
     _, prompts = as_batch(run, "prompt", None, prompt)
     notes = unread_notes([video_model, audio_model, binder], [*prompts, negative_prompt])
-    if settings.complete_prompt:  # one phrase for both, drawn by each seed
+    if any(settings.completes(one) for one in prompts):  # one phrase for both, drawn by each seed
         given = prompts if len(prompts) > 1 else list(prompts) * len(run.seeds)
-        prompts = [draw_phrase(binder, one, seed) for one, seed in zip(given, run.seeds, strict=True)]
+        prompts = [
+            draw_phrase(binder, one, seed) if settings.completes(one) else one
+            for one, seed in zip(given, run.seeds, strict=True)
+        ]
         notes += completion_notes(given, prompts)
     video = video_model.conditioned(
         prompts,
@@ -262,9 +264,9 @@ def _joint_terms(binder: Binder, prompts: Sequence[str], run: RunConfig) -> list
     vision_weight, audio_weight = settings.binder_weight * settings.vision_weight, settings.audio_weight
     return _weighted(
         [
-            TargetTerm("vision-text", text_weight * vision_weight, "vision", text),
+            PromptTerm("vision-text", text_weight * vision_weight, "vision", text),
             PairTerm("vision-audio", vision_weight * audio_weight),
-            TargetTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", text),
+            PromptTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", text),
             *_further_targets(binder, ["vision", "audio"], run),
         ]
     )
@@ -278,7 +280,7 @@ def _prompt_and_targets(binder: Binder, medium: str, prompts: Sequence[str], run
     text = binder.embed_text(prompts)
     return _weighted(
         [
-            TargetTerm("text", settings.binder_weight * _text_weight(prompts, settings, text), medium, text),
+            PromptTerm("text", settings.binder_weight * _text_weight(prompts, settings, text), medium, text),
             *_further_targets(binder, [medium], run),
         ]
     )

@@ -5,37 +5,41 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.benchmarks.scoreboard import SHOWN, WAYS, real_features, run, summary
+from tests.benchmarks.scoreboard import WAYS, real_features, run, summary
 
 FIRST = 10_100_000  # test seeds that the README's tables do not use
+STEPS = {"v2a": 15, "i2a": 15, "a2v": 15, "joint": 10}  # fewer than usual, since they take long
 
 
-def compared(task: str, steps: int | None = None) -> list[dict]:
-    """32 clips unguided, by the paper's rule and by the default: what the judges say of each."""
-    presets = {preset: WAYS[task][preset] for preset in SHOWN}
-    rows = run(task, presets, clips=32, first_seed=FIRST, steps=steps)
+def compared(task: str, *presets: str, clips: int, caption: str, unnamed: bool = False) -> list[dict]:
+    """What the judges say of each preset."""
+    ways = {preset: WAYS[task][preset] for preset in presets}
+    rows = run(task, ways, clips=clips, caption=caption, unnamed=unnamed, first_seed=FIRST, steps=STEPS[task])
     real = real_features(task, 64, FIRST)
     assert torch.isfinite(real).all()
     return [summary(rows, preset, real) for preset in presets]
 
 
-@pytest.mark.parametrize("task", ["v2a", "i2a"])
-def test_the_default_sound_is_better_than_the_papers_rule_and_that_than_none(task: str) -> None:
-    """The kind of sound by judge, how near to real sounds it stays, and for a video its timing."""
-    unguided, paper, ours = compared(task)
-    assert ours["right_low"] > paper["right_high"] and ours["right"] >= 0.85, (ours, paper)
+def test_without_words_the_default_sound_is_better_than_the_papers_rule_and_that_than_none() -> None:
+    """A vague prompt, and no phrase for what is seen: the kind of sound, how near to real sounds it stays, and its timing."""
+    unguided, paper, ours = compared("v2a", "unguided", "paper", "balanced", clips=32, caption="vague", unnamed=True)
+    assert ours["right_low"] > paper["right_high"] and ours["right"] >= 0.6, (ours, paper)
     assert paper["fit"] > unguided["fit"] and paper["right"] >= unguided["right"] - 0.1, (paper, unguided)
     assert ours["distance"] < paper["distance"], (ours, paper)
-    if task == "v2a":
-        assert ours["av_align"] >= 1.5 * paper["av_align"] and ours["event_error_s"] <= 0.1, (ours, paper)
+    assert ours["av_align"] >= 1.5 * paper["av_align"] and ours["event_error_s"] <= 0.1, (ours, paper)
 
 
-@pytest.mark.parametrize("task", ["a2v", "joint"])
-def test_the_default_video_is_better_than_the_papers_rule_and_that_than_none(task: str) -> None:
-    """The kind of video, or whether video and sound are of one kind; in few steps, since videos take long."""
-    unguided, paper, ours = compared(task, steps={"a2v": 15, "joint": 10}[task])
-    assert ours["right_low"] > paper["right_high"] and ours["right"] >= 0.85, (ours, paper)
-    assert paper["fit"] > unguided["fit"] and paper["right"] >= unguided["right"], (paper, unguided)
-    assert ours["distance"] < paper["distance"] and ours["flicker"] < paper["flicker"], (ours, paper)
-    if task == "a2v":
-        assert ours["av_align"] >= 1.2 * paper["av_align"], (ours, paper)
+@pytest.mark.parametrize("task", ["v2a", "a2v"])
+def test_what_the_user_wrote_comes_even_against_what_is_seen_or_heard(task: str) -> None:
+    [ours] = compared(task, "balanced", clips=16, caption="contrary")
+    assert ours["right"] >= 0.8, ours
+    assert ours["av_align"] >= 0.35, ours
+
+
+@pytest.mark.parametrize("task", ["i2a", "a2v", "joint"])
+def test_an_empty_prompt_is_completed(task: str) -> None:
+    """The kind of what is made, or whether video and sound are of one kind."""
+    unguided, paper, ours = compared(task, "unguided", "paper", "balanced", clips=16, caption="empty")
+    assert ours["right"] >= 0.85 and ours["right_low"] > paper["right_high"], (ours, paper)
+    assert paper["fit"] > unguided["fit"], (paper, unguided)
+    assert ours["distance"] < paper["distance"], (ours, paper)

@@ -148,12 +148,21 @@ def test_settings_out_of_range_are_named(name: str) -> None:
 
 def test_scaling_a_preset() -> None:
     tuned = VIDEO_PRESETS["paper"].scaled(0.5)
-    assert (tuned.strength, tuned.prompt_strength, tuned.complete_prompt) == (0.5, 0.5, False)
+    assert (tuned.strength, tuned.prompt_strength, tuned.complete_prompt) == (0.5, 0.5, "never")
     balanced = AUDIO_PRESETS["balanced"]
     assert balanced.scaled(1.0) == balanced
-    assert balanced.scaled(1.0, complete_prompt=False) == replace(balanced, complete_prompt=False)
     words = balanced.scaled(0.0)
-    assert not words.enabled and words.complete_prompt and words.uses_target
+    assert not words.enabled and words.complete_prompt == "when empty" and words.uses_target
+
+
+def test_which_prompts_are_completed() -> None:
+    def completed(choice: str) -> list[bool]:
+        return [AlignSettings(complete_prompt=choice).completes(prompt) for prompt in ("", " \n", "a lion")]
+
+    assert completed("when empty") == [True, True, False]
+    assert completed("always") == [True] * 3 and completed("never") == [False] * 3
+    with pytest.raises(InputError, match="'sometimes'.*when empty, always, never"):
+        AlignSettings(complete_prompt="sometimes")
 
 
 def test_a_vague_prompt_gets_the_targets_words_and_a_fitting_one_stays(pocket_binder: ImageBind) -> None:
@@ -175,6 +184,8 @@ def test_the_seed_decides_what_a_vague_prompt_means(pocket_binder: ImageBind) ->
     assert draw_phrase(pocket_binder, "a sound", 5) == draw_phrase(pocket_binder, "a sound", 5)
     precise = [draw_phrase(pocket_binder, "a red ball bouncing", seed) for seed in range(12)]
     assert sum("ball" in words.split(", a red ball")[0] for words in precise) >= 11
+    empty = {draw_phrase(pocket_binder, "", seed) for seed in range(12)}
+    assert len(empty) > 6 and empty <= set(pocket_binder.vocabulary)
 
 
 @pytest.mark.parametrize("presets", [AUDIO_PRESETS, VIDEO_PRESETS, JOINT_PRESETS])
@@ -208,7 +219,7 @@ def test_defects_of_sounds() -> None:
 def test_joint_reads_one_prompt_in_both_models(
     exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
 ) -> None:
-    settings = AlignSettings("x0", start_fraction=0.0, complete_prompt=True, sync_weight=1.0)
+    settings = AlignSettings("x0", start_fraction=0.0, complete_prompt="always", sync_weight=1.0)
     run = RunConfig([1, 2], 2, settings)
     result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt="noise", duration_s=0.5)
     assert len(result.videos) == len(result.waveforms) == 2

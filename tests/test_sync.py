@@ -281,7 +281,7 @@ def test_a_batch_is_its_inputs_one_by_one(
     clips = [make_clip(TEST_SEEDS + i, 1.0) for i in range(2)]
     videos = [VideoFrames(clip.frames, clip.fps) for clip in clips]
     waveforms = [Waveform(clip.samples[None], 16000) for clip in clips]
-    settings = AlignSettings("x0", start_fraction=0.0, sync_weight=1.0, complete_prompt=True)
+    settings = AlignSettings("x0", start_fraction=0.0, sync_weight=1.0, complete_prompt="always")
     prompts, seeds = ["rain", ""], [3, 5]
     tasks = [
         lambda i, run: video_to_audio(exact_audioldm, exact_binder, videos[i], run, prompt=prompts[i]).waveforms,

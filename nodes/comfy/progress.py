@@ -32,8 +32,11 @@ class TaskProgress:
             self.bar.update_absolute(progress.step, progress.steps, ("JPEG", picture, WIDTH))
 
 
-class MotionProgress:
-    """Moves the node's bar while the motion of videos is measured one after another; stops on cancel."""
+class StageProgress:
+    """Moves the node's bar through what comes before or after the steps; stops on cancel.
+
+    videos: whose motion is measured one after another.
+    """
 
     def __init__(self, videos: int = 1) -> None:
         self.bar, self.videos, self.finished = ProgressBar(1000), videos, 0

@@ -15,7 +15,7 @@ from ...seeing_core.media.types import Video, Waveform
 from ..comfy.convert import video_from, waveform_from
 from ..comfy.memory import ModelHandle
 from ..comfy.players import player, temporary_video
-from ..comfy.progress import MotionProgress
+from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
 from ..tasks.inputs import fps_of_images
 from .common import (
@@ -153,7 +153,7 @@ def _scores(pairs: list[tuple[Video | None, Waveform]], prompt: str, flow_size: 
             [
                 in_a_line(fit)
                 for fit in measure_fits(
-                    scored, side=flow_size, binder=binder and binder.model, prompt=prompt, callback=MotionProgress(videos)
+                    scored, side=flow_size, binder=binder and binder.model, prompt=prompt, callback=StageProgress(videos)
                 )
             ]
         )

@@ -11,7 +11,7 @@ from ...seeing_core.media.types import Video, Waveform
 from ...seeing_core.metrics.ranking import DEFAULT, MEASURES
 from ..comfy.convert import audio_output, video_from, waveform_from
 from ..comfy.memory import ModelHandle
-from ..comfy.progress import MotionProgress
+from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
 from ..tasks.inputs import fps_of_images
 from .common import (
@@ -172,7 +172,7 @@ def _best(
     videos = len({id(video) for video, _ in pairs})
     with measuring(binder):
         fits = measure_fits(
-            pairs, side=flow_size, binder=binder and binder.model, prompt=prompt, callback=MotionProgress(videos)
+            pairs, side=flow_size, binder=binder and binder.model, prompt=prompt, callback=StageProgress(videos)
         )
         ranking = rank(fits, measure)
         return ranking.best + 1, str(ranking), as_image(fit_plot(fits[ranking.best]))

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..comfy.convert import video_from, waveform_from
 from ..comfy.memory import ModelHandle
 from ..comfy.players import picture
-from ..comfy.progress import MotionProgress
+from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
 from ..tasks.inputs import fps_of_images
 from .common import (
@@ -109,7 +109,7 @@ class ScoreFit(io.ComfyNode):
         with measuring(binder):
             source = video_from(video, fps)
             sound = own_sound(video, source) if audio is None else waveform_from(audio)
-            motion = measure_motion(source, side=flow_size, callback=MotionProgress())
+            motion = measure_motion(source, side=flow_size, callback=StageProgress())
             fit = measure_fit(source, sound, motion, binder=binder and binder.model, prompt=prompt)
             plot = as_image(fit_plot(fit))
         lag_ms = None if fit.lag.lag_s is None else 1000 * fit.lag.lag_s

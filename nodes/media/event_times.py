@@ -14,7 +14,7 @@ from ...seeing_core.errors import InputError
 from ...seeing_core.media.types import check_duration
 from ..comfy.convert import video_from, waveform_from
 from ..comfy.players import picture
-from ..comfy.progress import MotionProgress
+from ..comfy.progress import StageProgress
 from ..measure.common import as_image
 from ..sockets import CATEGORY
 from ..tasks.inputs import fps_of_images
@@ -88,7 +88,7 @@ class EventTimes(io.ComfyNode):
             duration_s, events = check_duration(sound.duration_s), sound_events(sound)
         else:
             video = video_from(media, fps)
-            events = movement_events(measure_motion(video, callback=MotionProgress()))
+            events = movement_events(measure_motion(video, callback=StageProgress()))
             count, duration_s = len(video.times_s), video.duration_s
             indices = [round(i) for i in torch.linspace(0, count - 1, min(count, STRIP_FRAMES)).tolist()]
             shown = {"frames": torch.stack(list(video.frames(indices)))}

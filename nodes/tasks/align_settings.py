@@ -15,7 +15,7 @@ from ...seeing_core.guidance.settings import (
     AlignSettings,
 )
 from ..sockets import CATEGORY, Settings
-from .inputs import known_preset
+from .inputs import complete_prompt, known_preset
 
 PRESETS: dict[str, AlignSettings] = {
     f"{task}: {name}": settings
@@ -109,13 +109,15 @@ def fields(preset: AlignSettings) -> list[io.Input]:
         _float(
             "sync_weight", value["sync_weight"], "Weight of timing: things sound when they move. 1 is usual, 0 leaves it out."
         ),
-        io.Boolean.Input(
-            "complete_prompt",
-            display_name="complete the prompt",
-            default=value["complete_prompt"],
-            tooltip="ImageBind describes the target in a few words, which are put in front of the prompt unless the "
-            "prompt already fits better. The most reliable way to get the right kind of thing.",
+        io.Int.Input(
+            "drafts",
+            default=value["drafts"],
+            min=1,
+            max=64,
+            tooltip="So many starts are tried in a few coarse steps, and the run begins with the one that fits best, among those "
+            "that fit the prompt. Helps where the prompt leaves open what it is. 1 tries none.",
         ),
+        complete_prompt(preset),
     ]
 
 

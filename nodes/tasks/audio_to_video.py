@@ -12,7 +12,7 @@ from ...seeing_core.guidance.targets import AlignTarget
 from ..comfy.convert import image_outputs, log_notes, waveform_from
 from ..comfy.memory import ModelHandle, on_device, retry_on_oom, video_bytes
 from ..comfy.players import video_player
-from ..comfy.progress import MotionProgress, TaskProgress
+from ..comfy.progress import StageProgress, TaskProgress
 from ..sockets import CATEGORY
 from . import inputs
 
@@ -90,7 +90,15 @@ class AudioToVideo(io.ComfyNode):
         )
         waveform = waveform_from(audio)
         duration_s = waveform.duration_s if duration == 0 else duration
-        run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps))
+        run = RunConfig(
+            inputs.seeds(seed, candidates),
+            steps,
+            chosen,
+            targets,
+            event_times,
+            TaskProgress(steps),
+            draft_callback=StageProgress(),
+        )
         needed = video_bytes(video_model, width, height, duration_s * fps, candidates)
 
         def work(low_memory: bool) -> TaskResult:
@@ -110,7 +118,7 @@ class AudioToVideo(io.ComfyNode):
                 )
 
         made = retry_on_oom(work, "width, height, duration or candidates")
-        result = rank_candidates(made, audio=waveform, motion_callback=MotionProgress(candidates))
+        result = rank_candidates(made, audio=waveform, motion_callback=StageProgress(candidates))
         log_notes("Audio to Video", result.trace)
         player = video_player(result.videos, [waveform] * len(result.videos))
         return io.NodeOutput(image_outputs(result.videos), fps, result.trace, ui=player)

@@ -13,7 +13,7 @@ from ...seeing_core.guidance.targets import AlignTarget
 from ..comfy.convert import audio_outputs, images_from, log_notes
 from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
 from ..comfy.players import audio_player
-from ..comfy.progress import TaskProgress
+from ..comfy.progress import StageProgress, TaskProgress
 from ..sockets import CATEGORY
 from . import inputs
 
@@ -81,7 +81,15 @@ class ImageToAudio(io.ComfyNode):
         chosen = inputs.chosen_settings(
             "Image to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
-        run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps))
+        run = RunConfig(
+            inputs.seeds(seed, candidates),
+            steps,
+            chosen,
+            targets,
+            event_times,
+            TaskProgress(steps),
+            draft_callback=StageProgress(),
+        )
 
         def work(low_memory: bool) -> TaskResult:
             with on_device(audio_model, binder, activations_bytes=audio_bytes(duration, candidates), keep=("audio",)):

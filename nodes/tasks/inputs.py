@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -11,6 +12,7 @@ from comfy_api.latest import io
 from ...seeing_core.errors import InputError
 from ...seeing_core.guidance.settings import (
     AUDIO_PRESETS,
+    COMPLETIONS,
     JOINT_PRESETS,
     VIDEO_PRESETS,
     AlignSettings,
@@ -138,18 +140,12 @@ def targets() -> io.Input:
     )
 
 
-def preset(
-    presets: Mapping[str, AlignSettings], tooltip: str, target: str, *, remark: str = "", completion: str = ""
-) -> io.Input:
+def preset(presets: Mapping[str, AlignSettings], tooltip: str, target: str, *, remark: str = "") -> io.Input:
     """A preset, and beneath it the widgets that act in it.
 
-    For the tooltips: target: what the output is guided towards.  remark: on strength.  completion: how a prompt is completed.
+    For the tooltips: target: what the output is guided towards.  remark: on strength.
     """
-    completion = completion or (
-        f"ImageBind describes {target.split(' and ')[0]} in a few words, which are put in front of your prompt unless "
-        "your prompt already fits better."
-    )
-    options = [io.DynamicCombo.Option(name, _preset_inputs(one, target, remark, completion)) for name, one in presets.items()]
+    options = [io.DynamicCombo.Option(name, _preset_inputs(one, target, remark)) for name, one in presets.items()]
     return io.DynamicCombo.Input(
         "preset",
         options=options,
@@ -157,7 +153,7 @@ def preset(
     )
 
 
-def _preset_inputs(settings: AlignSettings, target: str, remark: str, completion: str) -> list[io.Input]:
+def _preset_inputs(settings: AlignSettings, target: str, remark: str) -> list[io.Input]:
     shown: list[io.Input] = []
     if settings.enabled:
         shown.append(
@@ -171,24 +167,29 @@ def _preset_inputs(settings: AlignSettings, target: str, remark: str, completion
                 "may look or sound broken." + remark,
             )
         )
-    if settings.complete_prompt:
-        shown.append(
-            io.Boolean.Input(
-                "complete_prompt",
-                display_name="complete the prompt",
-                default=True,
-                tooltip=completion + " Turn this off to let your prompt alone decide.",
-            )
-        )
+    if settings.complete_prompt != "never":
+        shown.append(complete_prompt(settings))
     return shown
+
+
+def complete_prompt(settings: AlignSettings) -> io.Input:
+    return io.Combo.Input(
+        "complete_prompt",
+        display_name="complete the prompt",
+        options=list(COMPLETIONS),
+        default=settings.complete_prompt,
+        tooltip="ImageBind finds words that fit and puts them in front of the prompt. 'when empty': only where you write no "
+        "prompt, so that what you write decides. 'always': to every prompt that does not fit better already; they may overrule "
+        "yours. 'never': your prompt alone decides.",
+    )
 
 
 def audio_preset(target: str, remark: str = "") -> io.Input:
     return preset(
         AUDIO_PRESETS,
-        "How the sound is guided. 'balanced': completes the prompt, then guides the early steps, where "
-        "it is settled when things sound; best in our tests. 'quality': guides for longer; best timing, slightly less "
-        "natural sound. 'fast': prompt completion and timing only. 'paper': the rule of the paper's released code. "
+        "How the sound is guided. 'balanced': tries several starts and keeps the one that fits best, then guides the early "
+        "steps, where it is settled when things sound; best in our tests. 'quality': guides for longer; best timing, slightly "
+        "less natural sound. 'fast': completes an empty prompt and sets the timing, no more. 'paper': the rule of the paper's released code. "
         "'gradient': plain gradient descent. 'x0': gradient steps in the predicted clean sound.",
         target,
         remark=remark,
@@ -198,9 +199,9 @@ def audio_preset(target: str, remark: str = "") -> io.Input:
 def video_preset(target: str) -> io.Input:
     return preset(
         VIDEO_PRESETS,
-        "How the video is guided. 'balanced': completes the prompt and makes things move when they "
-        "sound; best in our tests. 'quality': the same at every step. 'fast': prompt completion only. 'paper': the "
-        "paper's rule, which also tunes the prompt.",
+        "How the video is guided. 'balanced': tries several starts and keeps the one that fits best, then makes things move "
+        "when they sound; best in our tests. 'quality': the same at every step. 'fast': completes an empty prompt, no more. "
+        "'paper': the paper's rule, which also tunes the prompt.",
         target,
     )
 
@@ -208,13 +209,11 @@ def video_preset(target: str) -> io.Input:
 def joint_preset() -> io.Input:
     return preset(
         JOINT_PRESETS,
-        "How video and audio are guided. 'balanced': completes the prompt for both, then guides the "
-        "early steps, so that sounds and movements come together; best in our tests. 'quality': guides for longer. "
-        "'fast': prompt completion only. 'paper': the paper's rule, which also tunes the "
+        "How video and audio are guided. 'balanced': tries several starts of both and keeps the two that go together best, "
+        "then guides the early steps, so that sounds and movements come together; best in our tests. 'quality': guides for "
+        "longer. 'fast': completes an empty prompt, no more. 'paper': the paper's rule, which also tunes the "
         "prompt.",
         "a match of video, audio and prompt",
-        completion="ImageBind makes a vague prompt precise: one of its phrases close to the prompt, drawn by the seed, "
-        "is put in front of it for both models.",
     )
 
 
@@ -233,9 +232,8 @@ def chosen_settings(
     """
     preset = known_preset(preset, presets)
     if connected is None:
-        settings = presets[preset["preset"]].scaled(
-            preset.get("strength", 1.0), complete_prompt=preset.get("complete_prompt", True)
-        )
+        settings = presets[preset["preset"]].scaled(preset.get("strength", 1.0))
+        settings = replace(settings, complete_prompt=preset.get("complete_prompt", settings.complete_prompt))
     else:
         logging.info("%s: the connected settings take the place of the preset '%s'", node, preset["preset"])
         settings = connected

@@ -18,7 +18,7 @@ from ..comfy.memory import (
     video_bytes,
 )
 from ..comfy.players import video_player
-from ..comfy.progress import MotionProgress, TaskProgress
+from ..comfy.progress import StageProgress, TaskProgress
 from ..sockets import CATEGORY
 from . import inputs
 
@@ -92,7 +92,9 @@ class VideoAndAudio(io.ComfyNode):
         from ...seeing_core.tasks import RunConfig, TaskResult, video_and_audio
 
         chosen = inputs.chosen_settings("Video and Audio Together", JOINT_PRESETS, preset, settings, targets=targets)
-        run = RunConfig(inputs.seeds(seed, candidates), steps, chosen, targets, callback=TaskProgress(steps))
+        run = RunConfig(
+            inputs.seeds(seed, candidates), steps, chosen, targets, callback=TaskProgress(steps), draft_callback=StageProgress()
+        )
         needed = video_bytes(video_model, width, height, duration * fps, candidates) + audio_bytes(duration, candidates)
 
         def work(low_memory: bool) -> TaskResult:
@@ -113,7 +115,7 @@ class VideoAndAudio(io.ComfyNode):
                 )
 
         made = retry_on_oom(work, "width, height, duration or candidates")
-        result = rank_candidates(made, motion_callback=MotionProgress(candidates))
+        result = rank_candidates(made, motion_callback=StageProgress(candidates))
         log_notes("Video and Audio Together", result.trace)
         player = video_player(result.videos, result.waveforms)
         return io.NodeOutput(image_outputs(result.videos), audio_outputs(result.waveforms), fps, result.trace, ui=player)

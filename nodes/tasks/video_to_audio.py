@@ -13,7 +13,7 @@ from ...seeing_core.guidance.targets import AlignTarget
 from ..comfy.convert import audio_outputs, log_notes, video_from
 from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
 from ..comfy.players import audio_player
-from ..comfy.progress import MotionProgress, TaskProgress
+from ..comfy.progress import StageProgress, TaskProgress
 from ..sockets import CATEGORY
 from . import inputs
 
@@ -90,7 +90,14 @@ class VideoToAudio(io.ComfyNode):
             "Video to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
         run = RunConfig(
-            inputs.seeds(seed, candidates), steps, chosen, targets, event_times, TaskProgress(steps), MotionProgress()
+            inputs.seeds(seed, candidates),
+            steps,
+            chosen,
+            targets,
+            event_times,
+            TaskProgress(steps),
+            StageProgress(),
+            StageProgress(),
         )
         source = video_from(video, fps)
         duration_s = source.duration_s if duration == 0 else duration
@@ -109,6 +116,6 @@ class VideoToAudio(io.ComfyNode):
                 )
 
         made = retry_on_oom(work, "duration or candidates")
-        result = rank_candidates(made, video=source, motion_callback=MotionProgress())
+        result = rank_candidates(made, video=source, motion_callback=StageProgress())
         log_notes("Video to Audio", result.trace)
         return io.NodeOutput(audio_outputs(result.waveforms), result.trace, ui=audio_player(result.waveforms))

@@ -70,13 +70,19 @@ def sample(
     *,
     seeds: Sequence[int],
     steps: int,
+    noise: Sequence[Tensor] | None = None,
     callback: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Tensor]:
     """Denoises one latent per seed with each generator, in lock-step; guided steps are followed by the aligner (§3.2).
 
-    One generator: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). Settings of strength 0 guide nothing. Returns the clean latents, (B, ...) each.
+    One generator: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). Settings of strength 0 guide nothing.
+    noise: of each generator, (B, ...), what to begin with; by default that of the seeds. Returns the clean latents, (B, ...) each.
     """
-    states = [SamplerState(generator, seeds, steps, settings) for generator in generators]
+    noise = noise or [generator.initial_noise(seeds) for generator in generators]
+    states = [
+        SamplerState(generator, own, generator.noise_levels(steps), settings)
+        for generator, own in zip(generators, noise, strict=True)
+    ]
     for step in range(steps):
         guided = settings.is_guided(step, steps)
         for state in states:

@@ -18,8 +18,18 @@ from .loop import Evaluation, Preview
 from .sync import Curve, EventTarget, curves_correlation
 
 
-class Seen:
-    """What the terms look at: the decoded media, embedded or made into curves when first asked for.
+class Seen(Protocol):
+    """What the terms look at."""
+
+    def embedding(self, medium: str) -> Tensor:
+        """(B, D), of one window."""
+
+    def curve(self, medium: str) -> Curve:
+        """When things start in the whole of the medium."""
+
+
+class SeenDecoded:
+    """The decoded media, embedded or made into curves when first asked for.
 
     decoded, parts: of each medium, "vision" or "audio".  window: whose embeddings are meant.
     """
@@ -54,7 +64,7 @@ class Term(Protocol):
     def weight(self) -> float | Tensor: ...
 
     def __call__(self, seen: Seen) -> Tensor:
-        """(B,), smaller is better, differentiable."""
+        """(B,), smaller is better, differentiable; further axes of what is seen stay."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,10 @@ class TargetTerm:
 
     def __call__(self, seen: Seen) -> Tensor:
         return distance(seen.embedding(self.medium), self.target)
+
+
+class PromptTerm(TargetTerm):
+    """F(output, prompt): what the user asked for in words."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +153,15 @@ class WeightedLoss:
             total = [so_far + own for so_far, own in zip(total, torch.autograd.grad(decoded, leaves, gradients), strict=True)]
         return sums.evaluation(total)
 
+    def embeddings(self, medium: str, x0: Tensor) -> Tensor:
+        """(windows, B, D) of what one generator's x0 decodes to, window by window; takes no gradients."""
+        view, rows = self.views[medium], []
+        with torch.no_grad():
+            for window in range(len(self.window_terms)):
+                parts = view.parts([window], whole=False)
+                rows.append(view.embed(view.decode(x0, parts), parts, window)[0])
+        return torch.stack(rows)
+
     def _passes(self) -> Iterator[Sequence[int]]:
         """Windows that are decoded together: all of them where a term looks at the whole, else one after another."""
         windows = range(len(self.window_terms))
@@ -151,7 +174,7 @@ class WeightedLoss:
         roots = [one.detach().requires_grad_() for one in decoded]
         total: list[Tensor] = [torch.zeros_like(root) for root in roots]
         for window in windows:
-            seen = Seen(self.views, dict(zip(self.views, roots, strict=True)), parts, window)
+            seen = SeenDecoded(self.views, dict(zip(self.views, roots, strict=True)), parts, window)
             with torch.enable_grad():
                 terms = [(term, 1 / len(self.window_terms)) for term in self.window_terms[window]]
                 terms += [(term, 1.0) for term in self.whole_terms if window == windows[-1]]

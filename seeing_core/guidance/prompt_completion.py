@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..binders.base import Binder
+from .settings import AlignSettings
 
 
 def complete_prompt(binder: Binder, prompt: str, target: Tensor) -> str:
@@ -29,24 +30,34 @@ def complete_prompt(binder: Binder, prompt: str, target: Tensor) -> str:
     return prepend(binder.vocabulary[int(fits.argmax())], prompt)
 
 
-def complete_prompts(binder: Binder, prompts: Sequence[str], embedded: Sequence[Tensor]) -> list[str]:
-    """Each prompt completed for its own target, whose segments' embeddings in each window are (rows, S, D)."""
+def complete_prompts(binder: Binder, prompts: Sequence[str], embedded: Sequence[Tensor], settings: AlignSettings) -> list[str]:
+    """The prompts; those that the settings complete are completed for their own target.
+
+    embedded: the targets' segments in each window, (rows, S, D) each; empty where there is no target.
+    """
+    if not embedded:
+        return list(prompts)
     targets = torch.cat(list(embedded), 1).mean(1)
-    return [complete_prompt(binder, prompt, target) for prompt, target in zip(prompts, targets, strict=True)]
+    return [
+        complete_prompt(binder, prompt, target) if settings.completes(prompt) else prompt
+        for prompt, target in zip(prompts, targets, strict=True)
+    ]
 
 
 def draw_phrase(binder: Binder, prompt: str, seed: int) -> str:
     """The prompt with a phrase drawn from those near to it: the seed decides what a vague prompt means.
 
     For two models that have to agree with nothing but the prompt to go by. The less the nearest phrase fits, the more freely
-    one is drawn: a precise prompt draws what it says already.
+    one is drawn: a precise prompt draws what it says already, an empty one anything.
     """
-    if not prompt.strip() or not binder.vocabulary:
+    if not binder.vocabulary:
         return prompt
-    fits = cosine_similarity(binder.embed_text([prompt]), binder.embed_text(binder.vocabulary), dim=-1)
-    fits = fits.float().cpu()
-    temperature = (1 - fits.max()).clamp_min(1e-4) / 2
-    chances = (fits / temperature).softmax(0)
+    if prompt.strip():
+        fits = cosine_similarity(binder.embed_text([prompt]), binder.embed_text(binder.vocabulary), dim=-1).float().cpu()
+        temperature = (1 - fits.max()).clamp_min(1e-4) / 2
+        chances = (fits / temperature).softmax(0)
+    else:
+        chances = torch.ones(len(binder.vocabulary))
     drawn = int(torch.multinomial(chances, 1, generator=torch.Generator().manual_seed(seed)))
     return prepend(binder.vocabulary[drawn], prompt)
 

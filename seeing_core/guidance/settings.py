@@ -10,6 +10,8 @@ from ..errors import InputError, check_number
 
 Mode = Literal["paper", "gradient", "x0", "unet"]
 MODES: tuple[str, ...] = get_args(Mode)
+Completion = Literal["when empty", "always", "never"]
+COMPLETIONS: tuple[str, ...] = get_args(Completion)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class AlignSettings:
     vision_weight, audio_weight, text_weight: weights of the loss terms (eqs. 14-16).
     binder_weight: of all that the binder compares. 0: it may complete the prompt, but takes no part in the steps.
     sync_weight: of the term that makes things sound when they move.
-    complete_prompt: whether the prompt is completed in the binder's words before anything is made (`prompt_completion`).
+    drafts: noises that are tried in a few coarse steps before the run, which begins with the best one's (`drafts`). 1: none is.
+    complete_prompt: which prompts are completed in the binder's words before anything is made (`prompt_completion`): those
+        that are empty, all, or none.
     """
 
     mode: Mode = "paper"
@@ -48,11 +52,14 @@ class AlignSettings:
     text_weight: float = 1.0
     binder_weight: float = 1.0
     sync_weight: float = 0.0
-    complete_prompt: bool = False
+    drafts: int = 1
+    complete_prompt: Completion = "never"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise InputError("mode", f"'{self.mode}'", "one of " + ", ".join(MODES))
+        if self.complete_prompt not in COMPLETIONS:
+            raise InputError("complete the prompt", f"'{self.complete_prompt}'", "one of " + ", ".join(COMPLETIONS))
         check_number("strength", self.strength, 0, 100)
         check_number("prompt tuning strength", self.prompt_strength, 0, 100)
         check_number("start fraction", self.start_fraction, 0, 1)
@@ -60,6 +67,7 @@ class AlignSettings:
         check_number("inner steps", self.inner_steps, 1, 100)
         check_number("guide every", self.guide_every, 1, 1000)
         check_number("end of classifier-free guidance", self.cfg_end_fraction, 0, 1)
+        check_number("drafts", self.drafts, 1, 64)
         for name in ("vision", "audio", "text", "binder", "sync"):
             check_number(f"{name} weight", getattr(self, f"{name}_weight"), 0, 100)
 
@@ -71,7 +79,7 @@ class AlignSettings:
     @property
     def uses_target(self) -> bool:
         """Whether the target has a say at all: in the steps, or in the completed prompt."""
-        return self.enabled or self.complete_prompt
+        return self.enabled or self.complete_prompt != "never"
 
     @property
     def through_unet(self) -> bool:
@@ -84,37 +92,38 @@ class AlignSettings:
         within = first <= step < math.ceil(steps * self.end_fraction)
         return self.enabled and within and (step - first) % self.guide_every == 0
 
-    def scaled(self, strength: float, *, complete_prompt: bool = True) -> AlignSettings:
-        """The same with both strengths multiplied; without prompt completion unless `complete_prompt`."""
-        return replace(
-            self,
-            strength=self.strength * strength,
-            prompt_strength=self.prompt_strength * strength,
-            complete_prompt=self.complete_prompt and complete_prompt,
-        )
+    def completes(self, prompt: str) -> bool:
+        """Whether this prompt is to be completed."""
+        return self.complete_prompt == "always" or (self.complete_prompt == "when empty" and not prompt.strip())
+
+    def scaled(self, strength: float) -> AlignSettings:
+        """The same with both strengths multiplied."""
+        return replace(self, strength=self.strength * strength, prompt_strength=self.prompt_strength * strength)
 
 
 UNGUIDED = AlignSettings(strength=0.0)
-# Found on the pocket models by tests/benchmarks/search.py. What a thing is follows from the prompt, so the prompt is completed
-# in the binder's words; when things happen is settled early, in the noisiest steps, so only those are guided (of a video every
-# other one), and the rest is left to the generator, which makes it sound and look real.
-_OURS = AlignSettings("x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt=True, sync_weight=1.0)
+# Found on the pocket models by tests/benchmarks/search.py. What a thing is follows from the prompt, and where that leaves it open
+# from the noise, so several are tried; when things happen is settled early, in the noisiest steps, so only those are guided (of a
+# video every other one), and the rest is left to the generator, which makes it sound and look real.
+_OURS = AlignSettings(
+    "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0
+)
 AUDIO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, strength=2.0, inner_steps=2),
-    "quality": replace(_OURS, strength=1.5, inner_steps=2, end_fraction=0.4),
+    "balanced": replace(_OURS, strength=3.0, drafts=16),
+    "quality": replace(_OURS, strength=1.5, inner_steps=2, end_fraction=0.4, drafts=16),
     "fast": replace(_OURS, strength=2.0, binder_weight=0.0),
     "paper": AlignSettings("paper"),
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
 }
 VIDEO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, mode="unet", strength=3.0, end_fraction=0.6, guide_every=2),
-    "quality": replace(_OURS, mode="unet", strength=2.0, end_fraction=1.0),
+    "balanced": replace(_OURS, mode="unet", strength=3.0, end_fraction=0.6, guide_every=2, drafts=8),
+    "quality": replace(_OURS, mode="unet", strength=2.0, end_fraction=1.0, drafts=8),
     "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),
     "paper": AlignSettings("paper", prompt_strength=1.0),
 }
 # Audio follows video more easily than the other way round, and through the UNet a sound becomes another.
 JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
-    "balanced": AUDIO_PRESETS["balanced"],
-    "quality": replace(AUDIO_PRESETS["quality"], strength=2.0),
+    "balanced": replace(_OURS, strength=2.0, inner_steps=2, drafts=6),
+    "quality": replace(_OURS, strength=2.0, inner_steps=2, end_fraction=0.4, drafts=6),
 }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..generators.base import Generator
+from ..generators.base import Generator, NoiseLevel
 from .settings import AlignSettings
 
 
@@ -19,12 +19,12 @@ class SamplerState:
     `prompt` when gradients go through the UNet.  level, next_level: the noise levels of z_t and z_next.
     """
 
-    def __init__(self, generator: Generator, seeds: Sequence[int], steps: int, settings: AlignSettings) -> None:
-        self.generator, self.settings = generator, settings
-        self.levels = generator.noise_levels(steps)
-        self.cfg_steps = math.ceil(steps * settings.cfg_end_fraction)
-        self.z_next = generator.initial_noise(seeds)
-        self.prompt = generator.initial_prompt(len(seeds))
+    def __init__(self, generator: Generator, noise: Tensor, levels: Sequence[NoiseLevel], settings: AlignSettings) -> None:
+        """noise: (B, ...).  levels: one more than steps."""
+        self.generator, self.levels, self.settings = generator, levels, settings
+        self.cfg_steps = math.ceil((len(levels) - 1) * settings.cfg_end_fraction)
+        self.z_next = noise
+        self.prompt = generator.initial_prompt(len(noise))
         self.step_size = settings.strength * generator.step_sizes.latent[settings.mode]
         self.prompt_step_size = settings.prompt_strength * generator.step_sizes.prompt
 

@@ -1,13 +1,15 @@
 """The scoreboard: the four tasks with each preset, on fresh clips of the pocket world, judged by signal processing alone.
 
     python -m tests.benchmarks.scoreboard                      all tasks, unguided and guided, 64 clips each
-    python -m tests.benchmarks.scoreboard --task v2a --clips 24 --preset unguided paper
+    python -m tests.benchmarks.scoreboard --task v2a --caption contrary --preset unguided words balanced paper --unnamed --out FILE
 
-What runs is `seeing_core.tasks`, the same functions that the nodes call. The judges never see the binder that guides. "right":
-the share of results whose kind the judge names correctly (joint: the share whose video and sound are of one kind), with its 95 %
-bootstrap interval. "distance": Fréchet distance of the judge's features to those of real clips. "AV-Align": one to one, and in
-the paper's form. "events": the median distance in time from an event of the given medium (joint: of the video) to the nearest
-one made. "lag": mean size of the lag, where its correlation means anything. "flicker": how much the video's brightness changes
+Captions: "empty"; "vague" ("something making a sound"); "partial", a clue; "precise", of the clip's own kind; "contrary", precisely
+another kind. --unnamed takes the phrases that name the clip's own kind out of the binder's vocabulary, as if nobody had thought of
+it. What runs is `seeing_core.tasks`, the same functions that the nodes call. The judges never see the binder that guides. "right":
+the share of results whose kind the judge names correctly (joint: the share whose video and sound are of one kind; "contrary": the
+share that are of the prompt's kind), with its 95 % bootstrap interval. "distance": Fréchet distance of the judge's features to those of real clips. "events": the median distance in time from an event of the given medium (joint: of the video) to the nearest
+one made, and "F1" of those within 50 ms. "AV-Align": one to one, and in the paper's form; it takes its moments from the optical flow
+that the sync term uses too, so guidance has seen that judge. "lag": mean size of the lag, where its correlation means anything. "flicker": how much the video's brightness changes
 from frame to frame, in percent of white. "fit": the binder's own similarity, which guidance optimises and which therefore
 proves nothing. "seconds": of processor time per clip.
 """
@@ -18,8 +20,9 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from multiprocessing import get_context
@@ -30,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seeing_core.binders.imagebind import ImageBind
 from seeing_core.guidance.settings import UNGUIDED, AlignSettings
 from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.metrics.fit import WEAK_CORRELATION, measure_fit
@@ -49,32 +53,44 @@ from tests.benchmarks.scenes import PRESETS, STEPS
 from tests.benchmarks.sizes import Models, pocket
 from tests.pocket.judge_picture import picture_features
 from tests.pocket.judges import (
+    event_match,
     judge_sound_kind,
     judge_video_kind,
     picture_event_times,
     sound_event_times,
     sound_features,
 )
-from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip
+from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip, plan_scene, scene_captions
+from tests.pocket.world_kinds import KIND_NAMES, KINDS, kind_index, precise_captions
 
 DURATION_S, FPS, RATE_HZ = 2.0, 8.0, 16000
 BATCH = 2  # clips made together: results do not depend on it, time does
-CAPTIONS = {"precise": "caption", "partial": "partial_caption", "ambiguous": "ambiguous_caption"}
+CAPTIONS: dict[str, Callable[[WorldClip], str]] = {
+    "empty": lambda clip: "",
+    "vague": lambda clip: clip.ambiguous_caption,
+    "partial": lambda clip: clip.partial_caption,
+    "precise": lambda clip: clip.caption,
+    "contrary": lambda clip: contrary(clip)[1],
+}
 WAYS: dict[str, dict[str, AlignSettings]] = {
-    task: {"unguided": UNGUIDED, "words": replace(UNGUIDED, complete_prompt=True)}
+    task: {"unguided": UNGUIDED, "words": replace(UNGUIDED, complete_prompt="always")}
     | presets
-    | {"balanced, no words": replace(presets["balanced"], complete_prompt=False)}
+    | {
+        f"balanced, {how}": replace(presets["balanced"], complete_prompt=choice)
+        for how, choice in (("words always", "always"), ("no words", "never"))
+    }
     for task, presets in PRESETS.items()
 }
-SHOWN = ("unguided", "paper", "balanced")  # balanced: what the task's node does by default
+SHOWN = ("unguided", "words", "paper", "balanced")  # balanced: what the task's node does by default
 
 
 @dataclass(frozen=True)
 class Row:
     """One result.
 
-    kind, judged: of the clip and of what was made; for "joint" of the video and of the sound that were made.
-    event_errors_s: from each event of the given medium to the nearest one made.  av_align: one to one.  av_align_paper: the
+    kind, judged: that asked for and that made; for "joint" of the video and of the sound that were made.
+    event_errors_s: from each event of the given medium to the nearest one made.  event_f1: of events matched within 50 ms.
+    av_align: one to one.  av_align_paper: the
     paper's form.  lag_s: its size, None where the correlation means nothing.
     flicker: mean change of the video's brightness from one frame to the next, 0 to 1.
     fit: binder similarity of sound and picture.  features: the judge's. All of the finished result.
@@ -85,6 +101,7 @@ class Row:
     kind: str
     judged: str
     event_errors_s: list[float]
+    event_f1: float
     av_align: float | None
     av_align_paper: float | None
     lag_s: float | None
@@ -94,20 +111,53 @@ class Row:
     seconds: float
 
 
-def measure(job: tuple[str, str, str, AlignSettings, int, Sequence[int]]) -> list[Row]:
-    """A batch of clips, one preset: (task, preset, caption, settings, denoise steps, seeds)."""
-    task, preset, caption, settings, steps, seeds = job
+@dataclass(frozen=True)
+class Case:
+    """How a row is made.  steps: denoise steps."""
+
+    task: str
+    preset: str
+    settings: AlignSettings
+    caption: str
+    unnamed: bool
+    steps: int
+
+
+def measure(job: tuple[Case, Sequence[int]]) -> list[Row]:
+    """A batch of clips, by their seeds."""
+    case, seeds = job
     clips = [make_clip(seed, DURATION_S) for seed in seeds]
     models = _models()
+    if case.unnamed:
+        models = models._replace(binder=unnamed(models.binder, [clip.kind for clip in clips]))
+    run = RunConfig(seeds, case.steps, case.settings)
     started = time.process_time()
-    made = make(task, models, clips, [getattr(clip, CAPTIONS[caption]) for clip in clips], RunConfig(seeds, steps, settings))
+    made = make(case.task, models, clips, [CAPTIONS[case.caption](clip) for clip in clips], run)
     seconds = (time.process_time() - started) / len(clips)
     videos = [one.pixels for one in made.videos] or [clip.frames for clip in clips]
     waveforms = [one.samples[0] for one in made.waveforms] or [clip.samples for clip in clips]
-    return [
-        judged(task, preset, clip, frames, samples, seconds)
+    rows = [
+        judged(case.task, case.preset, clip, frames, samples, seconds)
         for clip, frames, samples in zip(clips, videos, waveforms, strict=True)
     ]
+    if case.caption == "contrary" and case.task != "joint":
+        rows = [replace(row, kind=contrary(clip)[0]) for row, clip in zip(rows, clips, strict=True)]
+    return rows
+
+
+def contrary(clip: WorldClip) -> tuple[str, str]:
+    """Another kind than the clip's, and a precise caption of it; the clip's seed decides which."""
+    kinds = [kind for kind in KIND_NAMES if kind != clip.kind]
+    kind = kinds[clip.seed % len(kinds)]
+    return kind, scene_captions(plan_scene(clip.seed, DURATION_S, kind))[0]
+
+
+def unnamed(binder: ImageBind, kinds: Sequence[str]) -> ImageBind:
+    """The same binder without the phrases that name these kinds."""
+    named = {phrase for kind in kinds for phrase in precise_captions(KINDS[kind_index(kind)])}
+    without = copy(binder)
+    without.vocabulary = tuple(phrase for phrase in binder.vocabulary if phrase not in named)
+    return without
 
 
 def make(task: str, models: Models, clips: Sequence[WorldClip], prompts: Sequence[str], run: RunConfig) -> TaskResult:
@@ -141,6 +191,7 @@ def judged(task: str, preset: str, clip: WorldClip, frames: Tensor, samples: Ten
         kind,
         made_kind,
         _apart_s(given_s, made_s),
+        event_match(made_s, given_s, tolerance_s=0.05),
         fit.one_to_one.score,
         fit.paper.score,
         abs(lag.lag_s) if believable else None,
@@ -176,18 +227,21 @@ def run(
     presets: dict[str, AlignSettings],
     *,
     clips: int,
-    caption: str = "ambiguous",
+    caption: str = "vague",
+    unnamed: bool = False,
     first_seed: int = TEST_SEEDS,
     steps: int | None = None,
     workers: int | None = None,
 ) -> list[Row]:
     """All clips with all presets, spread over the cores.  steps: by default the task's usual ones."""
-    starts = range(first_seed, first_seed + clips, BATCH)
-    steps = steps or STEPS[task]
+    batch = 1 if unnamed else BATCH  # a vocabulary is the whole batch's
     jobs = [
-        (task, preset, caption, settings, steps, range(start, min(start + BATCH, first_seed + clips)))
+        (
+            Case(task, preset, settings, caption, unnamed, steps or STEPS[task]),
+            range(start, min(start + batch, first_seed + clips)),
+        )
         for preset, settings in presets.items()
-        for start in starts
+        for start in range(first_seed, first_seed + clips, batch)
     ]
     workers = workers or os.cpu_count() or 1
     # Compiles librosa's loops once: workers that did it at the same time would spoil each other's files.
@@ -209,7 +263,7 @@ def summary(rows: Sequence[Row], preset: str, real: Tensor) -> dict[str, Any]:
         "event_error_s": float(np.median([error for row in own for error in row.event_errors_s])),
     } | {
         name: mean_interval([getattr(row, name) for row in own]).mean
-        for name in ("av_align", "av_align_paper", "lag_s", "flicker", "fit", "seconds")
+        for name in ("event_f1", "av_align", "av_align_paper", "lag_s", "flicker", "fit", "seconds")
     }
 
 
@@ -221,14 +275,14 @@ def real_features(task: str, clips: int, first_seed: int) -> Tensor:
 
 def table(task: str, summaries: Sequence[dict[str, Any]]) -> str:
     lines = [
-        f"| {task} | right | 95 % | distance | AV-Align | paper's | events | lag | flicker | fit | seconds |",
-        "|" + "---|" * 11,
+        f"| {task} | right | 95 % | distance | events | F1 | AV-Align | paper's | lag | flicker | fit | seconds |",
+        "|" + "---|" * 12,
     ]
     for s in summaries:
         lines.append(
             f"| {s['preset']} | {s['right']:.0%} | {s['right_low']:.0%} to {s['right_high']:.0%} | "
-            f"{s['distance']:.2f} | {s['av_align']:.2f} | {s['av_align_paper']:.2f} | "
-            f"{1000 * s['event_error_s']:.0f} ms | {1000 * s['lag_s']:.0f} ms | "
+            f"{s['distance']:.2f} | {1000 * s['event_error_s']:.0f} ms | {s['event_f1']:.2f} | "
+            f"{s['av_align']:.2f} | {s['av_align_paper']:.2f} | {1000 * s['lag_s']:.0f} ms | "
             f"{s['flicker']:.1%} | {s['fit']:.2f} | {s['seconds']:.1f} |"
         )
     return "\n".join(lines)
@@ -257,7 +311,8 @@ def main() -> None:
     options.add_argument("--task", nargs="+", choices=STEPS, default=list(STEPS))
     options.add_argument("--preset", nargs="+", help="by default those of SHOWN; all of them: see WAYS")
     options.add_argument("--clips", type=int, default=64)
-    options.add_argument("--caption", choices=CAPTIONS, default="ambiguous")
+    options.add_argument("--caption", choices=CAPTIONS, default="vague")
+    options.add_argument("--unnamed", action="store_true", help="without the phrases that name the clip's own kind")
     options.add_argument("--first-seed", type=int, default=TEST_SEEDS, help="test seeds; searches use others")
     options.add_argument("--steps", type=int, help="instead of each task's own")
     options.add_argument("--strength", type=float, help="instead of each preset's own latent strength")
@@ -270,7 +325,15 @@ def main() -> None:
     for task in chosen.task:
         presets = {preset: replace(WAYS[task][preset], **given) for preset in chosen.preset or SHOWN}
         real = real_features(task, chosen.clips, chosen.first_seed)
-        rows = run(task, presets, clips=chosen.clips, caption=chosen.caption, first_seed=chosen.first_seed, steps=chosen.steps)
+        rows = run(
+            task,
+            presets,
+            clips=chosen.clips,
+            caption=chosen.caption,
+            unnamed=chosen.unnamed,
+            first_seed=chosen.first_seed,
+            steps=chosen.steps,
+        )
         summaries = [summary(rows, preset, real) for preset in presets]
         found[task] = {"summaries": summaries, "rows": [asdict(row) for row in rows]}
         print(table(task, summaries), flush=True)

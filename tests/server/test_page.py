@@ -45,9 +45,9 @@ def test_a_saved_preset_and_what_was_changed_in_it_come_back(page):
       const graph = window.app.graph
       graph.clear()
       for (const [name, preset, values] of [
-        ['SeeingHearing_AudioToVideo', 'fast', {'preset.complete_prompt': false, seed: 7, candidates: 3}],
+        ['SeeingHearing_AudioToVideo', 'fast', {'preset.complete_prompt': 'always', seed: 7, candidates: 3}],
         ['SeeingHearing_VideoToAudio', 'quality', {'preset.strength': 0.7, seed: 8, event_times: '0.5'}],
-        ['SeeingHearing_AlignSettings', 'video: paper', {'preset.guide_every': 3, 'preset.complete_prompt': true}],
+        ['SeeingHearing_AlignSettings', 'video: paper', {'preset.guide_every': 3, 'preset.complete_prompt': 'when empty'}],
       ]) {
         const node = LiteGraph.createNode(name)
         graph.add(node)
@@ -60,9 +60,9 @@ def test_a_saved_preset_and_what_was_changed_in_it_come_back(page):
     load_graph(page, json.loads(json.dumps(changed)))
     assert plain(api_of(page)) == before
     video, audio, settings = (node["inputs"] for node in before.values())
-    assert video["preset"] == "fast" and "preset.strength" not in video and video["preset.complete_prompt"] is False
+    assert video["preset"] == "fast" and "preset.strength" not in video and video["preset.complete_prompt"] == "always"
     assert audio["preset.strength"] == 0.7 and audio["event_times"] == "0.5" and video["candidates"] == 3
-    assert settings["preset.guide_every"] == 3 and settings["preset.mode"] == "paper" and len(settings) == 15
+    assert settings["preset.guide_every"] == 3 and settings["preset.mode"] == "paper" and len(settings) == 16
 
 
 def test_every_input_explains_itself(server):

@@ -17,7 +17,7 @@ def presets_of(node: Any) -> dict[str, dict[str, Any]]:
 
 
 def changed(value: Any) -> Any:
-    return not value if isinstance(value, bool) else 0.5 if value == 1 else value + 0.5
+    return "always" if isinstance(value, str) else 0.5 if value == 1 else value + 0.5
 
 
 async def main() -> None:

@@ -1,0 +1,134 @@
+"""Drafts: the run begins with the noise whose draft fits best, among those that fit the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from seeing_core.binders.imagebind import ImageBind
+from seeing_core.errors import InputError
+from seeing_core.generators.animatediff import AnimateDiff
+from seeing_core.generators.audioldm import AudioLDM
+from seeing_core.guidance.clips import AudioView
+from seeing_core.guidance.drafts import _best, best_noise, coarse_levels, draft, draft_seeds
+from seeing_core.guidance.losses import PairTerm, PromptTerm, TargetTerm, WeightedLoss
+from seeing_core.guidance.settings import AlignSettings
+from seeing_core.tasks import RunConfig, image_to_audio, video_and_audio
+
+SETTINGS = AlignSettings("x0", start_fraction=0.0, end_fraction=0.3)
+EAST, NORTH, BETWEEN = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor([0.8, 0.6])
+
+
+def test_seeds_of_drafts() -> None:
+    assert draft_seeds(7, 1) == [7]
+    assert draft_seeds(7, 4)[0] == 7 and draft_seeds(7, 4) == draft_seeds(7, 6)[:4]
+    assert len(set(draft_seeds(7, 64)) | set(draft_seeds(8, 64))) == 128
+
+
+def test_coarse_levels_are_dense_where_it_is_settled_what_something_becomes(exact_audioldm: AudioLDM) -> None:
+    levels = exact_audioldm.conditioned(["a bell"], duration_s=1.0).noise_levels(30)
+    coarse = coarse_levels(levels)
+    assert len(coarse) == 9 and (coarse[0], coarse[-1]) == (levels[0], levels[-1])
+    places = [levels.index(level) for level in coarse]
+    assert all(a < b for a, b in zip(places, places[1:])) and places[1] - places[0] < places[-1] - places[-2]
+    assert coarse_levels(levels[:5]) == levels[:5]
+
+
+def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
+    generator = exact_audioldm.conditioned(["noise"], duration_s=1.0)
+    view = AudioView(generator, exact_binder)
+    target = exact_binder.embed_text(["rain"])[0]
+    loss = WeightedLoss({"audio": view}, [[TargetTerm("vision", 1.0, "audio", target)]])
+    counted: list[tuple[int, int]] = []
+    [noise], [begun] = best_noise(
+        [generator], loss, seeds=[3], drafts=6, steps=10, callback=lambda done, total: counted.append((done, total))
+    )
+
+    def fit(seed: int) -> float:
+        decoded = generator.decode(draft(generator, [seed], 10), [0])
+        return float(torch.cosine_similarity(view.embed(decoded, [0], 0)[0][0], target, dim=0))
+
+    assert begun == [max(draft_seeds(3, 6), key=fit)]
+    assert torch.equal(noise, generator.initial_noise(begun))
+    assert counted == [(4, 6), (6, 6)]
+
+
+def test_the_samples_of_a_batch_choose_each_for_themselves(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    def made(*seeds: int) -> list[Tensor]:
+        run = RunConfig(seeds, 4, replace(SETTINGS, drafts=3))
+        return [one.samples for one in image_to_audio(exact_audioldm, exact_binder, image, run, duration_s=0.5).waveforms]
+
+    for together, alone in zip(made(1, 2), [*made(1), *made(2)], strict=True):
+        assert (together - alone).abs().max() <= 1e-4
+
+
+def best(terms: list, **embedded: list[Tensor]) -> list[list[int]]:
+    """Of one sample and one window."""
+    return _best(WeightedLoss({}, [terms]), {medium: torch.stack(rows)[None, :, None] for medium, rows in embedded.items()})
+
+
+def test_what_the_user_wrote_comes_before_what_the_target_suggests() -> None:
+    sight = TargetTerm("vision", 1.0, "audio", NORTH)
+    heard = [EAST, NORTH, BETWEEN]
+    assert best([sight], audio=heard) == [[1]]
+    assert best([sight, PromptTerm("text", 0.2, "audio", EAST)], audio=heard) == [
+        [2]
+    ]  # the nearest to sight that still says it
+    assert best([sight, PromptTerm("text", torch.tensor([0.0]), "audio", EAST)], audio=heard) == [[1]]  # an empty prompt
+
+
+def test_of_two_generators_any_two_drafts_may_go_together() -> None:
+    away = torch.tensor([-1.0, 0.2])
+    assert best([PairTerm("vision-audio", 1.0)], vision=[EAST, away], audio=[NORTH, BETWEEN, away]) == [[1], [2]]
+    words = [PromptTerm("vision-text", 0.2, "vision", EAST), PromptTerm("audio-text", 0.2, "audio", EAST)]
+    assert best([PairTerm("vision-audio", 1.0), *words], vision=[EAST, away], audio=[NORTH, BETWEEN, away]) == [[0], [1]]
+
+
+def test_one_draft_or_no_guidance_is_the_run_without(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    def made(settings: AlignSettings) -> tuple[Tensor, tuple[str, ...]]:
+        result = image_to_audio(exact_audioldm, exact_binder, image, RunConfig([2], 4, settings), duration_s=0.5)
+        return result.waveforms[0].samples, result.trace.notes
+
+    unguided = replace(SETTINGS, strength=0.0)
+    assert torch.equal(made(replace(unguided, drafts=5))[0], made(unguided)[0])
+    assert torch.equal(made(replace(SETTINGS, drafts=1))[0], made(SETTINGS)[0])
+    several, notes = made(replace(SETTINGS, drafts=8))
+    [note] = notes
+    assert note.startswith("drafts: seed 2 began with the noise of ")
+    begun = int(note.rsplit(" ", 1)[1])  # the noise can be had again without drafts
+    result = image_to_audio(exact_audioldm, exact_binder, image, RunConfig([begun], 4, SETTINGS), duration_s=0.5)
+    assert torch.equal(several, result.waveforms[0].samples)
+
+
+def test_both_media_of_a_pair_are_chosen(
+    exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
+) -> None:
+    run = RunConfig([5], 2, replace(SETTINGS, drafts=3))
+    result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt="noise", duration_s=0.5)
+    assert len(result.videos) == len(result.waveforms) == 1
+
+
+class Cancelled(Exception):
+    pass
+
+
+def test_drafts_can_be_cancelled(audioldm: AudioLDM, binder: ImageBind) -> None:
+    def cancel(done: int, total: int) -> None:
+        raise Cancelled
+
+    run = RunConfig([0], 2, replace(SETTINGS, drafts=5), draft_callback=cancel)
+    with pytest.raises(Cancelled):
+        image_to_audio(audioldm, binder, torch.rand(1, 3, 32, 32), run, duration_s=0.5)
+
+
+def test_how_many_drafts() -> None:
+    for count in (0, 65):
+        with pytest.raises(InputError, match="drafts"):
+            AlignSettings(drafts=count)
