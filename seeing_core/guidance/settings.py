@@ -103,8 +103,9 @@ class AlignSettings:
 
 UNGUIDED = AlignSettings(strength=0.0)
 # Found on the pocket models by tests/benchmarks/search.py. What a thing is follows from the prompt, and where that leaves it open
-# from the noise, so several are tried; when things happen is settled early, in the noisiest steps, so only those are guided (of a
-# video every other one), and the rest is left to the generator, which makes it sound and look real.
+# from the noise, so several are tried; when things happen is settled early, in the noisiest steps, so only those are guided,
+# and the rest is left to the generator, which makes it sound and look real. The first steps of a video are left alone, because
+# gradients through the UNet would make another thing of it there; of those that follow every other one is guided.
 _OURS = AlignSettings(
     "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0
 )
@@ -117,8 +118,8 @@ AUDIO_PRESETS: dict[str, AlignSettings] = {
     "x0": AlignSettings("x0"),
 }
 VIDEO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, mode="unet", strength=3.0, end_fraction=0.6, guide_every=2, drafts=8),
-    "quality": replace(_OURS, mode="unet", strength=2.0, end_fraction=1.0, drafts=8),
+    "balanced": replace(_OURS, mode="unet", strength=3.0, start_fraction=0.2, end_fraction=0.6, guide_every=2, drafts=8),
+    "quality": replace(_OURS, mode="unet", strength=2.0, start_fraction=0.2, end_fraction=1.0, drafts=8),
     "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),
     "paper": AlignSettings("paper", prompt_strength=1.0),
 }
