@@ -12,7 +12,7 @@ from ...seeing_core.guidance.targets import AlignTarget
 from ..comfy.convert import image_outputs, log_notes, waveform_from
 from ..comfy.memory import ModelHandle, on_device, retry_on_oom, video_bytes
 from ..comfy.players import video_player
-from ..comfy.progress import StageProgress, TaskProgress
+from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
 from . import inputs
 
@@ -83,22 +83,14 @@ class AudioToVideo(io.ComfyNode):
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
-        from ...seeing_core.tasks import RunConfig, TaskResult, audio_to_video
+        from ...seeing_core.tasks import TaskResult, audio_to_video
 
         chosen = inputs.chosen_settings(
             "Audio to Video", VIDEO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
         waveform = waveform_from(audio)
         duration_s = waveform.duration_s if duration == 0 else duration
-        run = RunConfig(
-            inputs.seeds(seed, candidates),
-            steps,
-            chosen,
-            targets,
-            event_times,
-            TaskProgress(steps),
-            draft_callback=StageProgress(),
-        )
+        run = inputs.run_config(inputs.seeds(seed, candidates), steps, chosen, targets, event_times)
         needed = video_bytes(video_model, width, height, duration_s * fps, candidates)
 
         def work(low_memory: bool) -> TaskResult:

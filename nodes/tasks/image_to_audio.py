@@ -13,7 +13,6 @@ from ...seeing_core.guidance.targets import AlignTarget
 from ..comfy.convert import audio_outputs, images_from, log_notes
 from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
 from ..comfy.players import audio_player
-from ..comfy.progress import StageProgress, TaskProgress
 from ..sockets import CATEGORY
 from . import inputs
 
@@ -76,20 +75,12 @@ class ImageToAudio(io.ComfyNode):
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
-        from ...seeing_core.tasks import RunConfig, TaskResult, image_to_audio
+        from ...seeing_core.tasks import TaskResult, image_to_audio
 
         chosen = inputs.chosen_settings(
             "Image to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
-        run = RunConfig(
-            inputs.seeds(seed, candidates),
-            steps,
-            chosen,
-            targets,
-            event_times,
-            TaskProgress(steps),
-            draft_callback=StageProgress(),
-        )
+        run = inputs.run_config(inputs.seeds(seed, candidates), steps, chosen, targets, event_times)
 
         def work(low_memory: bool) -> TaskResult:
             with on_device(audio_model, binder, activations_bytes=audio_bytes(duration, candidates), keep=("audio",)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
@@ -18,7 +18,11 @@ from ...seeing_core.guidance.settings import (
     AlignSettings,
 )
 from ...seeing_core.guidance.targets import AlignTarget
+from ..comfy.progress import StageProgress, TaskProgress
 from ..sockets import AudioModel, Binder, Settings, Targets, Trace, VideoModel
+
+if TYPE_CHECKING:
+    from ...seeing_core.run import RunConfig
 
 
 def audio_model() -> io.Input:
@@ -244,6 +248,15 @@ def chosen_settings(
             "%s: targets are not used, because ImageBind takes no part in the steps (strength or binder weight 0)", node
         )
     return settings
+
+
+def run_config(
+    seeds: Sequence[int], steps: int, settings: AlignSettings, targets: Sequence[AlignTarget], event_times: str = ""
+) -> RunConfig:
+    """A run that moves the node's bar at every stage, and stops on cancel."""
+    from ...seeing_core.run import RunConfig
+
+    return RunConfig(seeds, steps, settings, targets, event_times, TaskProgress(steps), StageProgress(), StageProgress())
 
 
 def known_preset(preset: Mapping[str, Any] | None, presets: Iterable[str]) -> Mapping[str, Any]:

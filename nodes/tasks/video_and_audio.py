@@ -18,7 +18,7 @@ from ..comfy.memory import (
     video_bytes,
 )
 from ..comfy.players import video_player
-from ..comfy.progress import StageProgress, TaskProgress
+from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
 from . import inputs
 
@@ -89,12 +89,10 @@ class VideoAndAudio(io.ComfyNode):
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
-        from ...seeing_core.tasks import RunConfig, TaskResult, video_and_audio
+        from ...seeing_core.tasks import TaskResult, video_and_audio
 
         chosen = inputs.chosen_settings("Video and Audio Together", JOINT_PRESETS, preset, settings, targets=targets)
-        run = RunConfig(
-            inputs.seeds(seed, candidates), steps, chosen, targets, callback=TaskProgress(steps), draft_callback=StageProgress()
-        )
+        run = inputs.run_config(inputs.seeds(seed, candidates), steps, chosen, targets)
         needed = video_bytes(video_model, width, height, duration * fps, candidates) + audio_bytes(duration, candidates)
 
         def work(low_memory: bool) -> TaskResult:

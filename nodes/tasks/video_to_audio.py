@@ -13,7 +13,7 @@ from ...seeing_core.guidance.targets import AlignTarget
 from ..comfy.convert import audio_outputs, log_notes, video_from
 from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
 from ..comfy.players import audio_player
-from ..comfy.progress import StageProgress, TaskProgress
+from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
 from . import inputs
 
@@ -84,21 +84,12 @@ class VideoToAudio(io.ComfyNode):
         candidates: int = 1,
     ) -> io.NodeOutput:
         from ...seeing_core.candidates import rank_candidates
-        from ...seeing_core.tasks import RunConfig, TaskResult, video_to_audio
+        from ...seeing_core.tasks import TaskResult, video_to_audio
 
         chosen = inputs.chosen_settings(
             "Video to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
-        run = RunConfig(
-            inputs.seeds(seed, candidates),
-            steps,
-            chosen,
-            targets,
-            event_times,
-            TaskProgress(steps),
-            StageProgress(),
-            StageProgress(),
-        )
+        run = inputs.run_config(inputs.seeds(seed, candidates), steps, chosen, targets, event_times)
         source = video_from(video, fps)
         duration_s = source.duration_s if duration == 0 else duration
 

@@ -26,9 +26,9 @@ def ways(presets: dict[str, AlignSettings]) -> dict[str, AlignSettings]:
         "words": WORDS,
         **presets,
         **{f"drafts {count}": replace(ours, drafts=count) for count in (1, 4, 6, 8, 12, 16, 24)},
-        "d16, tiny binder": replace(ours, drafts=16, binder_weight=1e-6),
-        "d16, inner 1": replace(ours, drafts=16, inner_steps=1),
-        "d16, inner 1, strength 3": replace(ours, drafts=16, inner_steps=1, strength=3.0),
+        "hardly any binder": replace(ours, binder_weight=1e-6),
+        "two inner steps": replace(ours, inner_steps=2),
+        "strength 2": replace(ours, strength=2.0),
     }
 
 
