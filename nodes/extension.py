@@ -18,6 +18,9 @@ from .measure.score import ScoreFit
 from .media.event_times import EventTimes
 from .media.key_frames import KeyFrames
 from .media.mux_audio import MuxAudioIntoVideo
+from .native.align_model import AlignModel
+from .native.alignment_report import AlignmentReport
+from .native.empty_audio_latent import EmptyAudioLatentForVideo
 from .tasks.align_settings import AlignSettingsNode
 from .tasks.align_target import AlignTargetNode
 from .tasks.audio_to_video import AudioToVideo
@@ -43,6 +46,9 @@ class SeeingHearing(ComfyExtension):
             VideoAndAudio,
             AlignSettingsNode,
             AlignTargetNode,
+            AlignModel,
+            AlignmentReport,
+            EmptyAudioLatentForVideo,
             EventTimes,
             KeyFrames,
             MuxAudioIntoVideo,

@@ -7,7 +7,7 @@ not depend on the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +16,12 @@ from torch import Tensor
 
 from .binders.base import Binder, embed_waveform
 from .errors import InputError
-from .generators.base import AudioModel, VideoModel
+from .generators.base import AudioGenerator, AudioModel, VideoModel
 from .guidance.clips import AudioView, VideoView, video_windows
-from .guidance.losses import EventTimesTerm, OnsetMotionTerm, PairTerm, PromptTerm, TargetTerm, Term, WeightedLoss
+from .guidance.losses import OnsetMotionTerm, TargetTerm, WeightedLoss
 from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase
-from .guidance.settings import AlignSettings
-from .guidance.sync import parse_times
-from .guidance.targets import Images, embed_media, embed_targets, embed_windows
+from .guidance.targets import Images, embed_media, embed_windows
+from .guidance.terms import event_terms, joint_terms, prompt_and_target_terms, weighted
 from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_duration
 from .metrics.events import movement_events, sound_events
 from .metrics.motion import Motion, measure_motion
@@ -127,23 +126,23 @@ def _make_audio(
     sees = settings.uses_target and settings.vision_weight > 0
     notes = unread_notes([model, binder], [*prompts, negative_prompt])
 
-    def conditioned(prompts: Sequence[str]) -> AudioView:
-        return AudioView(model.conditioned(prompts, negative_prompt, low_memory=run.low_memory, **conditions), binder)
+    def conditioned(prompts: Sequence[str]) -> AudioGenerator:
+        return model.conditioned(prompts, negative_prompt, low_memory=run.low_memory, **conditions)
 
-    view = conditioned(prompts)
-    windows = [view.segments_s(window) for window in range(len(view.generator.windows_s))]
+    generator = conditioned(prompts)
+    windows = AudioView(generator, binder).all_segments_s()
     vision_emb = vision(windows) if sees else []
     given, prompts = prompts, complete_prompts(binder, prompts, vision_emb, settings)
     if prompts != given:
         notes += completion_notes(given, prompts)
-        view = conditioned(prompts)
+        generator = conditioned(prompts)
     weight = settings.binder_weight * settings.vision_weight
     fit = [[TargetTerm("vision", weight, "audio", own.mean(1))] for own in vision_emb] or [[]] * len(windows)
-    common = _prompt_and_targets(binder, "audio", prompts, run)
-    sync = _sync_terms("audio", run, view.generator.duration_s, event_times_s if sees else lambda: [[]])
-    loss = WeightedLoss({"audio": view}, [_weighted([*own, *common]) for own in fit], sync)
-    (z,), trace = run_guided([view.generator], loss, run, notes)
-    return TaskResult(trace, finished_waveforms(view.generator, z), prompts=tuple(prompts))
+    common = prompt_and_target_terms(binder, "audio", prompts, settings, run.targets)
+    sync = event_terms("audio", settings, run.event_times, generator.duration_s, event_times_s if sees else lambda: [[]])
+    loss = WeightedLoss({"audio": AudioView(generator, binder)}, [weighted([*own, *common]) for own in fit], sync)
+    (z,), trace = run_guided([generator], loss, run, notes)
+    return TaskResult(trace, finished_waveforms(generator, z), prompts=tuple(prompts))
 
 
 def audio_to_video(
@@ -192,11 +191,12 @@ def audio_to_video(
     )
     weight = settings.binder_weight * settings.audio_weight
     fit = [[TargetTerm("audio", weight, "vision", own.mean(1))] for own in audio_emb] or [[]] * len(windows)
-    common = _prompt_and_targets(binder, "vision", prompts, run)
+    common = prompt_and_target_terms(binder, "vision", prompts, settings, run.targets)
     onsets = (lambda: [sound_events(one).chosen() for one in waveforms]) if hears else (lambda: [[]])
-    sync = _sync_terms("vision", run, generator.frames / fps, onsets) if generator.frames > 1 else []  # one frame never moves
+    moves = generator.frames > 1
+    sync = event_terms("vision", settings, run.event_times, generator.frames / fps, onsets) if moves else []
     view = VideoView(generator, binder, windows)
-    loss = WeightedLoss({"vision": view}, [_weighted([*common, *own]) for own in fit], sync)
+    loss = WeightedLoss({"vision": view}, [weighted([*common, *own]) for own in fit], sync)
     (z,), trace = run_guided([generator], loss, run, notes)
     return TaskResult(trace, videos=finished_videos(generator, z), prompts=tuple(prompts))
 
@@ -246,73 +246,9 @@ def video_and_audio(
         prompts, negative_prompt, duration_s=frames / fps, guidance_scale=audio_guidance_scale, low_memory=run.low_memory
     )
     audio_view = AudioView(audio, binder)
-    windows = [audio_view.segments_s(window) for window in range(len(audio.windows_s))]
-    terms = _joint_terms(binder, prompts, run)
-    sync = _weighted([OnsetMotionTerm(settings.sync_weight)]) if frames > 1 else []
+    windows = audio_view.all_segments_s()
+    terms = joint_terms(binder, prompts, settings, run.targets)
+    sync = weighted([OnsetMotionTerm(settings.sync_weight)]) if frames > 1 else []
     loss = WeightedLoss({"vision": VideoView(video, binder, windows), "audio": audio_view}, [terms] * len(windows), sync)
     (z_v, z_a), trace = run_guided([video, audio], loss, run, notes)
     return TaskResult(trace, finished_waveforms(audio, z_a), finished_videos(video, z_v), prompts=tuple(prompts))
-
-
-def _joint_terms(binder: Binder, prompts: Sequence[str], run: RunConfig) -> list[Term]:
-    """Eq. 16: F(e_v, e_p) + F(e_v, e_a) + F(e_a, e_p), and the further targets for both."""
-    settings = run.settings
-    if not settings.enabled or not settings.binder_weight:
-        return []
-    text = binder.embed_text(prompts)
-    text_weight = _text_weight(prompts, settings, text)
-    vision_weight, audio_weight = settings.binder_weight * settings.vision_weight, settings.audio_weight
-    return _weighted(
-        [
-            PromptTerm("vision-text", text_weight * vision_weight, "vision", text),
-            PairTerm("vision-audio", vision_weight * audio_weight),
-            PromptTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", text),
-            *_further_targets(binder, ["vision", "audio"], run),
-        ]
-    )
-
-
-def _prompt_and_targets(binder: Binder, medium: str, prompts: Sequence[str], run: RunConfig) -> list[Term]:
-    """The terms that every window has: the prompt's, and those of the further targets, embedded once."""
-    settings = run.settings
-    if not settings.enabled or not settings.binder_weight:
-        return []
-    text = binder.embed_text(prompts)
-    return _weighted(
-        [
-            PromptTerm("text", settings.binder_weight * _text_weight(prompts, settings, text), medium, text),
-            *_further_targets(binder, [medium], run),
-        ]
-    )
-
-
-def _further_targets(binder: Binder, media: Sequence[str], run: RunConfig) -> list[Term]:
-    """A term for each of the run's further targets and each medium that they steer."""
-    targets = embed_targets(binder, run.targets)
-    return [
-        TargetTerm(name, run.settings.binder_weight * weight, medium, target)
-        for medium in media
-        for name, weight, target in targets
-    ]
-
-
-def _text_weight(prompts: Sequence[str], settings: AlignSettings, like: Tensor) -> float | Tensor:
-    """Of the text term: 0 for an empty prompt; (B,) where only some are empty."""
-    written = [float(bool(prompt.strip())) for prompt in prompts]
-    return settings.text_weight * (written[0] if len(set(written)) == 1 else like.new_tensor(written))
-
-
-def _weighted(terms: Iterable[Term]) -> list[Term]:
-    """Those that have a weight."""
-    return [term for term in terms if isinstance(term.weight, Tensor) or term.weight > 0]
-
-
-def _sync_terms(medium: str, run: RunConfig, duration_s: float, found: Callable[[], list[list[float]]]) -> list[Term]:
-    """What should happen when: at times given by hand, which always count, or at those found in the input."""
-    settings = run.settings
-    if not settings.enabled:
-        return []
-    if run.event_times.strip():
-        return [EventTimesTerm(settings.sync_weight or 1.0, medium, [parse_times(run.event_times, duration_s)])]
-    times_s = found() if settings.sync_weight else [[]]
-    return [EventTimesTerm(settings.sync_weight, medium, times_s)] if any(times_s) else []

@@ -121,11 +121,7 @@ class Case:
         self.weight = torch.tensor([1.0, 0.25]).double()
         hearing = AudioView(self.audio, binder)
         media = ["audio"] if name.startswith("audio") else ["vision"] if name.startswith("video") else ["vision", "audio"]
-        self.windows = (
-            [hearing.segments_s(i) for i in range(len(self.audio.windows_s))]
-            if "audio" in media
-            else video_windows(binder, self.video.frames / 4)
-        )
+        self.windows = hearing.all_segments_s() if "audio" in media else video_windows(binder, self.video.frames / 4)
         views = {"vision": VideoView(self.video, binder, self.windows), "audio": hearing}
         terms = [TargetTerm(f"{medium}-text", self.weight, medium, self.word) for medium in media]
         if len(media) == 2:

@@ -143,7 +143,7 @@ def test_joint_with_one_term_is_that_task_alone(
 ) -> None:
     text = exact_binder.embed_text([PROMPT])[0]
     hearing = AudioView(audio_generator, exact_binder)
-    views = {"vision": VideoView(video_generator, exact_binder, [hearing.segments_s(0)]), "audio": hearing}
+    views = {"vision": VideoView(video_generator, exact_binder, hearing.all_segments_s()), "audio": hearing}
     generators = {"vision": video_generator, "audio": audio_generator}
     settings, off = AlignSettings(prompt_strength=1.0), AlignSettings(start_fraction=1.0)
 

@@ -68,11 +68,11 @@ class ModelHandle:
     patchers: dict[str, ModelPatcher]
 
     @classmethod
-    def load(cls, loader: Callable[[], nn.Module]) -> ModelHandle:
-        """Runs `loader` where gradients can flow through what it makes."""
+    def load(cls, loader: Callable[[], nn.Module], managed: Callable[[Any], nn.Module] = lambda model: model) -> ModelHandle:
+        """Runs `loader` where gradients can flow through what it makes.  managed: what ComfyUI is given to load and free."""
         with enable_autograd():
             model = loader()
-        return cls(model, {"": _patcher(model)})
+            return cls(model, {"": _patcher(managed(model))})
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,15 @@ class BinderHandle(ModelHandle):
         return cls(model, {tower: _patcher(model.tower(tower)) for tower in model.tower_names})
 
 
+class WholePatcher(ModelPatcher):
+    """Loads all layers or none: ComfyUI can stream only layers of its own."""
+
+    def load(self, *inputs: Any, **more: Any) -> None:
+        super().load(*inputs, **(more | {"lowvram_model_memory": 0, "full_load": True}))
+
+
 def _patcher(model: nn.Module) -> ModelPatcher:
-    return ModelPatcher(model, management.get_torch_device(), management.unet_offload_device())
+    return WholePatcher(model, management.get_torch_device(), management.unet_offload_device())
 
 
 @contextmanager
@@ -132,14 +139,25 @@ def _tower_on_device(
 def _load(patchers: Sequence[ModelPatcher], activations_bytes: int) -> None:
     """Whole onto the device, ComfyUI freeing others first. Its streaming of single layers knows only its own layers."""
     management.load_models_gpu(list(patchers), memory_required=activations_bytes, force_full_load=True)
+    load_whole(patchers)
+
+
+def load_whole(patchers: Sequence[ModelPatcher]) -> None:
+    """What ComfyUI left behind of models that it has loaded: --novram leaves other layers than its own."""
     for patcher in patchers:
-        if patcher.loaded_size() < patcher.model_size():  # --novram leaves other layers than its own behind
+        if patcher.loaded_size() < patcher.model_size():
             patcher.load(patcher.load_device, full_load=True)
-        _clone_inference_tensors(patcher.model)
+        without_inference_tensors(patcher.model)
 
 
-def retry_on_oom(work: Callable[[bool], Made], lower: str) -> Made:
-    """work(False), and when memory runs out work(True), which is to save memory, after all other models were freed.
+def free_all() -> None:
+    """Every model off the device."""
+    management.unload_all_models()
+    management.soft_empty_cache()
+
+
+def retry_on_oom(work: Callable[[bool], Made], lower: str, free: Callable[[], None] = free_all) -> Made:
+    """work(False), and when memory runs out work(True), which is to save memory, after `free`.
 
     lower: the inputs that make it smaller. Raises InputError naming them when that is not enough either.
     """
@@ -149,24 +167,19 @@ def retry_on_oom(work: Callable[[bool], Made], lower: str) -> Made:
         if not _out_of_memory(error):
             raise
         logging.warning("Out of memory (%s): trying again in a slower way that needs less", first_line(error))
-    _free_all()
+    free()
     try:
         return work(True)
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-        _free_all()
+        free()
         raise InputError(
             "memory",
             f"a task too large for this machine ({first_line(error)})",
             "one that fits",
             f"Lower {lower}, choose a smaller precision in the loaders, or close other programs.",
         ) from error
-
-
-def _free_all() -> None:
-    management.unload_all_models()
-    management.soft_empty_cache()
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -186,7 +199,7 @@ def enable_autograd() -> Iterator[None]:
         yield
 
 
-def _clone_inference_tensors(module: nn.Module) -> None:
+def without_inference_tensors(module: nn.Module) -> None:
     """Weights that were moved by ComfyUI in inference mode would break backward; their copies do not."""
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):

@@ -14,10 +14,11 @@ class TaskProgress:
     """A callback for the core: moves the node's bar, stops on cancel.
 
     Sends a picture of what forms, unless the user has switched previews off in ComfyUI.
+    node_id: of the node that shows it; None is the one that runs.
     """
 
-    def __init__(self, steps: int) -> None:
-        self.bar = ProgressBar(steps)
+    def __init__(self, steps: int, node_id: str | None = None) -> None:
+        self.bar = ProgressBar(steps, node_id)
         self.losses: list[tuple[int, float]] = []
 
     def __call__(self, progress: Progress) -> None:

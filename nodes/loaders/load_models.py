@@ -7,6 +7,7 @@ from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
 
 from ..comfy.memory import BinderHandle, ModelHandle, precision, weights_dtype
+from ..native.own_models import NativeModel, native_parts
 from ..sockets import CATEGORY, AudioModel, Binder, VideoModel
 from . import model_folders as folders
 from .downloads import download_if_missing
@@ -40,7 +41,10 @@ class LoadAudioLDM(io.ComfyNode):
                 download_if_missing(),
                 precision("VAE and vocoder stay in fp32, where half would add noise."),
             ],
-            outputs=[AudioModel.Output("audio_model", tooltip="AudioLDM, for the nodes that make sound.")],
+            outputs=[
+                AudioModel.Output("audio_model", tooltip="AudioLDM, for the nodes that make sound."),
+                *_native("AudioLDM"),
+            ],
         )
 
     @classmethod
@@ -50,7 +54,8 @@ class LoadAudioLDM(io.ComfyNode):
         path = folders.path_of(folders.AUDIOLDM, model, download_if_missing)
         tokenizer = folders.tokenizer_folder(path, download_if_missing)
         dtype = weights_dtype(precision)
-        return io.NodeOutput(ModelHandle.load(lambda: load_audioldm(path, tokenizer=tokenizer, dtype=dtype)))
+        handle = ModelHandle.load(lambda: load_audioldm(path, tokenizer=tokenizer, dtype=dtype), NativeModel)
+        return io.NodeOutput(handle, *native_parts(handle))
 
 
 class LoadAnimateDiff(io.ComfyNode):
@@ -94,7 +99,10 @@ class LoadAnimateDiff(io.ComfyNode):
                 io.Clip.Input("clip", optional=True, tooltip="The text encoder that belongs to the connected model."),
                 io.Vae.Input("vae", optional=True, tooltip="The VAE that belongs to the connected model."),
             ],
-            outputs=[VideoModel.Output("video_model", tooltip="AnimateDiff, for the nodes that make frames.")],
+            outputs=[
+                VideoModel.Output("video_model", tooltip="AnimateDiff, for the nodes that make frames."),
+                *_native("AnimateDiff"),
+            ],
         )
 
     @classmethod
@@ -123,7 +131,16 @@ class LoadAnimateDiff(io.ComfyNode):
         borrowed = base_from_checkpoint(model, clip, vae)
         start = folders.path_of(folders.BASE, base, download_if_missing) if borrowed is None else borrowed
         dtype = weights_dtype(precision)
-        return io.NodeOutput(ModelHandle.load(lambda: load_animatediff(start, motion_path, loras=loras, dtype=dtype)))
+        handle = ModelHandle.load(lambda: load_animatediff(start, motion_path, loras=loras, dtype=dtype), NativeModel)
+        return io.NodeOutput(handle, *native_parts(handle))
+
+
+def _native(name: str) -> list[io.Output]:
+    return [
+        io.Model.Output("model", tooltip=f"{name} for ComfyUI's own samplers, guided by Align Model."),
+        io.Clip.Output("clip", tooltip=f"{name}'s text encoder, for CLIP Text Encode."),
+        io.Vae.Output("vae", tooltip=f"{name}'s VAE. It decodes only."),
+    ]
 
 
 def _lora(name: str, folder: str, tooltip: str) -> list[io.Input]:

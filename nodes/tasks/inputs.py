@@ -128,20 +128,18 @@ def sides() -> list[io.Input]:
     ]
 
 
-def settings() -> io.Input:
+def settings(instead_of: str = "this node's preset and the widgets below it") -> io.Input:
     return Settings.Input(
         "settings",
         optional=True,
-        tooltip="From Align Settings. When connected, it takes the place of this node's preset and the widgets below it.",
+        tooltip=f"From Align Settings. When connected, it takes the place of {instead_of}.",
     )
 
 
-def targets() -> io.Input:
-    return Targets.Input(
-        "targets",
-        optional=True,
-        tooltip="From Align Target: further things that the result should fit, for example a reference sound.",
-    )
+def targets(
+    tooltip: str = "From Align Target: further things that the result should fit, for example a reference sound.",
+) -> io.Input:
+    return Targets.Input("targets", optional=True, tooltip=tooltip)
 
 
 def preset(presets: Mapping[str, AlignSettings], tooltip: str, target: str, *, remark: str = "") -> io.Input:

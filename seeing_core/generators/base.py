@@ -64,8 +64,8 @@ class Generator(Protocol):
         """eps like z, with classifier-free guidance if `cfg`; differentiable in z and in the prompt."""
 
 
-class AudioGenerator(Generator, Protocol):
-    """A generator of sound.
+class AudioDecoder(Protocol):
+    """What the latents of a sound decode to: all that guidance needs where something else does the sampling.
 
     windows_s: the parts, overlapping, at most some ten seconds each, in which something long is decoded and compared.
     onset_start_s, onset_step_s: value i of the onset strength belongs to onset_start_s + i * onset_step_s.
@@ -92,18 +92,26 @@ class AudioGenerator(Generator, Protocol):
     def onset_features(self, decoded: Tensor) -> Tensor:
         """All windows, (B, windows, ...) -> (B, T, M) log energies of M bands, whose rise marks an onset; differentiable."""
 
+
+class AudioGenerator(Generator, AudioDecoder, Protocol):
+    """A generator of sound."""
+
     def decode_all(self, z: Tensor) -> Tensor:
         """(B, channels, round(duration_s * rate_hz)): the finished waveforms."""
 
 
-class VideoGenerator(Generator, Protocol):
-    """A generator of video.  frames: how many."""
+class VideoDecoder(Protocol):
+    """What the latents of a video decode to.  frames: how many."""
 
     frames: int
     fps: float
 
     def decode(self, x0: Tensor, frames: Sequence[int]) -> Tensor:
         """(B, len(frames), 3, H, W): these frames, rising, about 0..1 (not clipped: that stops gradients); differentiable."""
+
+
+class VideoGenerator(Generator, VideoDecoder, Protocol):
+    """A generator of video."""
 
     def decode_all(self, z: Tensor) -> Tensor:
         """(B, frames, 3, H, W), 0..1: the finished frames."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..binders.base import Binder
-from ..generators.base import AudioGenerator, VideoGenerator
+from ..generators.base import AudioDecoder, VideoDecoder
 from ..media.resample import resample_differentiable
 from ..media.types import Segment
 from .loop import Preview
@@ -38,15 +38,24 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class AudioView:
-    """What a generator's x0 sounds like. Its parts are the generator's windows."""
+    """What a generator's x0 sounds like. Its parts are the generator's windows.
 
-    generator: AudioGenerator
+    clips: how many of the binder's segments of a window are compared; 0 is all.
+    """
+
+    generator: AudioDecoder
     binder: Binder
+    clips: int = 0
 
-    def segments_s(self, window: int) -> list[Segment]:
-        """The window's segments in seconds from the start of the whole."""
+    def all_segments_s(self) -> list[list[Segment]]:
+        """Each window's segments in seconds from the start of the whole."""
+        starts_s = [start_s for start_s, _ in self.generator.windows_s]
+        return [[(start_s + a, start_s + b) for a, b in self._clips(window)] for window, start_s in enumerate(starts_s)]
+
+    def _clips(self, window: int) -> list[Segment]:
+        """The window's segments in seconds from its own start."""
         start_s, stop_s = self.generator.windows_s[window]
-        return [(start_s + a, start_s + b) for a, b in self.binder.clip_segments(stop_s - start_s)]
+        return spread(self.binder.clip_segments(stop_s - start_s), self.clips)
 
     def parts(self, windows: Sequence[int], *, whole: bool) -> list[int]:
         return list(windows)  # a loss with terms on the whole asks for all windows
@@ -55,10 +64,9 @@ class AudioView:
         return self.generator.decode(x0, parts)
 
     def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Tensor, Preview]:
-        start_s, stop_s = self.generator.windows_s[window]
         waveform = self.generator.waveform(decoded[:, parts.index(window)], window).mean(1)  # (B, n)
         samples = resample_differentiable(waveform, self.generator.rate_hz, self.binder.rate_hz)
-        embedding = self.binder.embed_audio(samples, self.binder.clip_segments(stop_s - start_s)).mean(1)
+        embedding = self.binder.embed_audio(samples, self._clips(window)).mean(1)
         return embedding, Preview("audio", waveform.detach(), self.generator.rate_hz)
 
     def curve(self, decoded: Tensor) -> Curve:
@@ -73,7 +81,7 @@ class VideoView:
     windows: the segments of each window, in seconds from the start of the video.
     """
 
-    generator: VideoGenerator
+    generator: VideoDecoder
     binder: Binder
     windows: Sequence[Sequence[Segment]]
     _looks: list[tuple[list[int], Tensor]] = field(init=False)
@@ -110,8 +118,19 @@ class VideoView:
         return self._on_device[window, device]
 
 
-def video_windows(binder: Binder, duration_s: float, longest_s: float = 10.24) -> list[list[Segment]]:
-    """The binder's segments of a long video in windows of at most `longest_s`, each compared by its own mean."""
+def video_windows(binder: Binder, duration_s: float, clips: int = 0, longest_s: float = 10.24) -> list[list[Segment]]:
+    """The binder's segments of a long video in windows of at most `longest_s`, each compared by its own mean.
+
+    clips: how many segments of a window are compared; 0 is all.
+    """
     count = max(1, -int(-duration_s // longest_s))
     length_s = duration_s / count
-    return [[(i * length_s + a, i * length_s + b) for a, b in binder.clip_segments(length_s)] for i in range(count)]
+    segments = spread(binder.clip_segments(length_s), clips)
+    return [[(i * length_s + a, i * length_s + b) for a, b in segments] for i in range(count)]
+
+
+def spread(segments: list[Segment], count: int) -> list[Segment]:
+    """`count` of the segments, evenly chosen; all of them for 0 or where there are no more."""
+    if not 0 < count < len(segments):
+        return segments
+    return [segments[int((i + 0.5) * len(segments) / count)] for i in range(count)]

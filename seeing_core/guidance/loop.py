@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -47,6 +48,16 @@ class Evaluation:
 
 
 Loss = Callable[[Sequence[Tensor]], Evaluation]
+
+
+class Guided(Protocol):
+    """What the aligner moves: the state of a generator, or an x0 from elsewhere."""
+
+    def predict_x0(self) -> Tensor: ...
+
+    def redo_step(self) -> None: ...
+
+    def guide(self, x0: Tensor, gradient: Tensor) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -93,9 +104,7 @@ def sample(
     return [state.z_next for state in states]
 
 
-def align(
-    states: Sequence[SamplerState], loss: Loss, settings: AlignSettings, callback: Callable[[int, Evaluation], None]
-) -> None:
+def align(states: Sequence[Guided], loss: Loss, settings: AlignSettings, callback: Callable[[int, Evaluation], None]) -> None:
     """Moves the latents, and the prompts where they are tuned, so that what they decode to fits better."""
     for inner in range(settings.inner_steps):
         if inner and settings.through_unet:  # the prompt or the latent that eps came from has changed

@@ -128,3 +128,5 @@ JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
     "balanced": replace(_OURS, strength=2.0, inner_steps=2, drafts=6),
     "quality": replace(_OURS, strength=2.0, inner_steps=2, end_fraction=0.4, drafts=6),
 }
+# Of a model whose sampling is someone else's: no drafts there, so that all that the targets say comes from the steps.
+NATIVE = AlignSettings("x0", strength=3.0, start_fraction=0.0, end_fraction=0.5, sync_weight=1.0)

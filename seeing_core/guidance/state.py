@@ -84,14 +84,38 @@ class SamplerState:
                 self.adam.step()
             case "gradient":  # eq. 13
                 self.z_next = self.z_next - self.step_size * gradient / self.level.alpha
-            case "x0":  # MPGD (He et al., ICLR 2024): step in x0, noised again with the same eps
-                move = self.step_size * unit_rms(gradient)
+            case "x0":  # noised again with the same eps
+                move = x0_step(gradient, self.step_size)
                 self.z_next = self.z_next - self.next_level.alpha * move
                 self.z_t = self.z_t - self.level.alpha * move
             case "unet":  # DPS (Chung et al., ICLR 2023), the gradient's size normalised
                 move = self.step_size * unit_rms(gradient)
                 self.z_next = self.z_next - move
                 self.z_t = self.z_t.detach() - move  # what the next inner step sees
+
+
+class GivenX0:
+    """An x0 that something else predicted and will go on from, on its way through the aligner: a sampler of ComfyUI's, for one.
+
+    x0: (B, ...), the guided one at the end.
+    """
+
+    def __init__(self, x0: Tensor, step_size: float) -> None:
+        self.x0, self.step_size = x0, step_size
+
+    def predict_x0(self) -> Tensor:
+        return self.x0
+
+    def redo_step(self) -> None:
+        raise NotImplementedError("no gradient goes through the network here, so there is nothing to predict anew")
+
+    def guide(self, x0: Tensor, gradient: Tensor) -> None:
+        self.x0 = x0 - x0_step(gradient, self.step_size)
+
+
+def x0_step(gradient: Tensor, step_size: float) -> Tensor:
+    """What to take off x0 (MPGD, He et al., ICLR 2024), the gradient's size normalised.  gradient: d loss / d x0, (B, ...)."""
+    return step_size * unit_rms(gradient)
 
 
 def rms(x: Tensor) -> Tensor:

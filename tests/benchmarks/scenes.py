@@ -99,7 +99,7 @@ def scene(
         terms = _weighted(settings, [("audio", settings.audio_weight), ("text", settings.text_weight)], "vision", target)
         sync = [EventTimesTerm(settings.sync_weight, "vision", [[0.5]])] if settings.sync_weight else []
         return Scene(models, [video], WeightedLoss({"vision": VideoView(video, binder, windows)}, [terms] * len(windows), sync))
-    windows = [hearing.segments_s(window) for window in range(len(audio.windows_s))]
+    windows = hearing.all_segments_s()
     terms = [
         *_weighted(settings, [("vision-text", settings.text_weight)], "vision", target),
         *_weighted(settings, [("audio-text", settings.text_weight)], "audio", target),

@@ -44,9 +44,9 @@ def report(found: dict[str, Any]) -> None:
     print(MARK + json.dumps(found))
 
 
-def run_script(name: str, comfyui: Path, root: Path, base: Path, **options: Any) -> dict[str, Any]:
-    """Runs a script of this folder and returns what it reported."""
-    command = [sys.executable, str(Path(__file__).parent / name), str(comfyui), str(root), str(base)]
+def run_script(name: str, comfyui: Path, root: Path, base: Path, *more: str, **options: Any) -> dict[str, Any]:
+    """Runs a script of this folder and returns what it reported.  more: further arguments of its own."""
+    command = [sys.executable, str(Path(__file__).parent / name), str(comfyui), str(root), str(base), *more]
     result = subprocess.run(command, capture_output=True, text=True, cwd=base, **options)
     lines = [line for line in result.stdout.splitlines() if line.startswith(MARK)]
     assert lines, result.stdout[-2000:] + result.stderr[-4000:]

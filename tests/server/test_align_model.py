@@ -1,0 +1,59 @@
+"""Align Model on small models of ComfyUI's own classes with random weights, under its own samplers."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.comfy_server import COMFYUI, ROOT
+from tests.server.own_process import run_script
+
+FAMILIES = ["stable_audio", "stable_audio_3", "ace_step", "pictures", "wan", "ltx_av"]
+SMOOTH = ["stable_audio", "pictures", "wan"]  # in double precision throughout, and without kinks
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_of_comfyui_is_guided(family, tmp_path):
+    report = run_script("align_native.py", COMFYUI, ROOT, tmp_path, family, timeout=600)[family]
+    assert len(report["losses"]) == 5
+    for losses in report["losses"]:
+        assert losses[-1] < losses[0]
+    assert report["moved"] > 0.01
+    assert report["off"] and report.get("no targets", True)  # to the bit
+    assert report["again"]
+    assert report["cancel"] == "cancelled" and report["after cancel"]
+    assert report["batch"] == [True, False]  # the first sample does not see the second
+    assert report["twice"] > 0.01  # both count
+    assert not report["run kept"]
+    assert max(report["gradient"]) < (1e-5 if family in SMOOTH else 1e-2)
+
+
+def test_every_sampler_goes_on_from_the_guided_x0(tmp_path):
+    report = run_script("align_native.py", COMFYUI, ROOT, tmp_path, "samplers", timeout=600)["samplers"]
+    for name in ("euler", "dpmpp_2m", "heun", "uni_pc", "lcm", "euler_ancestral", "half"):
+        unguided, guided, looks = report[name]
+        assert guided < unguided, name
+        assert looks == (7 if name == "heun" else 4)  # two at each step but the last
+    outside, inside = report["masked"]
+    assert outside < 1e-5 < inside  # what the mask keeps is kept
+    assert report["trace"] == "4"
+
+
+def test_bad_input_is_named(tmp_path):
+    report = run_script("bad_native_input.py", COMFYUI, ROOT, tmp_path, timeout=600)
+    refused = report["refused"]
+    assert refused["another model's VAE"].startswith(
+        "vae: received MusicDCAE, for latents of 8 channels; expected a VAE for this"
+    )
+    assert refused["a sound's VAE for pictures"].startswith("vae: received AudioOobleckVAE, for latents of 64 channels")
+    assert refused["two VAEs of sound"].startswith("vae and audio_vae: received AudioVAE and AudioVAE")
+    assert refused["event times"].startswith("event times: received")
+    assert refused["too short"].startswith("latent: received 0.19 s of sound; expected 0.3 s or more")
+    assert refused["no weight"].startswith("targets: received 1 targets that all have weight 0")
+    assert refused["fp8"].startswith("vae: received AudioOobleckVAE with weights in float8_e4m3fn; expected a VAE in fp32")
+    assert refused["no gradients"].startswith("vae: received WanVAE, which lets no gradients through")
+    assert refused["NaN"].startswith("model: received NaN or infinite values in what it makes")
+    assert refused["another latent"].startswith("latent: received one that no sampler made with this model")
+    assert refused["pictures for sound"].startswith("vae: received AutoencoderKL, which decodes to pictures")
+    for name, (count, made_s, frame_s, seconds) in report["lengths"].items():
+        assert count == 2 and seconds == 11 / 8
+        assert seconds <= made_s < seconds + frame_s, name
