@@ -74,6 +74,7 @@ TASKS = {
     "i2a": Task("pocket_image_to_audio", ("LoadImage", "image"), sample_picture),
     "a2v": Task("pocket_audio_to_video", ("LoadAudio", "audio"), sample_sound),
     "joint": Task("pocket_video_and_audio_together"),
+    "align": Task("pocket_align_model", ("LoadVideo", "file"), sample_video),
 }
 
 

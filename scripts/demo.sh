@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sound for a video, or runs another task, through a real ComfyUI, after setting up what that needs:
-#   bash scripts/demo.sh [v2a|i2a|a2v|joint|all] [FILE]
+#   bash scripts/demo.sh [v2a|i2a|a2v|joint|align|all] [FILE]
 #   bash scripts/demo.sh batch [FOLDER]     sound for every video of a folder, without ComfyUI
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

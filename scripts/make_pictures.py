@@ -45,6 +45,11 @@ ALONE = """([name, number]) => { window.app.graph.clear(); const node = LiteGrap
   window.app.graph.setDirtyCanvas(true, true); return node.id }"""
 BESIDE_ITS_TASK = """(id) => { const node = window.app.graph.getNodeById(id); window.app.canvas.ds.scale = 1;
   window.app.canvas.ds.offset = [150 - node.pos[0], 120 - node.pos[1]]; window.app.graph.setDirtyCanvas(true, true) }"""
+LIKE = {  # workflows for ComfyUI's own models, which are not here to make a picture
+    "pocket_align_model": ["stable_audio_video_to_audio"],
+    "pocket_audio_to_video": ["wan_audio_to_video"],
+    "pocket_video_and_audio_together": ["ltx2_video_and_audio"],
+}
 POCKET_BAND = "shown: what the pocket demo models make"
 
 
@@ -55,13 +60,14 @@ def main() -> None:
         for task in TASKS.values():
             picture = thumbnail(asyncio.run(run(server, task, None, 0)), server)
             picture.save(ROOT / "workflows" / f"{task.workflow}.jpg", quality=85)
-            labelled(picture, POCKET_BAND).save(ROOT / "workflows" / f"{task.workflow.removeprefix('pocket_')}.jpg", quality=85)
+            for real in (task.workflow.removeprefix("pocket_"), *LIKE.get(task.workflow, ())):
+                labelled(picture, POCKET_BAND).save(ROOT / "workflows" / f"{real}.jpg", quality=85)
         for sample in (sample_video, sample_picture, sample_sound):
             sample(server.base / "input")
         with comfy_page(server, width=1700, height=1600) as page:
             node_pictures(page, server)
-            for task in TASKS.values():
-                task_picture(page, task.workflow)
+            for name in ("v2a", "i2a", "a2v", "joint"):
+                task_picture(page, TASKS[name].workflow)
         with comfy_page(server, width=1700, height=860) as page:
             open_workflow(page, "pocket_video_to_audio")
             run_it(page)

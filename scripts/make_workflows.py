@@ -1,7 +1,7 @@
-"""Makes the shared workflows from workflows/api/<task>.json, which are written by hand for the real weights:
+"""Makes the shared workflows from workflows/api/<name>.json, which are written by hand for the real weights:
 
 - the same files, with the defaults of inputs that a node has got since,
-- workflows/api/pocket_<task>.json, the same on the built-in pocket models,
+- workflows/api/pocket_<name>.json, the same on the built-in pocket models, where the pack's own models make the output,
 - workflows/<name>.json for the editor, laid out and written by ComfyUI's own page.
 
 Run it after a change to a node's inputs:  bash scripts/setup.sh --browser && .venv/bin/python -m scripts.make_workflows
@@ -29,12 +29,13 @@ GAP, TOP, PAD = 40, 80, 20
 class Layout:
     """columns: group title, width, and node id -> its least height, from left to right.
 
-    steps: what the note says to do.
+    steps: what the note says to do.  models: what it says of ComfyUI's own models that are needed; empty: the pack's are.
     """
 
     title: str
     steps: str
     columns: tuple[tuple[str, int, dict[str, int]], ...]
+    models: str = ""
 
 
 MODELS = {"2": 60, "3": 60}
@@ -44,61 +45,135 @@ RESULT_ROOM = {
     "SeeingHearing_ImageToAudio": 280,
     "SeeingHearing_AudioToVideo": 440,
     "SeeingHearing_VideoAndAudio": 480,
+    "SeeingHearing_PlotAlignment": 260,
+    "SeeingHearing_AlignmentReport": 260,
+    "SeeingHearing_AlignModel": 300,
 }  # player, and the picture of what formed
+DECIDES = """
+
+Who decides: the **prompt** says what {made}, the {given} says when. Left empty, the prompt is completed with what ImageBind \
+finds in the {given}."""
+REPORT = ("How the guidance went", 360, {"13": 0})
 LAYOUTS = {
     "video_to_audio": Layout(
         "Sound for a silent clip",
         """1. **Load Video**: choose your clip.
-2. Press **Run**. Another **seed** gives another sound.
-3. To say for yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""",
+2. Write the **prompt**, or leave it empty, and press **Run**. Another **seed** gives another sound."""
+        + DECIDES.format(made="is heard", given="video"),
         (
             ("1  Your clip", 300, {"1": 400}),
             ("2  The models", 320, MODELS),
-            ("3  What is in it", 360, {"8": 60, "9": 260}),
-            ("4  Its sound", 400, {"4": 0}),
-            ("5  The video with its sound", 340, {"5": 150, "6": 460}),
-            ("How the guidance went", 360, {"7": 620}),
+            ("3  Its sound", 400, {"4": 0}),
+            ("4  The video with its sound", 340, {"5": 150, "6": 460}),
+            ("How the guidance went", 360, {"7": 0}),
         ),
     ),
     "image_to_audio": Layout(
         "Sound for an image",
         """1. **Load Image**: choose your image.
-2. Set the **duration** of the sound in seconds and press **Run**.
-3. To say for yourself what should be heard, write it into *phrases* of **Describe with ImageBind**.""",
+2. Set the **duration** of the sound in seconds, write the **prompt** or leave it empty, and press **Run**.
+
+Who decides: the **prompt** says what is heard. Left empty, it is completed with what ImageBind finds in the image.""",
         (
             ("1  Your image", 300, {"1": 330}),
             ("2  The models", 320, MODELS),
-            ("3  What is in it", 360, {"9": 260}),
-            ("4  Its sound", 400, {"4": 0}),
-            ("5  Listen", 320, {"5": 140}),
-            ("How the guidance went", 360, {"7": 480}),
+            ("3  Its sound", 400, {"4": 0}),
+            ("4  Listen", 320, {"5": 140}),
+            ("How the guidance went", 360, {"7": 0}),
         ),
     ),
     "audio_to_video": Layout(
         "A video for a sound",
         """1. **Load Audio**: choose your sound. The video will be just as long.
-2. Press **Run**. Another **seed** gives another video.
-3. To say for yourself what should be seen, write it into *phrases* of **Describe with ImageBind**.""",
+2. Write the **prompt**, or leave it empty, and press **Run**. Another **seed** gives another video."""
+        + DECIDES.format(made="is seen", given="sound"),
         (
             ("1  Your sound", 320, {"1": 160}),
             ("2  The models", 320, MODELS),
-            ("3  What is in it", 360, {"9": 260}),
-            ("4  Its frames", 400, {"4": 0}),
-            ("5  The video with your sound", 340, {"5": 170, "6": 460}),
-            ("How the guidance went", 360, {"7": 580}),
+            ("3  Its frames", 400, {"4": 0}),
+            ("4  The video with your sound", 340, {"5": 170, "6": 460}),
+            ("How the guidance went", 360, {"7": 0}),
         ),
     ),
     "video_and_audio_together": Layout(
         "A video with its sound, from words",
         """1. Write the **prompt**: what should be seen and heard.
-2. Set the **duration** in seconds and press **Run**.
-3. Another **seed** gives another video.""",
+2. Set the **duration** in seconds and press **Run**. Another **seed** gives another video.
+
+Who decides: the **prompt** says what; video and sound then agree on when. Left empty, a phrase is drawn, one for each seed.""",
         (
             ("1  The models", 320, {"1": 60, "2": 60, "3": 60}),
             ("2  Video and sound", 400, {"4": 0}),
             ("3  Together", 340, {"5": 170, "6": 460}),
-            ("How the guidance went", 360, {"7": 580}),
+            ("How the guidance went", 360, {"7": 0}),
         ),
+    ),
+    "align_model": Layout(
+        "Sound for a clip, with ComfyUI's own sampler",
+        """1. **Load Video**: choose your clip. Write what is heard into the first **CLIP Text Encode**.
+2. Press **Run**. Every sampler and scheduler works; **Align Model** guides whatever model goes through it.
+
+Who decides: the prompt says what is heard, the video in **Align Target** says when.""",
+        (
+            ("1  Your clip", 300, {"1": 400, "4": 0}),
+            ("2  The models", 320, MODELS),
+            ("3  What is heard, and for how long", 340, {"5": 120, "6": 120, "7": 0}),
+            ("4  Guided sampling", 360, {"8": 0, "9": 0}),
+            ("5  The video with its sound", 340, {"10": 60, "11": 150, "12": 460}),
+            REPORT,
+        ),
+    ),
+    "stable_audio_video_to_audio": Layout(
+        "Sound for a clip, by Stable Audio: 44.1 kHz, stereo",
+        """1. **Load Video**: choose your clip. Write what is heard into the first **CLIP Text Encode**.
+2. Press **Run**. If memory runs out, set **guide every** to 2.
+
+Who decides: the prompt says what is heard, the video in **Align Target** says when.""",
+        (
+            ("1  Your clip", 300, {"1": 400, "4": 0}),
+            ("2  The models", 320, {"2": 60, "14": 60, "3": 60}),
+            ("3  What is heard, and for how long", 340, {"5": 120, "6": 120, "7": 0, "15": 60}),
+            ("4  Guided sampling", 360, {"8": 0, "9": 0}),
+            ("5  The video with its sound", 340, {"10": 60, "11": 150, "12": 460}),
+            REPORT,
+        ),
+        "The files are those of ComfyUI's own Stable Audio template: *stable-audio-open-1.0.safetensors* in *checkpoints*, "
+        "*t5-base.safetensors* in *text_encoders*.",
+    ),
+    "wan_audio_to_video": Layout(
+        "A video for a sound, by Wan",
+        """1. **Load Audio**: choose your sound. Write what is seen into the first **CLIP Text Encode**.
+2. Set the **length** of the latent to 16 frames for each second of the sound, plus one, and press **Run**.
+
+Who decides: the prompt says what is seen, the sound in **Align Target** says when.""",
+        (
+            ("1  Your sound", 320, {"1": 160, "4": 0}),
+            ("2  The models", 320, {"2": 60, "14": 60, "15": 60, "3": 60}),
+            ("3  What is seen, and how large", 340, {"5": 120, "6": 120, "7": 0}),
+            ("4  Guided sampling", 360, {"16": 60, "8": 0, "9": 0}),
+            ("5  The video with your sound", 340, {"10": 60, "11": 0, "12": 460}),
+            REPORT,
+        ),
+        "The files are those of ComfyUI's own Wan 2.1 template: *wan2.1_t2v_1.3B_fp16.safetensors* in *diffusion_models*, "
+        "*umt5_xxl_fp8_e4m3fn_scaled.safetensors* in *text_encoders*, *wan_2.1_vae.safetensors* in *vae*. A tiny VAE for Wan 2.1 in "
+        "Align Model's *vae* saves most of the memory that guidance takes.",
+    ),
+    "ltx2_video_and_audio": Layout(
+        "A video with its sound, by LTX-2",
+        """1. Write what is seen and heard into the first **CLIP Text Encode**.
+2. Press **Run**. LTX-2 makes picture and sound in one run; **Align Model** fits them to each other.
+
+Who decides: the prompt says what; picture and sound then agree on when. An **Align Target** adds more.""",
+        (
+            ("1  The models", 340, {"1": 60, "2": 60, "14": 60, "3": 60}),
+            ("2  What is seen and heard", 340, {"5": 120, "6": 120, "15": 60}),
+            ("3  How large, how long", 320, {"16": 0, "17": 0, "7": 60}),
+            ("4  Guided sampling", 360, {"8": 0, "18": 60, "19": 60, "20": 60, "21": 0, "9": 80}),
+            ("5  Together", 340, {"22": 60, "10": 60, "23": 60, "11": 0, "12": 460}),
+            REPORT,
+        ),
+        "The files are those of ComfyUI's own LTX-2 template: *ltx-2-19b-dev-fp8.safetensors* in *checkpoints*, "
+        "*gemma_3_12B_it_fp4_mixed.safetensors* in *text_encoders*.",
     ),
 }
 POCKET_NOTE = """
@@ -109,6 +184,8 @@ REAL_NOTE = """
 
 The models belong in ComfyUI's *models* folder; the README says which, where, and under which licence. To try this without \
 a download, open the workflow of the same name with "pocket"."""
+
+LICENCE_NOTE = "ImageBind goes to *models/imagebind*; the README says where to get it, and under which licence."
 
 MEASURE = """async (api) => {
   await window.app.loadApiJson(api, 'workflow')
@@ -131,8 +208,8 @@ ARRANGE = """([places, groups, text]) => {
   }
   const note = LiteGraph.createNode('MarkdownNote')
   graph.add(note)
-  note.pos = [0, -250]
-  note.setSize([700, 210])
+  note.pos = [0, -260]
+  note.setSize([700, 220])
   note.widgets[0].value = text
   return graph.serialize()
 }"""
@@ -147,12 +224,19 @@ def main() -> None:
             for name, layout in LAYOUTS.items():
                 api = json.loads((FOLDER / "api" / f"{name}.json").read_text(encoding="utf-8"))
                 complete(api, definitions)
-                for title, graph, note in ((name, api, REAL_NOTE), (f"pocket_{name}", on_pocket(api), POCKET_NOTE)):
+                for title, graph, note in _forms(name, layout, api):
                     write_api(FOLDER / "api" / f"{title}.json", graph)
                     text = f"## {layout.title}\n{layout.steps}{note}"
                     places, groups = arrange(layout, graph, page.evaluate(MEASURE, graph))
                     made = page.evaluate(ARRANGE, [places, groups, text])
                     (FOLDER / f"{title}.json").write_text(json.dumps(tidy(made), indent=1) + "\n", encoding="utf-8")
+
+
+def _forms(name: str, layout: Layout, api: dict[str, Any]) -> list[tuple[str, dict[str, Any], str]]:
+    """Name, graph and the end of the note of each form in which a workflow is shared."""
+    if layout.models:
+        return [(name, api, f"\n\n{layout.models} " + LICENCE_NOTE)]
+    return [(name, api, REAL_NOTE), (f"pocket_{name}", on_pocket(api), POCKET_NOTE)]
 
 
 def complete(api: dict[str, Any], definitions: dict[str, Any]) -> None:
@@ -199,10 +283,10 @@ def on_pocket(api: dict[str, Any]) -> dict[str, Any]:
     pocket = json.loads(json.dumps(api))
     for node in pocket.values():
         for field in ("model", "base", "motion"):
-            if field in node["inputs"]:
+            if isinstance(node["inputs"].get(field), str):
                 node["inputs"][field] = POCKET
-        if node["class_type"] == "SeeingHearing_Describe":
-            node["inputs"]["phrases"] = "\n".join(precise_captions(kind)[0] for kind in KINDS)
+        if node["class_type"] == "CLIPTextEncode" and node["inputs"]["text"]:
+            node["inputs"]["text"] = precise_captions(KINDS[0])[0]
         if node["class_type"] == "SeeingHearing_VideoAndAudio":
             node["inputs"]["prompt"] = precise_captions(KINDS[0])[0]
         if node["class_type"] == "SeeingHearing_ImageToAudio":

@@ -1,7 +1,7 @@
 """What a node shows when it has finished: its sound, video or picture, played on the node itself.
 
 The files lie in ComfyUI's temporary folder, which it empties when it starts. A node that shows one has
-`has_intermediate_output=True` in its schema, so that ComfyUI sends it again when the result comes from the cache.
+`has_intermediate_output=True` in its schema, so that ComfyUI sends it again when the result comes from the cache, or is an output node.
 """
 
 from __future__ import annotations

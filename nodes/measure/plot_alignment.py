@@ -17,7 +17,7 @@ class PlotAlignment(io.ComfyNode):
             node_id="SeeingHearing_PlotAlignment",
             display_name="Plot Alignment",
             category=CATEGORY + "/measure",
-            has_intermediate_output=True,
+            is_output_node=True,
             description="Draws the alignment loss and its terms over the denoise steps. A falling curve means that the "
             "output came closer to its target; a flat one, that it did not; one that jumps up and down calls for less "
             "strength.",

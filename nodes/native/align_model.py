@@ -15,6 +15,7 @@ from ...seeing_core.guidance.targets import AlignTarget
 from ..comfy.memory import BinderHandle
 from ..sockets import CATEGORY, Alignment
 from ..tasks import inputs
+from ..tasks.align_settings import fields as settings_widgets
 from .patch import Alignment as AlignmentValue
 from .vae import NativeVae
 
@@ -54,20 +55,7 @@ class AlignModel(io.ComfyNode):
                     tooltip="Strength of the guidance towards the targets. 1 is usual, 0 leaves the model as it is; above 2 the result "
                     "may look or sound broken.",
                 ),
-                *(
-                    io.Float.Input(
-                        name,
-                        default=default,
-                        min=0.0,
-                        max=1.0,
-                        step=0.01,
-                        tooltip=tooltip,
-                    )
-                    for name, default, tooltip in (
-                        ("start_fraction", NATIVE.start_fraction, "The share of the steps at the start that run unguided."),
-                        ("end_fraction", NATIVE.end_fraction, "The share of the steps after which guidance stops."),
-                    )
-                ),
+                *_of_settings("start_fraction", "end_fraction"),
                 io.Vae.Input(
                     "audio_vae",
                     optional=True,
@@ -75,31 +63,7 @@ class AlignModel(io.ComfyNode):
                     "fitted to each other.",
                 ),
                 inputs.settings("the strength and the other widgets of this node"),
-                io.Int.Input(
-                    "inner_steps",
-                    default=NATIVE.inner_steps,
-                    min=1,
-                    max=100,
-                    advanced=True,
-                    tooltip="Gradient steps per guided step. Each takes as long as the first.",
-                ),
-                io.Int.Input(
-                    "guide_every",
-                    default=NATIVE.guide_every,
-                    min=1,
-                    max=1000,
-                    advanced=True,
-                    tooltip="Of the steps between start and end, every k-th is guided. 2 takes half the time.",
-                ),
-                io.Float.Input(
-                    "sync_weight",
-                    default=NATIVE.sync_weight,
-                    min=0.0,
-                    max=100.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="Weight of timing: things sound when they move. 1 is usual, 0 leaves it out.",
-                ),
+                *_of_settings("inner_steps", "guide_every", "sync_weight", advanced=True),
                 inputs.event_times(
                     "sound or move", "Empty: when the first video among the targets moves, or the first sound is heard."
                 ),
@@ -186,6 +150,14 @@ class AlignModel(io.ComfyNode):
             cls.hidden.unique_id,
         )
         return io.NodeOutput(alignment.patched(model), alignment)
+
+
+def _of_settings(*names: str, advanced: bool = False) -> list[io.Input]:
+    """Widgets of Align Settings, as they are there."""
+    chosen = {one.id: one for one in settings_widgets(NATIVE) if one.id in names}
+    for one in chosen.values():
+        one.advanced = advanced
+    return [chosen[name] for name in names]
 
 
 def _usable(settings: AlignSettings) -> AlignSettings:

@@ -19,7 +19,7 @@ class AlignmentReport(io.ComfyNode):
             node_id="SeeingHearing_AlignmentReport",
             display_name="Alignment Report",
             category=CATEGORY + "/native models",
-            has_intermediate_output=True,
+            is_output_node=True,
             description="Shows what Align Model did while a sampler made a latent: the distance to the targets over the guided steps. "
             "A falling curve means that the output came closer to its targets.",
             search_aliases=["loss curve", "alignment graph", "guidance plot", "trace"],

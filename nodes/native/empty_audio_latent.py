@@ -37,7 +37,7 @@ class EmptyAudioLatentForVideo(io.ComfyNode):
                 io.MultiType.Input(
                     "video",
                     types=[io.Video, io.Image],
-                    tooltip="The video that needs sound, or a batch of images (set fps as well).",
+                    tooltip="The video, or a batch of images (set fps as well).",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the audio model."),
                 io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="How many sounds to make in one run."),

@@ -43,10 +43,11 @@ def video_path(name: str) -> Path:
 
 
 def workflow(**video_to_audio: Any) -> dict[str, Any]:
-    """The shared workflow on the stand-ins, quick, with these Video to Audio inputs changed."""
+    """The shared workflow on the stand-ins, quick, its trace as text, with these Video to Audio inputs changed."""
     api = json.loads((ROOT / "workflows" / "api" / "video_to_audio.json").read_text(encoding="utf-8"))
     api["2"]["inputs"]["model"], api["3"]["inputs"]["model"] = AUDIOLDM, IMAGEBIND
     api["4"]["inputs"] |= {"steps": 4, "preset": "paper"} | video_to_audio
+    api["7"] = {"class_type": "PreviewAny", "inputs": {"source": ["4", 1]}}
     return api
 
 
