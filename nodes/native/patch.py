@@ -159,12 +159,12 @@ class Alignment:
                 vae.load()
             parts = [self._part(vae, shapes, model) for vae in self.vaes]
             loss = self._loss(parts)
-        sparing = [replace(part, decoder=part.decoder.sparing()) for part in parts]
-        views = {part.medium: replace(loss.views[part.medium], generator=part.decoder) for part in sparing}
+            views = {part.medium: replace(loss.views[part.medium], generator=part.decoder.sparing()) for part in parts}
+            sparing = replace(loss, views={medium: views[medium] for medium in loss.views})
         name = getattr(getattr(sampler, "sampler_function", None), "__name__", "")  # samplers of other packs may lack it
         return Run(
             loss,
-            replace(loss, views={medium: views[medium] for medium in loss.views}),
+            sparing,
             parts,
             shapes,
             sigmas.tolist(),

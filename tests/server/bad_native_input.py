@@ -13,6 +13,7 @@ pack = import_pack()
 import torch  # noqa: E402
 from align_bench import WIDGETS, Bench, sampled  # noqa: E402
 from native_models import FAMILIES, ace_step, ltx_av, pictures, stable_audio, wan  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 
 def refused(work: Callable[[], Any]) -> str:
@@ -82,11 +83,35 @@ def lengths(nodes: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
+def short_of_memory(bench: Bench) -> dict[str, Any]:
+    """A VAE that runs out once, and one that always does."""
+    family = wan()
+    model, alignment = bench.patched(family, bench.sound, end_fraction=0.3)
+    decode, sizes = family.vae.first_stage_model.decode, []
+
+    def scarce(times: float) -> Callable[[Tensor], Tensor]:
+        def tried(latents: Tensor) -> Tensor:
+            sizes.append(latents.shape[2])
+            if len(sizes) <= times:
+                raise torch.OutOfMemoryError("out of memory: planted")
+            return decode(latents)
+
+        return tried
+
+    report: dict[str, Any] = {}
+    for name, times in (("enough", 0), ("once", 1), ("always", float("inf"))):
+        sizes.clear()
+        alignment.vaes[0]._decode = scarce(times)
+        report[name] = refused(lambda: sampled(family, model))
+        report[name + ", latent frames"] = list(sizes)
+    return report
+
+
 async def main() -> None:
     nodes = await nodes_of(pack)
     with torch.inference_mode():
         bench = Bench(nodes)
-        print_report({"refused": bad_inputs(bench, nodes), "lengths": lengths(nodes)})
+        print_report({"refused": bad_inputs(bench, nodes), "lengths": lengths(nodes), "memory": short_of_memory(bench)})
 
 
 asyncio.run(main())

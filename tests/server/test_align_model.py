@@ -57,3 +57,7 @@ def test_bad_input_is_named(tmp_path):
     for name, (count, made_s, frame_s, seconds) in report["lengths"].items():
         assert count == 2 and seconds == 11 / 8
         assert seconds <= made_s < seconds + frame_s, name
+    memory = report["memory"]
+    assert memory["enough"] == memory["once"] == "taken"
+    assert memory["enough, latent frames"][0] == 4 and memory["once, latent frames"][:5] == [4, 1, 2, 2, 2]  # in smaller pieces
+    assert memory["always"].startswith("memory: received a task too large for this machine") and "tiny VAE" in memory["always"]
