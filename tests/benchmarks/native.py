@@ -3,7 +3,7 @@
     python -m tests.benchmarks.native [--clips 32] [--sampler euler] [--strength 1] [--end 0.3] [--out FILE]
 
 Rows: "loop" (`seeing_core.guidance.loop`), "patch" (KSampler's code with Align Model), and both unguided. Nothing else differs: no drafts,
-no completed prompts. "patch cost": the share of a guided step that is neither decoding, the binder nor their gradients.
+no completed prompts. --cost: the share of a guided step that is neither decoding, the binder nor their gradients.
 """
 
 from __future__ import annotations
@@ -121,6 +121,32 @@ def loop_rows(seeds: Sequence[int], options: argparse.Namespace, settings: Any) 
     ]
 
 
+def patch_cost(nodes: dict[str, Any], options: argparse.Namespace) -> float:
+    """The share of the time that guided steps add that is spent outside of the loss, over one run."""
+    from pack.nodes.native.patch import Alignment
+    from pack.seeing_core.guidance.losses import WeightedLoss
+
+    spent = {"guided": 0.0, "loss": 0.0}
+
+    def timed(owner: type, name: str, key: str) -> None:
+        inner = getattr(owner, name)
+
+        def wrapped(*inputs: Any) -> Any:
+            started = time.process_time()
+            try:
+                return inner(*inputs)
+            finally:
+                spent[key] += time.process_time() - started
+
+        setattr(owner, name, wrapped)
+
+    patched_rows(nodes, [20_000_000], options, strength=options.strength)  # warm
+    timed(Alignment, "_guided", "guided")
+    timed(WeightedLoss, "__call__", "loss")
+    patched_rows(nodes, [20_000_000], options, strength=options.strength)
+    return 1 - spent["loss"] / spent["guided"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=32)
@@ -133,6 +159,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=None)
     parser.add_argument("--rows", nargs="+", default=["unguided loop", "unguided patch", "loop", "patch"])
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--cost", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     nodes = import_pack()
@@ -140,6 +167,9 @@ def main() -> None:
     from tests.benchmarks.scoreboard import real_features, summary
     from tests.pocket.world import TEST_SEEDS
 
+    if options.cost:
+        print(f"{patch_cost(nodes, options):.1%} of what guided steps add is spent outside of the loss")
+        return
     first = TEST_SEEDS if options.first_seed is None else options.first_seed
     seeds = range(first, first + options.clips)
     ours = replace(NATIVE, strength=NATIVE.strength * options.strength, end_fraction=options.end, text_weight=0.0)
