@@ -12,11 +12,11 @@ from torch import Tensor
 from .errors import InputError, check_number
 from .generators.base import AudioGenerator, Generator, VideoGenerator
 from .guidance.drafts import best_noise, draft_notes
-from .guidance.loop import Evaluation, Progress, sample
+from .guidance.loop import Progress, sample
 from .guidance.losses import WeightedLoss
 from .guidance.settings import AlignSettings
 from .guidance.targets import AlignTarget
-from .guidance.trace import Trace, TracePoint
+from .guidance.trace import Recorder, Trace
 from .media.types import Video, VideoFrames, Waveform
 from .metrics.motion import Motion
 
@@ -114,11 +114,11 @@ def run_guided(
     """The clean latents of each generator, and the trace. A loss without terms is plain sampling."""
     guided = bool(loss.whole_terms or any(loss.window_terms))
     settings = run.settings if guided else replace(run.settings, strength=0.0, prompt_strength=0.0)
-    points: list[TracePoint] = []
+    record = Recorder()
 
     def callback(progress: Progress) -> None:
         if progress.evaluation is not None:
-            points.append(_trace_point(progress, progress.evaluation))
+            record.add(progress.step, progress.inner or 0, progress.evaluation)
         run.callback(progress)
 
     noise: list[Tensor] | None = None
@@ -128,12 +128,7 @@ def run_guided(
         )
         notes = [*notes, *draft_notes(run.seeds, tried)]
     latents = sample(generators, loss, settings, seeds=run.seeds, steps=run.steps, noise=noise, callback=callback)
-    return latents, Trace(settings, run.steps, tuple(points), tuple(dict.fromkeys(notes)))
-
-
-def _trace_point(progress: Progress, evaluation: Evaluation) -> TracePoint:
-    terms = dict(evaluation.means)
-    return TracePoint(progress.step, progress.inner or 0, terms.pop("loss"), terms)
+    return latents, Trace(settings, run.steps, record.points(), tuple(dict.fromkeys(notes)))
 
 
 def finished_waveforms(generator: AudioGenerator, z: Tensor) -> tuple[Waveform, ...]:

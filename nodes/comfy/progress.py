@@ -28,7 +28,7 @@ class TaskProgress:
         elif progress.inner == 0 and args.preview_method != LatentPreviewMethod.NoPreviews:
             if self.losses and progress.step <= self.losses[-1][0]:
                 self.losses.clear()  # a second attempt, after memory ran out
-            self.losses.append((progress.step, progress.evaluation.means["loss"]))
+            self.losses.append((progress.step, progress.evaluation.mean_loss))
             picture = preview(progress.evaluation.previews, self.losses, progress.steps)
             self.bar.update_absolute(progress.step, progress.steps, ("JPEG", picture, WIDTH))
 

@@ -28,7 +28,7 @@ from ...seeing_core.guidance.losses import WeightedLoss
 from ...seeing_core.guidance.settings import AlignSettings
 from ...seeing_core.guidance.state import GivenX0
 from ...seeing_core.guidance.targets import AlignTarget
-from ...seeing_core.guidance.trace import Trace, TracePoint
+from ...seeing_core.guidance.trace import Recorder, Trace
 from ...seeing_core.steering import steering_loss
 from ..comfy.memory import BinderHandle, enable_autograd, load_whole, on_device, retry_on_oom
 from ..comfy.progress import StageProgress, TaskProgress
@@ -63,7 +63,7 @@ class Part:
 
 @dataclass
 class Run:
-    """One run of a sampler.  sigmas: its noise levels.  sampler: its name.  seen: what was evaluated at which step."""
+    """One run of a sampler.  sigmas: its noise levels.  sampler: its name."""
 
     loss: WeightedLoss
     sparing_loss: WeightedLoss
@@ -72,7 +72,7 @@ class Run:
     sigmas: list[float]
     sampler: str
     callback: Callable[[Progress], None]
-    seen: list[tuple[int, int, Evaluation]] = field(default_factory=list)
+    record: Recorder = field(default_factory=Recorder)
 
     @property
     def steps(self) -> int:
@@ -147,7 +147,7 @@ class Alignment:
         self._run = self._prepared(executor.class_obj.model_patcher, shapes, sigmas, sampler)
         try:
             made = executor(noise, latent_image, sampler, sigmas, *more, **named)
-            self.finished.append((_fingerprint(made), _trace(self.settings, self._run)))
+            self.finished.append((_fingerprint(made), Trace(self.settings, self._run.steps, self._run.record.points())))
         finally:
             self._run = None
         return made
@@ -251,14 +251,14 @@ def held_noise(sampling: Any, sigma: float, next_sigma: float) -> float:
 
 
 def _watched(run: Run, step: int, inner: int, evaluation: Evaluation) -> None:
-    if not math.isfinite(evaluation.means["loss"]):
+    if inner == 0 and not math.isfinite(evaluation.mean_loss):
         raise InputError(
             "model",
             "NaN or infinite values in what it makes",
             "finite values",
             "Lower the strength or the CFG scale; if that does not help, its weights or its VAE do not fit this precision.",
         )
-    run.seen.append((step, inner, evaluation))
+    run.record.add(step, inner, evaluation)
     run.callback(Progress(step, run.steps, inner, evaluation))
 
 
@@ -271,14 +271,6 @@ def _to_vae(latent_format: LatentFormat, parts: int) -> Callable[[Tensor], Tenso
     if parts == 1:
         return own.process_out
     return lambda latents: own.process_out(latents.reshape(len(latents), 1, -1)).reshape(latents.shape)
-
-
-def _trace(settings: AlignSettings, run: Run) -> Trace:
-    points = []
-    for step, inner, evaluation in run.seen:
-        terms = dict(evaluation.means)
-        points.append(TracePoint(step, inner, terms.pop("loss"), terms))
-    return Trace(settings, run.steps, tuple(points))
 
 
 def _fingerprint(latent: Any) -> Tensor:

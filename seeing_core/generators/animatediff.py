@@ -133,7 +133,7 @@ class ConditionedAnimateDiff:
         return self.positive.expand(batch, -1, -1)
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
-        return diffusion_levels(self.model.scheduler, steps)
+        return diffusion_levels(self.model.scheduler, steps, self.model.placed_on)
 
     def predict_noise(self, z: Tensor, level: NoiseLevel, prompt: Tensor, *, cfg: bool = True) -> Tensor:
         """z (B, C, F, h, w), prompt (B, 77, D) -> eps; a long video window by window, cross-faded."""

@@ -153,7 +153,7 @@ class ConditionedAudioLDM:
         return self.positive.expand(batch, -1)
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
-        return diffusion_levels(self.model.scheduler, steps)
+        return diffusion_levels(self.model.scheduler, steps, self.model.placed_on)
 
     def predict_noise(self, z: Tensor, level: NoiseLevel, prompt: Tensor, *, cfg: bool = True) -> Tensor:
         """z (B, C, L, F), prompt (B, D) -> eps; a long latent window by window, cross-faded (MultiDiffusion, 2023)."""

@@ -192,15 +192,15 @@ def seeded_noise(shape: Sequence[int], seeds: Sequence[int], like: Tensor) -> Te
     return torch.stack(noise).to(like.device, to_fp32(like).dtype)
 
 
-def diffusion_levels(scheduler: Any, steps: int) -> list[NoiseLevel]:
+def diffusion_levels(scheduler: Any, steps: int, device: torch.device) -> list[NoiseLevel]:
     """The levels of a DDIM run (Song et al., ICLR 2021; eta 0) with the noise schedule of a diffusers scheduler.
 
-    Time steps and levels stay on the CPU, so that reading them never waits for a GPU.
+    Time steps are brought to the network's device once, so that no step waits for them.
     """
     own = type(scheduler).from_config(scheduler.config)
     own.set_timesteps(steps)
     bars = [*(own.alphas_cumprod[t] for t in own.timesteps), own.final_alpha_cumprod]
-    times = [*own.timesteps, torch.zeros_like(own.timesteps[-1])]
+    times = torch.cat([own.timesteps, own.timesteps.new_zeros(1)]).to(device).unbind()
     return [NoiseLevel(t, float(bar.sqrt()), float((1 - bar).sqrt())) for t, bar in zip(times, bars, strict=True)]
 
 

@@ -112,7 +112,7 @@ def _best(loss: WeightedLoss, embedded: Mapping[str, Tensor]) -> list[list[int]]
             if isinstance(term, PromptTerm):
                 total = total + UNFAITHFUL * _strays(value, term.weight)
     shape = [emb.shape[1] for emb in embedded.values()]
-    best = total.expand(*shape, -1).flatten(0, -2).argmin(0)  # (B,)
+    best = total.expand(*shape, -1).flatten(0, -2).argmin(0).cpu()  # (B,)
     return [[int(one) for one in numbers] for numbers in torch.unravel_index(best, shape)]
 
 
@@ -120,4 +120,4 @@ def _strays(distance: Tensor, weight: float | Tensor) -> Tensor:
     """1 for the drafts that fit the prompt less than `FAITHFUL` of what the best one does, 0 for the others."""
     fit = 1 - distance
     best = fit.amax(tuple(range(fit.ndim - 1)), keepdim=True)
-    return ((fit < FAITHFUL * best) & (torch.as_tensor(weight, device=fit.device) > 0)).to(fit)
+    return ((fit < FAITHFUL * best) & (weight > 0)).to(fit)

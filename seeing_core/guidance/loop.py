@@ -40,11 +40,14 @@ class Evaluation:
     terms: dict[str, Tensor]
     previews: tuple[Preview, ...]
 
+    def on_device(self) -> dict[str, Tensor]:
+        """The loss, as "loss", and its terms, averaged over the batch."""
+        return {name: value.mean() for name, value in {"loss": self.loss, **self.terms}.items()}
+
     @cached_property
-    def means(self) -> dict[str, float]:
-        """The loss, as "loss", and its terms, averaged over the batch: read from the device in one go, once."""
-        named = {"loss": self.loss, **self.terms}
-        return dict(zip(named, torch.stack([value.mean() for value in named.values()]).tolist(), strict=True))
+    def mean_loss(self) -> float:
+        """Read from the device, which has to be waited for, once."""
+        return float(self.loss.mean())
 
 
 Loss = Callable[[Sequence[Tensor]], Evaluation]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from .loop import Evaluation
 from .settings import AlignSettings
 
 
@@ -37,3 +41,23 @@ class Trace:
             values = "  ".join(f"{point.terms[name]:8.4f}" for name in names)
             rows.append(f"{point.step:4}  {point.inner:5}  {point.loss:.4f}  {values}")
         return "\n".join([head, *rows, *self.notes])
+
+
+class Recorder:
+    """Keeps what the loss did on the device, so that a step never waits for it; read in one go at the end of the run."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[int, int, dict[str, Tensor]]] = []
+
+    def add(self, step: int, inner: int, evaluation: Evaluation) -> None:
+        self._seen.append((step, inner, evaluation.on_device()))
+
+    def points(self) -> tuple[TracePoint, ...]:
+        if not self._seen:
+            return ()
+        numbers = iter(torch.stack([value for _, _, terms in self._seen for value in terms.values()]).tolist())
+        found = []
+        for step, inner, terms in self._seen:
+            read = {name: next(numbers) for name in terms}
+            found.append(TracePoint(step, inner, read.pop("loss"), read))
+        return tuple(found)
