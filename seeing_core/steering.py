@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from .binders.base import Binder, embed_waveform
-from .errors import InputError
 from .generators.base import AudioDecoder, VideoDecoder
 from .guidance.clips import AudioView, VideoView, View, video_windows
 from .guidance.losses import OnsetMotionTerm, PairTerm, TargetTerm, Term, WeightedLoss
 from .guidance.settings import AlignSettings
-from .guidance.targets import AlignTarget, Images, embed_media, embed_windows
+from .guidance.targets import AlignTarget, Images, check_weights, embed_media, embed_windows
 from .guidance.terms import event_terms, weighted
 from .media.types import Segment, Video, Waveform
 from .metrics.events import movement_events, sound_events
@@ -39,8 +38,7 @@ def steering_loss(
     event_times: by hand, in seconds: "0.5, 1.2".  clips: of the binder's in each window; 0 is all.
     Raises InputError on bad event times, and when there are targets but all weigh nothing.
     """
-    if targets and not any(target.weight for target in targets):
-        raise InputError("targets", f"{len(targets)} targets that all have weight 0", "at least one weight above 0")
+    check_weights(targets)
     views: dict[str, View] = {}
     windows: Windows = []
     hearing = AudioView(audio, binder, clips) if audio else None

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 
 from ...seeing_core.errors import InputError
 from ...seeing_core.guidance.settings import NATIVE, AlignSettings
-from ...seeing_core.guidance.targets import AlignTarget
+from ...seeing_core.guidance.targets import AlignTarget, check_weights
 from ..comfy.memory import BinderHandle
 from ..sockets import CATEGORY, Alignment
 from ..tasks import inputs
@@ -129,8 +129,7 @@ class AlignModel(io.ComfyNode):
             guide_every=guide_every,
             sync_weight=sync_weight,
         )
-        if targets and not any(target.weight for target in targets):
-            raise InputError("targets", f"{len(targets)} targets that all have weight 0", "at least one weight above 0")
+        check_weights(targets)
         vaes = [NativeVae(vae, "vae")] + ([NativeVae(audio_vae, "audio_vae")] if audio_vae is not None else [])
         if len(vaes) == 2 and (vaes[0].hears or not vaes[1].hears):
             raise InputError(

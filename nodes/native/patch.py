@@ -23,6 +23,7 @@ from comfy.utils import unpack_latents
 from torch import Tensor
 
 from ...seeing_core.errors import InputError
+from ...seeing_core.generators import animatediff, audioldm
 from ...seeing_core.guidance.loop import Evaluation, Progress, align
 from ...seeing_core.guidance.losses import WeightedLoss
 from ...seeing_core.guidance.settings import AlignSettings
@@ -36,7 +37,8 @@ from .decoders import NativeAudio, NativeVideo
 from .vae import NativeVae
 
 KEY = "seeing_hearing"
-STEP = {"audio": 0.15, "vision": 0.05}  # λ₁ of mode x0, as of AudioLDM and AnimateDiff: latents are of about size 1 here too
+# λ₁ of mode x0 as of AudioLDM and AnimateDiff: latents are of about size 1 here too.
+STEP = {"audio": audioldm.STEP_SIZES.latent["x0"], "vision": animatediff.STEP_SIZES.latent["x0"]}
 # By parts of the names of samplers. Those that go on from x0 and fresh noise, or from the noise of another estimate: a move of x0
 # arrives whole. Those that call the model again where a step ends, and go that step once more.
 FROM_X0 = ("lcm", "cfg_pp")
@@ -63,7 +65,7 @@ class Part:
 
 @dataclass
 class Run:
-    """One run of a sampler.  sigmas: its noise levels.  sampler: its name."""
+    """One run of a sampler.  parts: in the order of the loss's views.  sigmas: its noise levels.  sampler: its name."""
 
     loss: WeightedLoss
     sparing_loss: WeightedLoss
@@ -153,14 +155,14 @@ class Alignment:
         return made
 
     def _prepared(self, model: ModelPatcher, shapes: list[Sequence[int]], sigmas: Tensor, sampler: Any) -> Run:
-        steps = len(sigmas) - 1
         with on_device(self.binder, keep=self._towers):
             for vae in self.vaes:
                 vae.load()
             parts = [self._part(vae, shapes, model) for vae in self.vaes]
             loss = self._loss(parts)
+            parts.sort(key=lambda part: list(loss.views).index(part.medium))
             views = {part.medium: replace(loss.views[part.medium], generator=part.decoder.sparing()) for part in parts}
-            sparing = replace(loss, views={medium: views[medium] for medium in loss.views})
+            sparing = replace(loss, views=views)
         name = getattr(getattr(sampler, "sampler_function", None), "__name__", "")  # samplers of other packs may lack it
         return Run(
             loss,
@@ -169,7 +171,7 @@ class Alignment:
             shapes,
             sigmas.tolist(),
             name,
-            TaskProgress(steps, self.node_id),
+            TaskProgress(len(sigmas) - 1, self.node_id),
         )
 
     def _part(self, vae: NativeVae, shapes: list[Sequence[int]], model: ModelPatcher) -> Part:
@@ -190,7 +192,7 @@ class Alignment:
 
     def _loss(self, parts: Sequence[Part]) -> WeightedLoss:
         decoders = {part.medium: part.decoder for part in parts}
-        loss = steering_loss(
+        return steering_loss(
             self.binder.model,
             self.targets,
             self.settings,
@@ -200,7 +202,6 @@ class Alignment:
             clips=self.clips,
             motion_callback=StageProgress(),
         )
-        return loss
 
     def _guided(self, args: dict[str, Any]) -> Tensor:
         """x0 as the sampler goes on from it."""
@@ -222,10 +223,9 @@ class Alignment:
         with enable_autograd():
             load_whole([self.binder.patchers[tower] for tower in self._towers])
             latents = [latent.clone() for latent in unpack_latents(denoised, run.shapes)]
-            by_medium = {part.medium: part for part in run.parts}
-            parts = [by_medium[medium] for medium in run.loss.views]
             states = [
-                GivenX0(part.latents(latents[part.place]), self.settings.strength * STEP[part.medium] * share) for part in parts
+                GivenX0(part.latents(latents[part.place]), self.settings.strength * STEP[part.medium] * share)
+                for part in run.parts
             ]
             align(
                 states,
@@ -233,7 +233,7 @@ class Alignment:
                 self.settings,
                 lambda inner, seen: _watched(run, step, inner, seen),
             )
-            for part, state in zip(parts, states, strict=True):
+            for part, state in zip(run.parts, states, strict=True):
                 latents[part.place] = part.restored(state.x0)
         if len(latents) == 1:
             return latents[0].to(denoised.dtype)

@@ -44,13 +44,18 @@ def embed_media(binder: Binder, media: str | Images | Video | Waveform) -> Tenso
     return binder.embed_video(media, segments).mean(0)
 
 
+def check_weights(targets: Sequence[AlignTarget]) -> None:
+    """Raises InputError when there are targets but all weigh nothing."""
+    if targets and not any(target.weight for target in targets):
+        raise InputError("targets", f"{len(targets)} targets that all have weight 0", "at least one weight above 0")
+
+
 def embed_targets(binder: Binder, targets: Sequence[AlignTarget]) -> list[tuple[str, float, Tensor]]:
     """Name ("target 1" ...), weight and embedding (D,) of each that has a weight.
 
     Raises InputError when there are some but all weigh nothing.
     """
-    if targets and not any(target.weight for target in targets):
-        raise InputError("targets", f"{len(targets)} targets that all have weight 0", "at least one weight above 0")
+    check_weights(targets)
     return [
         (f"target {number}", target.weight, embed_media(binder, target.media))
         for number, target in enumerate(targets, 1)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,29 +23,13 @@ from typing import Any
 import torch
 
 from scripts.comfy_server import COMFYUI, ROOT
+from tests.server.own_process import import_pack, nodes_of
 
 
-def import_pack() -> dict[str, Any]:
-    """The pack's nodes by class name, with ComfyUI's modules beside it in this process."""
-    import tempfile
-
-    sys.path.insert(0, str(COMFYUI))
-    sys.argv = ["main.py", "--cpu", "--base-directory", tempfile.mkdtemp()]
-    import comfy.options
-
-    comfy.options.enable_args_parsing()
-    spec = importlib.util.spec_from_file_location("pack", str(ROOT / "__init__.py"), submodule_search_locations=[str(ROOT)])
-    assert spec is not None and spec.loader is not None
-    pack = importlib.util.module_from_spec(spec)
-    sys.modules["pack"] = pack
-    spec.loader.exec_module(pack)
-
-    async def nodes() -> dict[str, Any]:
-        extension = await pack.comfy_entrypoint()
-        await extension.on_load()
-        return {node.__name__: node for node in await extension.get_node_list()}
-
-    return asyncio.run(nodes())
+def pack_nodes(base: str) -> dict[str, Any]:
+    """The pack's nodes by class name, with ComfyUI's modules beside it in this process.  base: a folder for ComfyUI."""
+    sys.argv = ["main.py", str(COMFYUI), str(ROOT), base]
+    return asyncio.run(nodes_of(import_pack()))
 
 
 def patched_rows(nodes: dict[str, Any], seeds: Sequence[int], options: argparse.Namespace, *, strength: float) -> list[Any]:
@@ -162,7 +146,7 @@ def main() -> None:
     parser.add_argument("--cost", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    nodes = import_pack()
+    nodes = pack_nodes(tempfile.mkdtemp())
     from seeing_core.guidance.settings import NATIVE, UNGUIDED
     from tests.benchmarks.scoreboard import real_features, summary
     from tests.pocket.world import TEST_SEEDS
