@@ -23,7 +23,7 @@ from torch import Tensor
 
 from scripts.comfy_page import comfy_page, load_graph
 from scripts.comfy_server import ROOT, ComfyServer
-from scripts.demo import TASKS, run, sample_picture, sample_sound, sample_video
+from scripts.demo import SHOWN, TASKS, run, sample_picture, sample_sound, sample_video
 from seeing_core.guidance.settings import AUDIO_PRESETS
 from seeing_core.media.audio_file import read_sound
 from seeing_core.media.types import VideoFrames
@@ -57,7 +57,7 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     results_sheet().save(PICTURES / "results.png", optimize=True)
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
-        for task in TASKS.values():
+        for task in SHOWN.values():
             picture = thumbnail(asyncio.run(run(server, task, None, 0)), server)
             picture.save(ROOT / "workflows" / f"{task.workflow}.jpg", quality=85)
             for real in (task.workflow.removeprefix("pocket_"), *LIKE.get(task.workflow, ())):
@@ -66,8 +66,8 @@ def main() -> None:
             sample(server.base / "input")
         with comfy_page(server, width=1700, height=1600) as page:
             node_pictures(page, server)
-            for name in ("v2a", "i2a", "a2v", "joint"):
-                task_picture(page, TASKS[name].workflow)
+            for task in TASKS.values():
+                task_picture(page, task.workflow)
         with comfy_page(server, width=1700, height=860) as page:
             open_workflow(page, "pocket_video_to_audio")
             run_it(page)

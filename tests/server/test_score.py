@@ -207,7 +207,7 @@ def test_measuring_can_be_cancelled(server, uploaded, horn):
 
 
 def test_alignment_is_plotted(server, uploaded):
-    api = workflow(seed=77)
+    api = workflow(seed=77, prompt="a bell")
     api["plot"] = {"class_type": "SeeingHearing_PlotAlignment", "inputs": {"trace": ["4", 1]}}
     api["save"] = {"class_type": "SaveImage", "inputs": {"images": ["plot", 0], "filename_prefix": "trace"}}
     (path,) = [path for path in output_files(run(server, api), server) if path.name.startswith("trace")]
