@@ -7,10 +7,10 @@ from typing_extensions import override
 
 from .captions.caption_audio import CaptionAudio
 from .captions.caption_image import CaptionImage
-from .captions.describe import DescribeWithImageBind
+from .captions.describe import Describe
 from .loaders import model_folders as folders
 from .loaders.convert_imagebind import ConvertImageBind
-from .loaders.load_models import LoadAnimateDiff, LoadAudioLDM, LoadImageBind
+from .loaders.load_models import LoadAnimateDiff, LoadAudioLDM, LoadImageBind, LoadPeAv
 from .measure.compare import Compare
 from .measure.pick_best import PickBestSound, PickBestVideo
 from .measure.plot_alignment import PlotAlignment
@@ -40,6 +40,7 @@ class SeeingHearing(ComfyExtension):
             LoadAudioLDM,
             LoadAnimateDiff,
             LoadImageBind,
+            LoadPeAv,
             VideoToAudio,
             ImageToAudio,
             AudioToVideo,
@@ -59,6 +60,6 @@ class SeeingHearing(ComfyExtension):
             Compare,
             CaptionImage,
             CaptionAudio,
-            DescribeWithImageBind,
+            Describe,
             ConvertImageBind,
         ]

@@ -18,7 +18,7 @@ from .tasks import (
     video_and_audio,
     video_to_audio,
 )
-from .weights import load_animatediff, load_audioldm, load_imagebind
+from .weights import load_animatediff, load_audioldm, load_binder, load_imagebind, load_pe_av
 
 __all__ = [
     "AUDIO_PRESETS",
@@ -33,7 +33,9 @@ __all__ = [
     "image_to_audio",
     "load_animatediff",
     "load_audioldm",
+    "load_binder",
     "load_imagebind",
+    "load_pe_av",
     "video_and_audio",
     "video_to_audio",
 ]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from torch import Tensor
-
-from .binders.base import Binder, embed_waveform
+from .binders.base import Binder, Embedded, embed_waveform
 from .generators.base import AudioDecoder, VideoDecoder
 from .guidance.clips import AudioView, VideoView, View, video_windows
-from .guidance.losses import OnsetMotionTerm, PairTerm, TargetTerm, Term, WeightedLoss
+from .guidance.losses import OnsetMotionTerm, Term, WeightedLoss
 from .guidance.settings import AlignSettings
 from .guidance.targets import AlignTarget, Images, check_weights, embed_media, embed_windows
-from .guidance.terms import event_terms, weighted
+from .guidance.terms import event_terms, fit_terms, pair_terms, weighted
 from .media.types import Segment, Video, Waveform
 from .metrics.events import movement_events, sound_events
 from .metrics.motion import measure_motion
@@ -55,19 +53,18 @@ def steering_loss(
     if settings.binder_weight:
         for number, target in enumerate(targets, 1):
             for medium in views if target.weight else ():
-                for own, embedding in zip(terms, _embeddings(binder, target, medium, windows), strict=True):
-                    own.append(TargetTerm(f"target {number}", _weight(target, settings), medium, embedding))
+                for own, embedded in zip(terms, _embedded(binder, target, medium, windows), strict=True):
+                    own += fit_terms(f"target {number}", _weight(target, settings), medium, embedded, settings)
         if len(views) == 2:
-            weight = settings.binder_weight * settings.vision_weight * settings.audio_weight
             for own in terms:
-                own.append(PairTerm("vision-audio", weight))
+                own += pair_terms(binder, settings)
     whole: list[Term] = []
     for medium, duration_s in _durations_s(video, audio).items():
         found = _events_found(targets, medium, motion_callback)
         whole += event_terms(medium, settings, event_times, duration_s, found)
     if video and audio and video.frames > 1:
         whole.append(OnsetMotionTerm(settings.sync_weight))
-    return WeightedLoss(views, [weighted(own) for own in terms], weighted(whole))
+    return WeightedLoss(views, terms, weighted(whole))
 
 
 def _weight(target: AlignTarget, settings: AlignSettings) -> float:
@@ -86,16 +83,14 @@ def _video(target: AlignTarget) -> Video | None:
     return None if isinstance(media, (str, Images, Waveform)) else media
 
 
-def _embeddings(binder: Binder, target: AlignTarget, medium: str, windows: Windows) -> list[Tensor]:
-    """(D,) or (1, D) for each window."""
+def _embedded(binder: Binder, target: AlignTarget, medium: str, windows: Windows) -> list[Embedded]:
+    """clips (1, S, D) for each window."""
     media, video = target.media, _video(target)
     if medium == "audio" and video is not None:
-        rows = embed_windows(windows, [video.duration_s], lambda _, segments: binder.embed_video(video, segments))
-    elif medium == "vision" and isinstance(media, Waveform):
-        rows = embed_windows(windows, [media.duration_s], lambda _, segments: embed_waveform(binder, media, segments))
-    else:
-        return [embed_media(binder, media)] * len(windows)
-    return [row.mean(1) for row in rows]
+        return embed_windows(windows, [video.duration_s], lambda _, segments: binder.embed_video(video, segments))
+    if medium == "vision" and isinstance(media, Waveform):
+        return embed_windows(windows, [media.duration_s], lambda _, segments: embed_waveform(binder, media, segments))
+    return [Embedded(embed_media(binder, media, medium)[None, None])] * len(windows)
 
 
 def _durations_s(video: VideoDecoder | None, audio: AudioDecoder | None) -> dict[str, float]:

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .binders.base import Binder, embed_waveform
+from .binders.base import Binder, Embedded, embed_waveform
 from .errors import InputError
 from .generators.base import AudioGenerator, AudioModel, VideoModel
 from .guidance.clips import AudioView, VideoView, video_windows
-from .guidance.losses import OnsetMotionTerm, TargetTerm, WeightedLoss
+from .guidance.losses import OnsetMotionTerm, Term, WeightedLoss
 from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase
 from .guidance.targets import Images, embed_media, embed_windows
-from .guidance.terms import event_terms, joint_terms, prompt_and_target_terms, weighted
+from .guidance.terms import event_terms, fit_terms, joint_terms, prompt_and_target_terms, weighted
 from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_duration
 from .metrics.events import movement_events, sound_events
 from .metrics.motion import Motion, measure_motion
@@ -57,7 +57,7 @@ def video_to_audio(
     duration_s = check_duration(common_duration("video", videos) if duration_s is None else duration_s)
     motion: list[Motion] = []
 
-    def vision(windows: Windows) -> list[Tensor]:
+    def vision(windows: Windows) -> list[Embedded]:
         return embed_windows(
             windows, [one.duration_s for one in videos], lambda i, segments: binder.embed_video(videos[i], segments)
         )
@@ -98,9 +98,9 @@ def image_to_audio(
     check_duration(duration_s)
     rows, prompts = as_batch(run, "images", images, prompt)
 
-    def vision(windows: Windows) -> list[Tensor]:
-        vision_emb = torch.stack([embed_media(binder, Images(one)) for one in rows])  # (rows, D)
-        return [vision_emb[:, None].expand(-1, len(segments), -1) for segments in windows]
+    def vision(windows: Windows) -> list[Embedded]:
+        vision_emb = torch.stack([embed_media(binder, Images(one), beside="audio") for one in rows])  # (rows, D)
+        return [Embedded(vision_emb[:, None].expand(-1, len(segments), -1)) for segments in windows]
 
     return _make_audio(
         model, binder, vision, lambda: [[]], run, prompts, negative_prompt, duration_s=duration_s, guidance_scale=guidance_scale
@@ -110,7 +110,7 @@ def image_to_audio(
 def _make_audio(
     model: AudioModel,
     binder: Binder,
-    vision: Callable[[Windows], list[Tensor]],
+    vision: Callable[[Windows], list[Embedded]],
     event_times_s: Callable[[], list[list[float]]],
     run: RunConfig,
     prompts: Sequence[str],
@@ -119,7 +119,7 @@ def _make_audio(
 ) -> TaskResult:
     """V2A and I2A, which differ only in the vision target.
 
-    vision: the segments of each window -> their embeddings, (rows, S, D) each.  event_times_s: when what is seen moves.
+    vision: the segments of each window -> their embeddings, clips (rows, S, D) each.  event_times_s: when what is seen moves.
     conditions: as `AudioModel.conditioned` takes them.
     """
     settings = run.settings
@@ -132,15 +132,15 @@ def _make_audio(
     generator = conditioned(prompts)
     windows = AudioView(generator, binder).all_segments_s()
     vision_emb = vision(windows) if sees else []
-    given, prompts = prompts, complete_prompts(binder, prompts, vision_emb, settings)
+    given, prompts = prompts, complete_prompts(binder, prompts, vision_emb, "vision", settings)
     if prompts != given:
         notes += completion_notes(given, prompts)
         generator = conditioned(prompts)
     weight = settings.binder_weight * settings.vision_weight
-    fit = [[TargetTerm("vision", weight, "audio", own.mean(1))] for own in vision_emb] or [[]] * len(windows)
+    fit: Sequence[Sequence[Term]] = [fit_terms("vision", weight, "audio", own, settings) for own in vision_emb]
     common = prompt_and_target_terms(binder, "audio", prompts, settings, run.targets)
     sync = event_terms("audio", settings, run.event_times, generator.duration_s, event_times_s if sees else lambda: [[]])
-    loss = WeightedLoss({"audio": AudioView(generator, binder)}, [weighted([*own, *common]) for own in fit], sync)
+    loss = WeightedLoss({"audio": AudioView(generator, binder)}, [[*own, *common] for own in fit or [[]] * len(windows)], sync)
     (z,), trace = run_guided([generator], loss, run, notes)
     return TaskResult(trace, finished_waveforms(generator, z), prompts=tuple(prompts))
 
@@ -169,7 +169,7 @@ def audio_to_video(
     duration_s = check_duration(common_duration("audio", waveforms) if duration_s is None else duration_s)
     notes = unread_notes([model, binder], [*prompts, negative_prompt])
     windows = video_windows(binder, max(1, round(duration_s * fps)) / fps)
-    audio_emb: list[Tensor] = []
+    audio_emb: list[Embedded] = []
     hears = settings.uses_target and settings.audio_weight > 0
     if hears:
         audio_emb = embed_windows(
@@ -177,7 +177,7 @@ def audio_to_video(
         )
         if any(one.samples.abs().max() < SILENCE for one in waveforms):
             notes.append("audio: it is silent, so there is nothing to fit the video to")
-    given, prompts = prompts, complete_prompts(binder, prompts, audio_emb, settings)
+    given, prompts = prompts, complete_prompts(binder, prompts, audio_emb, "audio", settings)
     notes += completion_notes(given, prompts)
     generator = model.conditioned(
         prompts,
@@ -190,13 +190,13 @@ def audio_to_video(
         low_memory=run.low_memory,
     )
     weight = settings.binder_weight * settings.audio_weight
-    fit = [[TargetTerm("audio", weight, "vision", own.mean(1))] for own in audio_emb] or [[]] * len(windows)
+    fit: Sequence[Sequence[Term]] = [fit_terms("audio", weight, "vision", own, settings) for own in audio_emb]
     common = prompt_and_target_terms(binder, "vision", prompts, settings, run.targets)
     onsets = (lambda: [sound_events(one).chosen() for one in waveforms]) if hears else (lambda: [[]])
     moves = generator.frames > 1
     sync = event_terms("vision", settings, run.event_times, generator.frames / fps, onsets) if moves else []
     view = VideoView(generator, binder, windows)
-    loss = WeightedLoss({"vision": view}, [weighted([*common, *own]) for own in fit], sync)
+    loss = WeightedLoss({"vision": view}, [[*common, *own] for own in fit or [[]] * len(windows)], sync)
     (z,), trace = run_guided([generator], loss, run, notes)
     return TaskResult(trace, videos=finished_videos(generator, z), prompts=tuple(prompts))
 

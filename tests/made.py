@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from seeing_core.binders.imagebind_inputs import vision_batches
+from seeing_core.binders.imagebind_inputs import clips_of, sample_frame_indices, to_square
+from seeing_core.binders.reading import segment_batches
 from seeing_core.media.types import Segment, Video, VideoFrames, Waveform
 
 SIDE_PX = 64
@@ -46,6 +47,7 @@ def bursts(times_s: Sequence[float], duration_s: float, rate_hz: int = 16000) ->
 
 def vision_input(video: Video, segments: Sequence[Segment]) -> Tensor:
     """(S, 3, 2, 224, 224): what ImageBind's vision tower is given of all segments, in their order."""
-    batches = list(vision_batches(video, segments, 3))
-    order = torch.tensor([number for numbers, _ in batches for number in numbers])
-    return torch.cat([clips for _, clips in batches])[order.argsort()]
+    wanted, index = sample_frame_indices(video.times_s, segments)
+    batches = list(segment_batches(video, wanted, index, 3, to_square))
+    order = torch.tensor([number for numbers, _, _ in batches for number in numbers])
+    return torch.cat([clips_of(frames, own)[0] for _, frames, own in batches])[order.argsort()]

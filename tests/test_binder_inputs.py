@@ -63,13 +63,13 @@ def test_embeddings_equal_the_models_own_average_of_clips(binder: ImageBind, vid
     samples = torch.randn(3, 32000, generator=torch.Generator().manual_seed(2))
     seen = binder.towers({"vision": plain.vision_input(video, 2.0)[None]})["vision"]
     heard = binder.towers({"audio": torch.stack([plain.audio_input(row) for row in samples])})["audio"]
-    torch.testing.assert_close(binder.embed_video(video, segments).mean(0, keepdim=True), seen, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(binder.embed_audio(samples, segments).mean(1), heard, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(binder.embed_video(video, segments).clips.mean(0, keepdim=True), seen, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(binder.embed_audio(samples, segments).clips.mean(1), heard, atol=1e-5, rtol=1e-5)
 
 
 def test_gradient_reaches_every_part_of_the_sound(binder: ImageBind) -> None:
     samples = torch.randn(1, 24000, generator=torch.Generator().manual_seed(3)).requires_grad_()
-    binder.embed_audio(samples, [(0.0, 1.0), (0.5, 1.5)]).square().sum().backward()
+    binder.embed_audio(samples, [(0.0, 1.0), (0.5, 1.5)]).clips.square().sum().backward()
     assert torch.isfinite(samples.grad).all()
     assert samples.grad.view(15, 1600).abs().sum(1).min() > 0
 
@@ -94,12 +94,12 @@ def test_a_long_video_is_read_once_and_embedded_in_batches(fresh_binder: ImageBi
     batches: list[int] = []
     stem = fresh_binder.towers.modality_preprocessors["vision"].rgbt_stem
     hook = stem.register_forward_pre_hook(lambda _, args: batches.append(len(args[0])))
-    embedded = fresh_binder.embed_video(video, segments)
+    embedded = fresh_binder.embed_video(video, segments).clips
     hook.remove()
     assert embedded.shape[0] == len(segments) == 370 and max(batches) <= 32
     assert video.read == sorted(set(video.read)) and len(video.read) > 500
     for number in (0, 11, 200, 369):  # in the order that was asked for
-        torch.testing.assert_close(embedded[number], fresh_binder.embed_video(video, [segments[number]])[0])
+        torch.testing.assert_close(embedded[number], fresh_binder.embed_video(video, [segments[number]]).clips[0])
 
 
 def test_a_long_target_sound_is_embedded_in_batches(binder: ImageBind) -> None:
@@ -108,8 +108,8 @@ def test_a_long_target_sound_is_embedded_in_batches(binder: ImageBind) -> None:
     batches: list[int] = []
     stem = binder.towers.modality_preprocessors["audio"].rgbt_stem
     hook = stem.register_forward_pre_hook(lambda _, args: batches.append(len(args[0])))
-    embedded = embed_waveform(binder, Waveform(samples, 44100), segments)
+    embedded = embed_waveform(binder, Waveform(samples, 44100), segments).clips
     hook.remove()
     assert batches == [32, 18] and not embedded.requires_grad
-    whole = binder.embed_audio(mono(Waveform(samples, 44100), 16000)[None], segments)[0]
+    whole = binder.embed_audio(mono(Waveform(samples, 44100), 16000)[None], segments).clips[0]
     torch.testing.assert_close(embedded, whole)

@@ -55,9 +55,9 @@ def test_the_best_phrases_come_first_with_their_cosines(binder: ImageBind, kind:
 
 def test_a_score_is_the_cosine_of_media_and_phrase(binder: ImageBind) -> None:
     video = MEDIA["video"]
-    seen = binder.embed_video(video, binder.clip_segments(video.duration_s)).mean(0)
+    seen = binder.embed_video(video, binder.clip_segments(video.duration_s)).clips.mean(0)
     for match in describe(binder, video, PHRASES, count=6):
-        wanted = cosine_similarity(seen, binder.embed_text([match.phrase])[0], dim=0)
+        wanted = cosine_similarity(seen, binder.embed_text([match.phrase], "vision")[0], dim=0)
         assert match.score == pytest.approx(wanted.item(), abs=1e-5)
 
 
@@ -78,8 +78,8 @@ def test_phrases_are_read_in_batches_and_once(fresh_binder: ImageBind) -> None:
 
 def test_a_batch_of_phrases_embeds_as_each_alone(fresh_binder: ImageBind) -> None:
     phrases = shipped_phrases()[:100]
-    together = fresh_binder.embed_text(phrases)
-    alone = torch.cat([fresh_binder.embed_text([phrase]) for phrase in phrases])
+    together = fresh_binder.embed_text(phrases, "vision")
+    alone = torch.cat([fresh_binder.embed_text([phrase], "vision") for phrase in phrases])
     assert (cosine_similarity(together, alone) > 1 - 1e-6).all()
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
@@ -90,7 +90,7 @@ def test_the_shipped_list_is_short_phrases_that_the_binder_reads_whole(binder: I
     assert all(phrase.isascii() and 1 <= len(phrase.split()) <= 9 for phrase in phrases)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        binder.embed_text(phrases)
+        binder.embed_text(phrases, "vision")
 
 
 def test_phrases_are_read_one_a_line() -> None:

@@ -40,7 +40,7 @@ def test_coarse_levels_are_dense_where_it_is_settled_what_something_becomes(exac
 def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
     generator = exact_audioldm.conditioned(["noise"], duration_s=1.0)
     view = AudioView(generator, exact_binder)
-    target = exact_binder.embed_text(["rain"])[0]
+    target = exact_binder.embed_text(["rain"], "vision")[0]
     loss = WeightedLoss({"audio": view}, [[TargetTerm("vision", 1.0, "audio", target)]])
     counted: list[tuple[int, int]] = []
     [noise], [begun] = best_noise(
@@ -49,7 +49,7 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
 
     def fit(seed: int) -> float:
         decoded = generator.decode(draft(generator, [seed], 10), [0])
-        return float(torch.cosine_similarity(view.embed(decoded, [0], 0)[0][0], target, dim=0))
+        return float(torch.cosine_similarity(view.embed(decoded, [0], 0)[0].clips[0, 0], target, dim=0))
 
     assert begun == [max(draft_seeds(3, 6), key=fit)]
     assert torch.equal(noise, generator.initial_noise(begun))

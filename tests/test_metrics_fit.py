@@ -66,8 +66,8 @@ def test_binder_scores_are_the_cosines(binder, video):
     scores = binder_scores(binder, video, sound, prompt)
     segments = binder.clip_segments(DURATION_S)
     with torch.no_grad():
-        seen, heard = binder.embed_video(video, segments), binder.embed_audio(sound.samples, segments)[0]
-        (read,) = binder.embed_text([prompt])
+        seen, heard = binder.embed_video(video, segments).clips, binder.embed_audio(sound.samples, segments).clips[0]
+        (read,) = binder.embed_text([prompt], "vision")
     assert scores.segments == tuple(segments) and len(scores.av_each) == 4
     assert scores.av == pytest.approx(float(cosine_similarity(seen.mean(0), heard.mean(0), dim=0)), abs=1e-5)
     assert scores.vt == pytest.approx(float(cosine_similarity(seen.mean(0), read, dim=0)), abs=1e-5)

@@ -140,10 +140,10 @@ def test_binder_tells_kinds_apart(binder: ImageBind) -> None:
 
 
 def test_binder_keeps_ambiguous_captions_in_the_middle(binder: ImageBind) -> None:
-    texts = binder.embed_text([precise_captions(kind)[0] for kind in KINDS])
-    vague = binder.embed_text(["something making a sound"])
+    texts = binder.embed_text([precise_captions(kind)[0] for kind in KINDS], "vision")
+    vague = binder.embed_text(["something making a sound"], "vision")
     to_kinds = cosine_similarity(vague, texts)
-    own = cosine_similarity(texts, binder.embed_text([precise_captions(kind)[3] for kind in KINDS]))
+    own = cosine_similarity(texts, binder.embed_text([precise_captions(kind)[3] for kind in KINDS], "vision"))
     assert to_kinds.max() < own.min() - 0.1, (to_kinds, own)
     assert cosine_similarity(texts[:1], texts[1:]).max() < 0.5
 
@@ -155,7 +155,7 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
     segments, rises, right = binder.clip_segments(2.0), 0, 0
     for shown, other in zip(KIND_NAMES, KIND_NAMES[3:] + KIND_NAMES[:3]):
         clips = [make_clip(TEST_SEEDS + 3000 + KIND_NAMES.index(shown), kind=kind) for kind in (shown, other)]
-        target = binder.embed_video(VideoFrames(clips[0].frames, 8.0), segments).mean(0, keepdim=True)
+        target = binder.embed_video(VideoFrames(clips[0].frames, 8.0), segments).clips.mean(0, keepdim=True)
         mels = LogMel()(torch.stack([clip.samples for clip in clips]))
         latent = audio.vae.encode(mels[:, None]).latent_dist.mean.mean(0, keepdim=True).requires_grad_()
         margins = []
@@ -164,7 +164,7 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
             if step in (0, 10):
                 judged, scores = judge_sound_kind(sound[0])
                 margins.append(scores[kind_index(shown)] - scores[kind_index(other)])
-            loss = 1 - cosine_similarity(binder.embed_audio(sound, segments).mean(1), target).mean()
+            loss = 1 - cosine_similarity(binder.embed_audio(sound, segments).clips.mean(1), target).mean()
             (gradient,) = torch.autograd.grad(loss, latent)
             latent = (latent - 0.1 * latent.std() * gradient / gradient.std()).detach().requires_grad_()
         rises, right = rises + bool(margins[1] > margins[0]), right + (judged == shown)

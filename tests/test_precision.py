@@ -48,9 +48,9 @@ def test_embeddings_are_nearly_the_same_and_single(half: Models, single: Models)
     sound = torch.randn(1, 16000, generator=torch.Generator().manual_seed(1)) * 0.1
     video = VideoFrames(torch.rand(8, 3, 48, 64, generator=torch.Generator().manual_seed(2)), 8)
     for embed in (
-        lambda binder: binder.embed_audio(sound, [(0.0, 1.0)])[0],
-        lambda binder: binder.embed_text(["a red ball"]),
-        lambda binder: binder.embed_video(video, [(0.0, 1.0)]),
+        lambda binder: binder.embed_audio(sound, [(0.0, 1.0)]).clips[0],
+        lambda binder: binder.embed_text(["a red ball"], "vision"),
+        lambda binder: binder.embed_video(video, [(0.0, 1.0)]).clips,
     ):
         ours, exact = embed(half[2]), embed(single[2])
         assert ours.dtype == torch.float32
@@ -60,8 +60,8 @@ def test_embeddings_are_nearly_the_same_and_single(half: Models, single: Models)
 def test_the_loss_has_a_gradient(half: Models, single: Models) -> None:
     def gradient(binder: ImageBind) -> torch.Tensor:
         sound = (torch.randn(1, 16000, generator=torch.Generator().manual_seed(1)) * 0.1).requires_grad_()
-        target = binder.embed_text(["a red ball"])
-        (1 - torch.cosine_similarity(binder.embed_audio(sound, [(0.0, 1.0)])[0], target)).sum().backward()
+        target = binder.embed_text(["a red ball"], "vision")
+        (1 - torch.cosine_similarity(binder.embed_audio(sound, [(0.0, 1.0)]).clips[0], target)).sum().backward()
         return sound.grad
 
     ours, exact = gradient(half[2]), gradient(single[2])

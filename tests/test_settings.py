@@ -125,7 +125,7 @@ def latent_of(generator: object, binder: ImageBind, **settings: float) -> Tensor
     from seeing_core.guidance.losses import TargetTerm, WeightedLoss
 
     loss = WeightedLoss(
-        {"audio": AudioView(generator, binder)}, [[TargetTerm("text", 1.0, "audio", binder.embed_text(["rain"])[0])]]
+        {"audio": AudioView(generator, binder)}, [[TargetTerm("text", 1.0, "audio", binder.embed_text(["rain"], "vision")[0])]]
     )
     [z] = sample([generator], loss, AlignSettings("x0", start_fraction=0.0, **settings), seeds=[1], steps=2)
     return z
@@ -169,12 +169,12 @@ def test_a_vague_prompt_gets_the_targets_words_and_a_fitting_one_stays(pocket_bi
     right = 0
     for seed in range(TEST_SEEDS, TEST_SEEDS + 16):
         clip = make_clip(seed)
-        target = pocket_binder.embed_video(VideoFrames(clip.frames, clip.fps), pocket_binder.clip_segments(2.0)).mean(0)
-        whole = complete_prompt(pocket_binder, "something making a sound", target)
+        target = pocket_binder.embed_video(VideoFrames(clip.frames, clip.fps), pocket_binder.clip_segments(2.0)).clips.mean(0)
+        whole = complete_prompt(pocket_binder, "something making a sound", target, "vision")
         right += clip.kind in whole.split(", something")[0]
         best = whole.removesuffix(", something making a sound")
-        assert complete_prompt(pocket_binder, best, target) == best  # no better words
-        assert complete_prompt(pocket_binder, "", target) == best
+        assert complete_prompt(pocket_binder, best, target, "vision") == best  # no better words
+        assert complete_prompt(pocket_binder, "", target, "vision") == best
     assert right >= 15
 
 

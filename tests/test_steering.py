@@ -33,7 +33,7 @@ def test_a_video_guides_a_sound_as_in_video_to_audio(exact_binder: ImageBind) ->
     (segments,) = AudioView(SOUND, exact_binder).all_segments_s()
     expected = WeightedLoss(
         {"audio": AudioView(SOUND, exact_binder)},
-        [[TargetTerm("vision", 1.0, "audio", exact_binder.embed_video(MOVING, segments).mean(0))]],
+        [[TargetTerm("vision", 1.0, "audio", exact_binder.embed_video(MOVING, segments).clips.mean(0))]],
         [EventTimesTerm(1.0, "audio", [[8 / 16 - 0.5 / 16, 20 / 16 - 0.5 / 16]])],
     )
     x0 = SOUND.initial_noise([1, 2])

@@ -117,7 +117,7 @@ class Case:
             ["a bell"], duration_s=duration_s, fps=4, width=16, height=side, low_memory=low_memory
         )
         self.binder, self.name = binder, name
-        self.word = torch.stack([binder.embed_text(["a bell"])[0], binder.embed_text(["rain"])[0]])
+        self.word = torch.stack([binder.embed_text(["a bell"], "vision")[0], binder.embed_text(["rain"], "vision")[0]])
         self.weight = torch.tensor([1.0, 0.25]).double()
         hearing = AudioView(self.audio, binder)
         media = ["audio"] if name.startswith("audio") else ["vision"] if name.startswith("video") else ["vision", "audio"]
@@ -143,7 +143,9 @@ class Case:
             mels = [model.decode_mel(given["audio"][:, :, w.start : w.stop]) for w in self.audio.windows]
             for mel, (start_s, stop_s) in zip(mels, self.audio.windows_s, strict=True):
                 samples = model.vocode(mel)[:, : round((stop_s - start_s) * 16000)]
-                embedded["audio"].append(self.binder.embed_audio(samples, self.binder.clip_segments(stop_s - start_s)).mean(1))
+                embedded["audio"].append(
+                    self.binder.embed_audio(samples, self.binder.clip_segments(stop_s - start_s)).clips.mean(1)
+                )
             features = self.audio.onset_features(torch.stack(mels, 1))
             curves["audio"] = onset_curve(features, self.audio.onset_start_s, self.audio.onset_step_s)
         if "vision" in given:
@@ -152,7 +154,7 @@ class Case:
             for segments in self.windows:
                 wanted, index = self.binder.sample_frame_indices(times_s, segments)
                 seen = self.binder.preprocess_frames(frames[:, wanted].flatten(0, 1)).unflatten(0, (2, -1))
-                embedded["vision"].append(self.binder.embed_frames(seen, index).mean(1))
+                embedded["vision"].append(self.binder.embed_frames(seen, index).clips.mean(1))
             curves["vision"] = motion_curve(frames, 4)
         for number in range(len(self.windows)):
             own = {medium: embeddings[number] for medium, embeddings in embedded.items()}

@@ -98,7 +98,8 @@ def test_the_binder_hears_at_its_own_rate(exact_binder: ImageBind) -> None:
 
     view = AudioView(AUDIO.conditioned(["x"], duration_s=1.0), exact_binder)
     ours, _ = view.embed(tone(44100).expand(1, 1, 2, -1), [0], 0)
-    assert torch.cosine_similarity(ours[0], exact_binder.embed_audio(tone(16000)[None], [(0.0, 1.0)])[0, 0], dim=0) > 0.99
+    exact = exact_binder.embed_audio(tone(16000)[None], [(0.0, 1.0)])
+    assert torch.cosine_similarity(ours.clips[0, 0], exact.clips[0, 0], dim=0) > 0.99
 
 
 def test_onset_features_of_a_waveform_have_right_gradients() -> None:

@@ -49,8 +49,11 @@ def audio_generator(exact_audioldm: AudioLDM) -> ConditionedAudioLDM:
 
 
 def video_loss(generator: ConditionedAnimateDiff, binder: ImageBind) -> WeightedLoss:
-    heard = binder.embed_audio(NOISE.double(), binder.clip_segments(1.0))[0].mean(0)
-    terms = [TargetTerm("audio", 1.0, "vision", heard), TargetTerm("text", 1.0, "vision", binder.embed_text([PROMPT])[0])]
+    heard = binder.embed_audio(NOISE.double(), binder.clip_segments(1.0)).clips[0].mean(0)
+    terms = [
+        TargetTerm("audio", 1.0, "vision", heard),
+        TargetTerm("text", 1.0, "vision", binder.embed_text([PROMPT], "vision")[0]),
+    ]
     windows = video_windows(binder, generator.frames / generator.fps)
     return WeightedLoss({"vision": VideoView(generator, binder, windows)}, [terms])
 
@@ -92,7 +95,7 @@ def test_decoding_only_what_is_seen_gives_the_gradient_of_decoding_all(
     wanted, index = exact_binder.sample_frame_indices(torch.arange(8).double() / 8, segments)
     x0 = video_generator.initial_noise([1]).requires_grad_()
     frames = exact_binder.preprocess_frames(video_generator.model.decode(x0)[0][wanted])
-    mean = exact_binder.embed_frames(frames[None], index).mean(1)
+    mean = exact_binder.embed_frames(frames[None], index).clips.mean(1)
     plain = sum(1 - torch.cosine_similarity(mean, term.target, dim=-1) for term in terms)
     (gradient,) = torch.autograd.grad(plain, x0)
     ours = loss([x0])
@@ -141,7 +144,7 @@ def test_prompt_tuning_alone_leaves_latents_to_the_schedule(
 def test_joint_with_one_term_is_that_task_alone(
     video_generator: ConditionedAnimateDiff, audio_generator: ConditionedAudioLDM, exact_binder: ImageBind
 ) -> None:
-    text = exact_binder.embed_text([PROMPT])[0]
+    text = exact_binder.embed_text([PROMPT], "vision")[0]
     hearing = AudioView(audio_generator, exact_binder)
     views = {"vision": VideoView(video_generator, exact_binder, hearing.all_segments_s()), "audio": hearing}
     generators = {"vision": video_generator, "audio": audio_generator}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from ...seeing_core.media.types import Waveform
 from ...seeing_core.weights.catalog import GB, HUB, RemoteModel
 from ..comfy.memory import ModelHandle, on_device
 from ..loaders.downloads import fetch_here
-from ..loaders.model_folders import DEPTH
+from ..loaders.model_folders import DEPTH, hub_cache, hub_cached, model_config
 
 ROOTS = ("LLM", "diffusers")
 CAPTION_BYTES = 2 * 2**30  # activations: a picture of a megapixel, or 30 s of sound, and the words
@@ -91,7 +90,7 @@ def folder_of(kind: CaptionerKind, choice: str, download_if_missing: bool = Fals
     if wanted and download_if_missing:
         return fetch_here(wanted, Path(folder_paths.get_folder_paths(wanted.folder)[0]))
     listed = "; ".join(f"{one.source} ({one.facts})" for one in kind.catalog)
-    roots = ", ".join([*_roots(), str(_hub_cache())])
+    roots = ", ".join([*_roots(), str(hub_cache())])
     example = wanted or kind.catalog[0]
     raise InputError(
         kind.name,
@@ -146,36 +145,11 @@ def _found(kind: CaptionerKind) -> dict[str, Path]:
             inside = Path(folder).relative_to(root)
             if "config.json" in files:
                 below.clear()
-                if kind.fits(_config(Path(folder))):
+                if kind.fits(model_config(Path(folder))):
                     found.setdefault(inside.as_posix(), Path(folder))
             elif "model_index.json" in files or len(inside.parts) >= DEPTH:
                 below.clear()  # the parts of a diffusers folder are no captioners
-    for name, folder in _cached():
-        if kind.fits(_config(folder)):
+    for name, folder in hub_cached():
+        if kind.fits(model_config(folder)):
             found.setdefault(name, folder)
     return found
-
-
-def _cached() -> Iterator[tuple[str, Path]]:
-    """The models in the Hugging Face cache, at the revision that was fetched last."""
-    for folder in sorted(_hub_cache().glob("models--*--*")):
-        reference = folder / "refs" / "main"
-        if reference.is_file():
-            yield (
-                folder.name.removeprefix("models--").replace("--", "/", 1),
-                (folder / "snapshots" / reference.read_text(encoding="utf-8").strip()),
-            )
-
-
-def _hub_cache() -> Path:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}

@@ -1,4 +1,4 @@
-"""Describe with ImageBind: a picture, video or sound in, the phrases that fit it best out."""
+"""Describe: a picture, video or sound in, the phrases that fit it best out."""
 
 from __future__ import annotations
 
@@ -22,16 +22,24 @@ INSTEAD, BESIDE = "instead of the built-in list", "beside the built-in list"
 DESCRIBE_BYTES = 2**30
 
 
-class DescribeWithImageBind(io.ComfyNode):
+class Describe(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="SeeingHearing_Describe",
-            display_name="Describe with ImageBind",
+            display_name="Describe",
             category=CATEGORY + "/captions",
-            description="Finds the phrases that fit a picture, a video or a sound best, with ImageBind alone: no "
+            description="Finds the phrases that fit a picture, a video or a sound best, with the binder alone: no "
             "further model is needed. Ranks a built-in list of everyday sounds and scenes, or your own.",
-            search_aliases=["caption", "tag", "classify", "zero shot", "what is this", "imagebind caption"],
+            search_aliases=[
+                "caption",
+                "tag",
+                "classify",
+                "zero shot",
+                "what is this",
+                "imagebind caption",
+                "describe with imagebind",
+            ],
             inputs=[
                 inputs.binder(),
                 io.MultiType.Input(
@@ -94,7 +102,7 @@ class DescribeWithImageBind(io.ComfyNode):
 def _core_media(media: Tensor | Input.Video | Mapping[str, Any] | None) -> Images | Video | Waveform:
     if media is None or isinstance(media, Mapping):  # None: what a silent video gives as its sound
         sound = waveform_from(media)
-        warn_if_silent("Describe with ImageBind", sound)
+        warn_if_silent("Describe", sound)
         return sound
     if isinstance(media, Tensor):
         return Images(images_from(media))

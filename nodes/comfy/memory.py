@@ -20,7 +20,7 @@ from ...seeing_core.weights.files import first_line
 
 # What ComfyUI is asked to keep free for activations with gradients, rounded up.
 GIB = 2**30
-AUDIO_BYTES, AUDIO_S = 3 * GIB, 10.24  # a window of 10.24 s through VAE, vocoder and ImageBind
+AUDIO_BYTES, AUDIO_S = 3 * GIB, 10.24  # a window of 10.24 s through VAE, vocoder and binder
 VIDEO_BYTES, VIDEO_PIXELS = 6 * GIB, 16 * 512 * 512  # 16 frames of 512 x 512 through a checkpointed UNet, two through the VAE
 LEAST_BYTES = GIB // 2
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

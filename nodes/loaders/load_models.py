@@ -1,4 +1,4 @@
-"""Load AudioLDM, Load AnimateDiff, Load ImageBind."""
+"""Load AudioLDM, Load AnimateDiff, and the binders: Load ImageBind, Load PE-AV."""
 
 from __future__ import annotations
 
@@ -191,3 +191,37 @@ class LoadImageBind(io.ComfyNode):
         path = folders.path_of(folders.IMAGEBIND, model, download_if_missing)
         dtype = weights_dtype(precision)
         return io.NodeOutput(BinderHandle.load(lambda: load_imagebind(path, dtype=dtype)))
+
+
+class LoadPeAv(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeeingHearing_LoadPeAv",
+            display_name="Load PE-AV",
+            category=CATEGORY + "/loaders",
+            description="Loads PE-AV, which tells how well a picture, a sound and a sentence fit each other, and when. A newer "
+            "binder than ImageBind, whose weights are free for commercial work too.",
+            search_aliases=["binder", "audio visual embedding", "perception encoder", "pe-av", "peav"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=folders.choices(folders.PE_AV),
+                    default=folders.POCKET,
+                    tooltip=POCKET_TIP + "Others are the folders found in models/pe_av and in the Hugging Face cache, e.g. "
+                    "pe-av-small (weights: Apache 2.0). Those with '16-frame' look at 16 frames of a video, which is faster; the "
+                    "others see all, which they need to tell when." + KNOWN_TIP,
+                ),
+                download_if_missing(),
+                precision("The comparison itself is always made in fp32."),
+            ],
+            outputs=[Binder.Output("binder", tooltip="PE-AV, for the nodes that align sound and picture.")],
+        )
+
+    @classmethod
+    def execute(cls, model: str, download_if_missing: bool = False, precision: str = "auto") -> io.NodeOutput:
+        from ...seeing_core.weights import load_pe_av
+
+        path = folders.path_of(folders.PE_AV, model, download_if_missing)
+        dtype = weights_dtype(precision)
+        return io.NodeOutput(BinderHandle.load(lambda: load_pe_av(path, dtype=dtype)))

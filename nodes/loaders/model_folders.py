@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 
@@ -23,6 +24,7 @@ REGISTERED = {
     "audioldm": set(WHOLE),
     "animatediff_models": set(WHOLE),
     "imagebind": {".pth", ".safetensors"},
+    "pe_av": set(),
     "LLM": set(),
     "animatediff_motion_lora": set(WHOLE),
 }
@@ -34,7 +36,8 @@ class ModelKind:
     """A kind of model.
 
     what: its name in messages.  pocket: the built-in one.  file_roots: ComfyUI model folders of single files.
-    folder_roots, index, class_name: of diffusers folders, and the file in them that names their class.
+    folder_roots, index, class_name: of model folders, and the file in them that names their class, under class_key.
+    in_hub_cache: whether the Hugging Face cache is looked in as well.
     """
 
     what: str
@@ -43,6 +46,8 @@ class ModelKind:
     folder_roots: tuple[str, ...] = ()
     index: str = ""
     class_name: str = ""
+    class_key: str = "_class_name"
+    in_hub_cache: bool = False
     catalog: tuple[RemoteModel, ...] = ()
 
     @property
@@ -84,6 +89,18 @@ MOTION = ModelKind(
 )
 IMAGEBIND = ModelKind(
     "ImageBind model", MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", ("imagebind",), catalog=catalog.IMAGEBIND
+)
+
+PE_AV = ModelKind(
+    "PE-AV model",
+    MODELS_DIR / "pe_av",
+    (),
+    ("pe_av",),
+    "config.json",
+    "pe_audio_video",
+    class_key="model_type",
+    in_hub_cache=True,
+    catalog=catalog.PE_AV,
 )
 
 
@@ -143,7 +160,7 @@ def tokenizer_folder(audioldm: Path, download_if_missing: bool) -> Path | None:
         audioldm.with_suffix(""),
         audioldm.parent,
         *(root / catalog.TOKENIZER.name for root in roots),
-        *_diffusers_folders(AUDIOLDM).values(),
+        *_model_folders_of(AUDIOLDM).values(),
     ]
     for place in places:
         if (place / "tokenizer" / "tokenizer_config.json").is_file():
@@ -176,7 +193,11 @@ def lora_file(folder: str, choice: str) -> Path | None:
 
 def _found(kind: ModelKind) -> dict[str, Path]:
     """Folders and single files, by their names with "/" between folders."""
-    folders = _diffusers_folders(kind)
+    folders = _model_folders_of(kind)
+    if kind.in_hub_cache:
+        for name, folder in hub_cached():
+            if model_config(folder, kind.index).get(kind.class_key) == kind.class_name:
+                folders.setdefault(name, folder)
     files = {
         name: path
         for name, path in _files(kind.file_roots).items()
@@ -200,7 +221,7 @@ def _part_of_a_folder(path: Path) -> bool:
     return (path.parent / "config.json").is_file()
 
 
-def _diffusers_folders(kind: ModelKind) -> dict[str, Path]:
+def _model_folders_of(kind: ModelKind) -> dict[str, Path]:
     """Every folder below the kind's roots whose index file names its class, by its name."""
     found: dict[str, Path] = {}
     for root in [root for name in kind.folder_roots for root in folder_paths.get_folder_paths(name)]:
@@ -208,18 +229,38 @@ def _diffusers_folders(kind: ModelKind) -> dict[str, Path]:
             inside = Path(folder).relative_to(root)
             if kind.index in files:
                 below.clear()
-                if _class_of(Path(folder) / kind.index) == kind.class_name:
+                if model_config(Path(folder), kind.index).get(kind.class_key) == kind.class_name:
                     found.setdefault(inside.as_posix(), Path(folder))
             elif len(inside.parts) >= DEPTH:
                 below.clear()
     return found
 
 
-def _class_of(index: Path) -> str | None:
+def hub_cached() -> Iterator[tuple[str, Path]]:
+    """The models in the Hugging Face cache, "owner/name", at the revision that was fetched last."""
+    for folder in sorted(hub_cache().glob("models--*--*")):
+        reference = folder / "refs" / "main"
+        if reference.is_file():
+            yield (
+                folder.name.removeprefix("models--").replace("--", "/", 1),
+                (folder / "snapshots" / reference.read_text(encoding="utf-8").strip()),
+            )
+
+
+def hub_cache() -> Path:
+    """Where huggingface_hub keeps what it fetched."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def model_config(folder: Path, index: str = "config.json") -> dict[str, Any]:
+    """What a model folder says of itself; empty where nothing can be read."""
     try:
-        return json.loads(index.read_text(encoding="utf-8")).get("_class_name")
-    except (OSError, ValueError, AttributeError):
-        return None
+        config = json.loads((folder / index).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _inside(what: str, path: Path) -> Path:
@@ -239,5 +280,6 @@ def _inside(what: str, path: Path) -> Path:
 
 def _model_folders() -> Iterator[Path]:
     yield MODELS_DIR.resolve()
+    yield hub_cache().resolve()
     for folders, _ in folder_paths.folder_names_and_paths.values():
         yield from (Path(folder).resolve() for folder in folders)

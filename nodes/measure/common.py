@@ -18,15 +18,15 @@ from ..comfy.convert import own_track, waveform_from
 from ..comfy.memory import ModelHandle, enable_autograd, on_device
 from ..sockets import Binder
 
-EMBED_BYTES = 2**30  # ImageBind over the segments of a video, without gradients, rounded up
+EMBED_BYTES = 2**30  # the binder over the segments of a video, without gradients, rounded up
 
 
 def binder_input() -> io.Input:
     return Binder.Input(
         "binder",
         optional=True,
-        tooltip="From Load ImageBind; optional. With it the similarity of sound and picture is measured as well. "
-        "Guidance raises exactly this, so a high value alone proves nothing.",
+        tooltip="From Load ImageBind or Load PE-AV; optional. With it the similarity of sound and picture is measured as well. "
+        "Guidance raises exactly what its own binder measures, so judge with the other one where you can.",
     )
 
 

@@ -103,11 +103,17 @@ def fields(preset: AlignSettings) -> list[io.Input]:
         _float(
             "binder_weight",
             value["binder_weight"],
-            "Weight of everything that ImageBind compares. At 0 ImageBind "
+            "Weight of everything that the binder compares. At 0 it "
             "takes no part in the steps, which is fast; it can still complete the prompt.",
         ),
         _float(
             "sync_weight", value["sync_weight"], "Weight of timing: things sound when they move. 1 is usual, 0 leaves it out."
+        ),
+        _float(
+            "moment_weight",
+            value["moment_weight"],
+            "Weight of what the binder hears and sees moment by moment, so that each sound fits the picture of its own time. Acts "
+            "with PE-AV; ImageBind cannot tell when. 0 leaves it out.",
         ),
         io.Int.Input(
             "drafts",

@@ -25,7 +25,7 @@ class AudioToVideo(io.ComfyNode):
             display_name="Audio to Video",
             category=CATEGORY,
             has_intermediate_output=True,
-            description="Makes a video that fits a sound. AnimateDiff makes the frames; meanwhile ImageBind compares "
+            description="Makes a video that fits a sound. AnimateDiff makes the frames; meanwhile the binder compares "
             "them with the sound and the prompt and guides them towards both. The video is as long as the sound.",
             search_aliases=["a2v", "audio reactive", "sound to video", "music video", "visualizer"],
             inputs=[

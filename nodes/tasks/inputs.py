@@ -34,7 +34,9 @@ def video_model() -> io.Input:
 
 
 def binder() -> io.Input:
-    return Binder.Input("binder", tooltip="ImageBind, from Load ImageBind.")
+    return Binder.Input(
+        "binder", tooltip="ImageBind or PE-AV, from their loaders: it compares what is seen, heard and written."
+    )
 
 
 def prompt(of: str, example: str) -> io.Input:
@@ -180,7 +182,7 @@ def complete_prompt(settings: AlignSettings) -> io.Input:
         display_name="complete the prompt",
         options=list(COMPLETIONS),
         default=settings.complete_prompt,
-        tooltip="ImageBind finds words that fit and puts them in front of the prompt. 'when empty': only where you write no "
+        tooltip="The binder finds words that fit and puts them in front of the prompt. 'when empty': only where you write no "
         "prompt, so that what you write decides. 'always': to every prompt that does not fit better already; they may overrule "
         "yours. 'never': your prompt alone decides.",
     )
@@ -202,7 +204,7 @@ def video_preset(target: str) -> io.Input:
     return preset(
         VIDEO_PRESETS,
         "How the video is guided. 'balanced': tries several starts and keeps the one that fits best, then makes things move "
-        "when they sound; best in our tests. 'quality': the same at every step. 'fast': completes an empty prompt, no more. "
+        "when they sound; best in our tests. 'quality': goes on to the last step. 'fast': completes an empty prompt, no more. "
         "'paper': the paper's rule, which also tunes the prompt.",
         target,
     )
@@ -243,7 +245,7 @@ def chosen_settings(
         logging.warning("%s: event times are not used, because no step is guided (strength 0)", node)
     if targets and not (settings.enabled and settings.binder_weight):
         logging.warning(
-            "%s: targets are not used, because ImageBind takes no part in the steps (strength or binder weight 0)", node
+            "%s: targets are not used, because the binder takes no part in the steps (strength or binder weight 0)", node
         )
     return settings
 

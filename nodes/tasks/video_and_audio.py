@@ -32,7 +32,7 @@ class VideoAndAudio(io.ComfyNode):
             category=CATEGORY,
             has_intermediate_output=True,
             description="Makes a video and its sound at once from a text. AnimateDiff and AudioLDM work in lock-step, "
-            "and ImageBind guides video, audio and text towards each other.",
+            "and the binder guides video, audio and text towards each other.",
             search_aliases=["joint", "joint-va", "text to video with sound", "t2av", "sounding video"],
             inputs=[
                 inputs.video_model(),

@@ -26,7 +26,7 @@ class VideoToAudio(io.ComfyNode):
             display_name="Video to Audio",
             category=CATEGORY,
             has_intermediate_output=True,
-            description="Makes sound that fits a video. AudioLDM makes the sound; meanwhile ImageBind compares it "
+            description="Makes sound that fits a video. AudioLDM makes the sound; meanwhile the binder compares it "
             "with the video and the prompt and guides it towards both. The sound is exactly as long as the video.",
             search_aliases=["v2a", "foley", "sound effect", "sfx", "add sound to video", "soundtrack", "audio from video"],
             inputs=[

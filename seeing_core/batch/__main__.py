@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", required=True, metavar="DIR", help="results under the inputs' own names and folders, each with a .json")
     add("--audioldm", metavar="PATH", help="a folder or file of AudioLDM (v2a, i2a, joint)")
     add("--animatediff", nargs=2, metavar=("BASE", "MOTION"), help="Stable Diffusion 1.5 and the motion module (a2v, joint)")
-    add("--binder", metavar="FILE", help="ImageBind")
+    add("--binder", metavar="PATH", help="an ImageBind file, or a PE-AV folder")
     names = dict.fromkeys(name for presets in PRESETS.values() for name in presets)
     add("--preset", default="balanced", help=f"one of {', '.join(names)} (default %(default)s)")
     add("--strength", type=float, default=1.0, metavar="X", help="of the guidance; 0 turns it off (default %(default)s)")

@@ -23,7 +23,7 @@ from ..media.video_file import VideoFile
 from ..parallel import Failure
 from ..run import RunConfig, TaskResult
 from ..tasks import audio_to_video, image_to_audio, video_and_audio, video_to_audio
-from ..weights import load_animatediff, load_audioldm, load_imagebind
+from ..weights import load_animatediff, load_audioldm, load_binder
 from .jobs import Job
 from .results import Recipe, Results, identity
 
@@ -104,7 +104,7 @@ class Maker:
         device = f"cuda:{number % options.devices}" if options.device == "cuda" else options.device
         place = partial(_placed, device=device)
         dtype = DTYPES[options.precision]
-        self.binder = place(load_imagebind(options.binder, dtype=dtype))
+        self.binder = place(load_binder(options.binder, dtype=dtype))
         self.audio: Any = place(load_audioldm(options.audioldm, dtype=dtype)) if options.audioldm else None
         self.video: Any = place(load_animatediff(*options.animatediff, dtype=dtype)) if options.animatediff else None
 

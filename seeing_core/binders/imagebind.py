@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -14,33 +12,27 @@ from torch.overrides import TorchFunctionMode
 
 from ..media.types import Segment, Video
 from ..precision import to_fp32
-from .imagebind_inputs import (
-    RATE_HZ,
-    audio_input,
-    clip_segments,
-    clips_of,
-    sample_frame_indices,
-    to_square,
-    vision_batches,
-)
+from .base import Embedded
+from .imagebind_inputs import RATE_HZ, audio_input, clip_segments, clips_of, sample_frame_indices, to_square
 from .imagebind_package import imagebind_module, tokenizer
+from .reading import segment_batches
+from .remembering import Memory
 
 TOWERS = ("vision", "audio", "text")
 PARTS = ("preprocessors", "trunks", "heads", "postprocessors")
-REMEMBERED = 512  # batches, of at most 32 embeddings for vision and 64 for text
-VISION_BATCH, TEXT_BATCH = 32, 64
+VISION_BATCH, TEXT_BATCH = 32, 64  # embedded at once
 
 
 class ImageBind(nn.Module):
     """The vision, audio and text towers. Embeddings come after the post-processors, as the paper's code takes them.
 
-    What was embedded before is remembered by content (the last 512 batches), so that a run with another seed does not run the
-    vision and text towers again.
+    Its segments last a second and are embedded as a whole, so it cannot tell when within one something happens.
     """
 
     name = "ImageBind"
     towers: Any
     rate_hz = RATE_HZ
+    tells_when = False
     tower_names = TOWERS
     visit: Callable[[str], AbstractContextManager[object]] = staticmethod(lambda tower: nullcontext())
 
@@ -49,7 +41,7 @@ class ImageBind(nn.Module):
         self.towers, self.vocabulary = towers, tuple(vocabulary)
         self.eval().requires_grad_(False)
         self._tokenizer = tokenizer()
-        self._memory: OrderedDict[str, Tensor] = OrderedDict()
+        self._memory: Memory[Tensor] = Memory()
 
     @property
     def precision(self) -> torch.dtype:
@@ -68,19 +60,21 @@ class ImageBind(nn.Module):
         return self._tokenizer.decode(ids[self._tokenizer.context_length - 2 :]).strip()
 
     @torch.no_grad()
-    def embed_text(self, prompts: Sequence[str]) -> Tensor:
-        """(len(prompts), D), in batches."""
+    def embed_text(self, prompts: Sequence[str], beside: str) -> Tensor:
+        """(len(prompts), D), in batches; the same beside vision and audio."""
         tokens = torch.stack([self._tokenizer(prompt) for prompt in prompts])  # (N, 77)
-        return torch.cat([self._remember("text", batch) for batch in tokens.split(TEXT_BATCH)])
+        return torch.cat([self._remembered("text", batch) for batch in tokens.split(TEXT_BATCH)])
 
     @torch.no_grad()
-    def embed_video(self, video: Video, segments: Sequence[Segment]) -> Tensor:
-        """(len(segments), D), in batches of 32 segments; the video's frames are read once, in order."""
+    def embed_video(self, video: Video, segments: Sequence[Segment]) -> Embedded:
+        """clips (len(segments), D), in batches of 32 segments; the video's frames are read once, in order."""
+        wanted, index = sample_frame_indices(video.times_s, segments)
         embedded = [
-            (numbers, self._remember("vision", batch)) for numbers, batch in vision_batches(video, segments, VISION_BATCH)
+            (numbers, self._remembered("vision", clips_of(frames, own)[0]))
+            for numbers, frames, own in segment_batches(video, wanted, index, VISION_BATCH, to_square)
         ]
         order = torch.tensor([number for numbers, _ in embedded for number in numbers])
-        return torch.cat([batch for _, batch in embedded])[order.argsort()]
+        return Embedded(torch.cat([batch for _, batch in embedded])[order.argsort()])
 
     def sample_frame_indices(self, times_s: Tensor, segments: Sequence[Segment]) -> tuple[list[int], Tensor]:
         return sample_frame_indices(times_s, segments)
@@ -89,17 +83,17 @@ class ImageBind(nn.Module):
         """(N, 3, H, W), 0..1 -> (N, 3, 224, 224), what the vision tower sees of each frame; differentiable."""
         return to_square(frames)
 
-    def embed_frames(self, frames: Tensor, index: Tensor) -> Tensor:
-        """Preprocessed frames (B, n, 3, 224, 224), positions (S, 2) in n -> (B, S, D), all in one batch; differentiable."""
+    def embed_frames(self, frames: Tensor, index: Tensor) -> Embedded:
+        """Preprocessed frames (B, n, 3, 224, 224), positions (S, 2) in n -> clips (B, S, D), in one batch; differentiable."""
         clips = clips_of(frames, index)
-        return self._forward("vision", clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        return Embedded(self._forward("vision", clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
 
-    def embed_audio(self, samples: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """samples (B, n) at 16 kHz -> (B, len(segments), D), all segments of all samples in one batch; differentiable."""
+    def embed_audio(self, samples: Tensor, segments: Sequence[Segment]) -> Embedded:
+        """samples (B, n) at 16 kHz -> clips (B, len(segments), D), of all samples in one batch; differentiable."""
         # Half precision is too little for the powers in a spectrum.
         mels = audio_input(samples.to(self.precision), segments)  # (B, S, 1, 128, 204)
         embeddings = self._forward("audio", mels.flatten(0, 1))
-        return embeddings.unflatten(0, mels.shape[:2])
+        return Embedded(embeddings.unflatten(0, mels.shape[:2]))
 
     def _forward(self, modality: str, inputs: Tensor) -> Tensor:
         if inputs.ndim == 5:  # (S, 3, 2, H, W): the model would average S as the clips of one video
@@ -109,14 +103,8 @@ class ImageBind(nn.Module):
             inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else None)
             return to_fp32(self.towers({modality: inputs})[modality])
 
-    def _remember(self, modality: str, inputs: Tensor) -> Tensor:
-        key = modality + hashlib.sha256(inputs.cpu().contiguous().numpy().tobytes()).hexdigest()
-        if key not in self._memory:
-            self._memory[key] = self._forward(modality, inputs)
-            while len(self._memory) > REMEMBERED:
-                self._memory.popitem(last=False)
-        self._memory.move_to_end(key)
-        return self._memory[key]
+    def _remembered(self, modality: str, inputs: Tensor) -> Tensor:
+        return self._memory.recall(modality, inputs, lambda given: self._forward(modality, given))
 
 
 def build(config: dict[str, object]) -> nn.Module:

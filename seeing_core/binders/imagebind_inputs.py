@@ -7,14 +7,14 @@ data.py; pytorchvideo's ConstantClipsPerVideoSampler and UniformTemporalSubsampl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from ..media.types import Segment, Video
+from ..media.types import Segment
 from .fbank import fbank
 
 RATE_HZ = 16000
@@ -53,27 +53,6 @@ def sample_frame_indices(times_s: Tensor, segments: Sequence[Segment]) -> tuple[
     wanted = sorted({frame for pick in picks for frame in pick})
     position = {frame: i for i, frame in enumerate(wanted)}
     return wanted, torch.tensor([[position[frame] for frame in pick] for pick in picks])
-
-
-def vision_batches(video: Video, segments: Sequence[Segment], size: int) -> Iterator[tuple[list[int], Tensor]]:
-    """Batches of at most `size` segments: their numbers, and (n, 3, 2, 224, 224): two frames of each.
-
-    Segments come in the order in which they end, so that the video is read once and no more frames are held than a batch needs.
-    """
-    wanted, index = sample_frame_indices(video.times_s, segments)
-    order = sorted(range(len(segments)), key=lambda number: index[number].tolist()[::-1])
-    frames = enumerate(video.frames(wanted))
-    squares: dict[int, Tensor] = {}
-    for start in range(0, len(order), size):
-        numbers = order[start : start + size]
-        last = int(index[numbers].max())
-        while last not in squares:
-            position, frame = next(frames)
-            squares[position] = to_square(frame[None])
-        first = int(index[order[start:]].min())
-        squares = {position: square for position, square in squares.items() if position >= first}
-        held = torch.cat(list(squares.values()))[None]
-        yield numbers, clips_of(held, index[numbers] - first)[0]
 
 
 def clips_of(frames: Tensor, index: Tensor) -> Tensor:

@@ -45,8 +45,10 @@ def describe(binder: Binder, media: Images | Video | Waveform, phrases: Sequence
         )
     if isinstance(media, Waveform):
         check_number("duration of the sound", media.duration_s, *SOUND_RANGE_S, unit="seconds")
-    scores = cosine_similarity(embed_media(binder, media)[None], binder.embed_text(phrases)).float().cpu()
+    medium = "audio" if isinstance(media, Waveform) else "vision"
+    said = binder.embed_text(phrases, beside=medium)
+    scores = cosine_similarity(embed_media(binder, media, beside="text")[None], said).float().cpu()
     if not torch.isfinite(scores).all():
-        raise InputError("binder", "similarities that are not numbers", "an undamaged ImageBind file")
+        raise InputError("binder", "similarities that are not numbers", f"an undamaged {binder.name}")
     best = scores.argsort(descending=True, stable=True)[:count]
     return [Match(phrases[index], scores[index].item()) for index in best.tolist()]

@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the report; a .csv appears beside it, and FILE_files, which keeps what is measured and a plot of each video",
     )
     parser.add_argument("--prompts", metavar="FILE.csv", help="two columns, file name and prompt, for the binder scores")
-    parser.add_argument("--binder", metavar="FILE", help="an ImageBind weight file: adds binder scores")
+    parser.add_argument("--binder", metavar="PATH", help="an ImageBind weight file or a PE-AV folder: adds binder scores")
     parser.add_argument(
         "--sound-features",
         default="mel",

@@ -40,7 +40,8 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured. sound_features, picture_features: names of `metrics.features`.  binder: a weight file or None."""
+    """What is measured. sound_features, picture_features: names of `metrics.features`.  binder: ImageBind's file or
+    PE-AV's folder."""
 
     sound_features: str = "mel"
     picture_features: str = "look"
@@ -61,9 +62,9 @@ class Tools:
     def of(cls, options: Options) -> Tools:
         binder = None
         if options.binder:
-            from ..weights import load_imagebind
+            from ..weights import load_binder
 
-            binder = load_imagebind(options.binder)
+            binder = load_binder(options.binder)
         return cls(options, sound_extractor(options.sound_features), video_extractor(options.picture_features), binder)
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..binders.base import Binder
+from ..binders.base import Binder, Embedded
 from ..generators.base import AudioDecoder, VideoDecoder
 from ..media.resample import resample_differentiable
 from ..media.types import Segment
@@ -29,8 +29,8 @@ class View(Protocol):
     def decode(self, x0: Tensor, parts: Sequence[int]) -> Tensor:
         """(B, len(parts), ...), differentiable."""
 
-    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Tensor, Preview]:
-        """The mean embedding (B, D) of the window's segments, and what was embedded."""
+    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Embedded, Preview]:
+        """The window's segments, clips (B, S, D), and what was embedded."""
 
     def curve(self, decoded: Tensor) -> Curve:
         """When things start, of all there is."""
@@ -63,11 +63,11 @@ class AudioView:
     def decode(self, x0: Tensor, parts: Sequence[int]) -> Tensor:
         return self.generator.decode(x0, parts)
 
-    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Tensor, Preview]:
+    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Embedded, Preview]:
         waveform = self.generator.waveform(decoded[:, parts.index(window)], window).mean(1)  # (B, n)
         samples = resample_differentiable(waveform, self.generator.rate_hz, self.binder.rate_hz)
-        embedding = self.binder.embed_audio(samples, self._clips(window)).mean(1)
-        return embedding, Preview("audio", waveform.detach(), self.generator.rate_hz)
+        embedded = self.binder.embed_audio(samples, self._clips(window))
+        return embedded, Preview("audio", waveform.detach(), self.generator.rate_hz)
 
     def curve(self, decoded: Tensor) -> Curve:
         generator = self.generator
@@ -100,12 +100,12 @@ class VideoView:
     def decode(self, x0: Tensor, parts: Sequence[int]) -> Tensor:
         return self.generator.decode(x0, parts)
 
-    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Tensor, Preview]:
+    def embed(self, decoded: Tensor, parts: Sequence[int], window: int) -> tuple[Embedded, Preview]:
         wanted, index = self._index(window, decoded.device)
         frames = decoded if len(parts) == len(self._looks[window][0]) else decoded[:, wanted]
         preprocessed = self.binder.preprocess_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        embedding = self.binder.embed_frames(preprocessed, index).mean(1)
-        return embedding, Preview("vision", frames.detach(), self.generator.fps)
+        embedded = self.binder.embed_frames(preprocessed, index)
+        return embedded, Preview("vision", frames.detach(), self.generator.fps)
 
     def curve(self, decoded: Tensor) -> Curve:
         return motion_curve(decoded, self.generator.fps)

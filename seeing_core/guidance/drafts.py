@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..generators.base import Generator, NoiseLevel
-from .losses import PromptTerm, WeightedLoss
+from .losses import MOMENT_TERMS, PromptTerm, WeightedLoss
 from .settings import UNGUIDED
 from .state import SamplerState
 from .sync import Curve
@@ -24,6 +24,7 @@ EVALUATIONS = 8  # of the UNet for a draft
 EARLY = 1.5  # above 1 the first steps lie closer together: it is they that settle what something becomes
 TOGETHER = 4  # drafts of a single sample made as one batch
 UNFAITHFUL = 1e3  # more than all that the other terms can differ by
+WHAT_NOT_WHEN = "drafts are compared by what they are, not by when"
 FAITHFUL = 2 / 3  # a draft counts if it fits the prompt at least this well, of what the best one does
 
 
@@ -95,8 +96,11 @@ class _Drafts:
     def embedding(self, medium: str) -> Tensor:
         return self.embeddings[medium]
 
+    def moments(self, medium: str) -> Tensor:
+        raise NotImplementedError(WHAT_NOT_WHEN)
+
     def curve(self, medium: str) -> Curve:
-        raise NotImplementedError("drafts are compared by what they are, not by when")
+        raise NotImplementedError(WHAT_NOT_WHEN)
 
 
 def _best(loss: WeightedLoss, embedded: Mapping[str, Tensor]) -> list[list[int]]:
@@ -107,6 +111,8 @@ def _best(loss: WeightedLoss, embedded: Mapping[str, Tensor]) -> list[list[int]]
     for window, terms in enumerate(loss.window_terms):
         drafts = _Drafts({medium: emb[window].unflatten(0, axes[medium]) for medium, emb in embedded.items()})
         for term in terms:
+            if isinstance(term, MOMENT_TERMS):
+                continue
             value = term(drafts)  # (drafts of the first medium, drafts of the second, B), 1 where it does not depend on them
             total = total + term.weight * value
             if isinstance(term, PromptTerm):

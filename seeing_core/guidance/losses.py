@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from ..binders.base import Embedded
 from .clips import View
 from .loop import Evaluation, Preview
-from .sync import Curve, EventTarget, curves_correlation
+from .sync import Curve, EventTarget, curves_correlation, moments_distance
 
 
 class Seen(Protocol):
@@ -23,6 +24,9 @@ class Seen(Protocol):
 
     def embedding(self, medium: str) -> Tensor:
         """(B, D), of one window."""
+
+    def moments(self, medium: str) -> Tensor:
+        """(B, S, T, D), of one window's segments, moment by moment."""
 
     def curve(self, medium: str) -> Curve:
         """When things start in the whole of the medium."""
@@ -39,15 +43,24 @@ class SeenDecoded:
     ) -> None:
         self.views, self.decoded, self.parts, self.window = views, decoded, parts, window
         self.previews: dict[str, Preview] = {}
-        self._embeddings: dict[str, Tensor] = {}
+        self._embedded: dict[str, Embedded] = {}
 
     def embedding(self, medium: str) -> Tensor:
         """(B, D): the mean embedding of the window's segments."""
-        if medium not in self._embeddings:
-            self._embeddings[medium], self.previews[medium] = self.views[medium].embed(
+        return self._embed(medium).clips.mean(1)
+
+    def moments(self, medium: str) -> Tensor:
+        """(B, S, T, D): the window's segments, moment by moment. Only of a binder that tells when."""
+        over_time = self._embed(medium).over_time
+        assert over_time is not None, "terms on moments are only made for a binder that tells when"
+        return over_time
+
+    def _embed(self, medium: str) -> Embedded:
+        if medium not in self._embedded:
+            self._embedded[medium], self.previews[medium] = self.views[medium].embed(
                 self.decoded[medium], self.parts[medium], self.window
             )
-        return self._embeddings[medium]
+        return self._embedded[medium]
 
     def curve(self, medium: str) -> Curve:
         """When things start in the whole of the medium."""
@@ -93,6 +106,33 @@ class PairTerm:
 
     def __call__(self, seen: Seen) -> Tensor:
         return distance(seen.embedding("vision"), seen.embedding("audio"))
+
+
+@dataclass(frozen=True)
+class MomentsTerm:
+    """What is made fits something fixed at each moment better than at others.  target: (S, T, D), or (B, S, T, D)."""
+
+    weight: float
+    medium: str
+    target: Tensor
+    name: str = "moments"
+
+    def __call__(self, seen: Seen) -> Tensor:
+        return moments_distance(seen.moments(self.medium), self.target)
+
+
+@dataclass(frozen=True)
+class PairMomentsTerm:
+    """A video fits the sound that is made with it at each moment better than at others."""
+
+    weight: float
+    name: str = "moments"
+
+    def __call__(self, seen: Seen) -> Tensor:
+        return moments_distance(seen.moments("vision"), seen.moments("audio"))
+
+
+MOMENT_TERMS = (MomentsTerm, PairMomentsTerm)
 
 
 @dataclass(frozen=True)
@@ -159,7 +199,7 @@ class WeightedLoss:
         with torch.no_grad():
             for window in range(len(self.window_terms)):
                 parts = view.parts([window], whole=False)
-                rows.append(view.embed(view.decode(x0, parts), parts, window)[0])
+                rows.append(view.embed(view.decode(x0, parts), parts, window)[0].clips.mean(1))
         return torch.stack(rows)
 
     def _passes(self) -> Iterator[Sequence[int]]:

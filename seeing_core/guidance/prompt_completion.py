@@ -13,33 +13,36 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from ..binders.base import Binder
+from ..binders.base import Binder, Embedded
 from .settings import AlignSettings
 
 
-def complete_prompt(binder: Binder, prompt: str, target: Tensor) -> str:
-    """The prompt with the phrase of the binder's vocabulary that is nearest to the target (D,).
+def complete_prompt(binder: Binder, prompt: str, target: Tensor, medium: str) -> str:
+    """The prompt with the phrase of the binder's vocabulary that is nearest to the target (D,), of the medium.
 
     As it is when it fits the target better than any phrase does.
     """
     if not binder.vocabulary:
         return prompt
-    fits = cosine_similarity(target[None], binder.embed_text(binder.vocabulary), dim=-1)
-    if prompt.strip() and cosine_similarity(target[None], binder.embed_text([prompt])) >= fits.max():
+    fits = cosine_similarity(target[None], binder.embed_text(binder.vocabulary, medium), dim=-1)
+    if prompt.strip() and cosine_similarity(target[None], binder.embed_text([prompt], medium)) >= fits.max():
         return prompt
     return prepend(binder.vocabulary[int(fits.argmax())], prompt)
 
 
-def complete_prompts(binder: Binder, prompts: Sequence[str], embedded: Sequence[Tensor], settings: AlignSettings) -> list[str]:
+def complete_prompts(
+    binder: Binder, prompts: Sequence[str], embedded: Sequence[Embedded], medium: str, settings: AlignSettings
+) -> list[str]:
     """The prompts; those that the settings complete are completed for their own target.
 
-    embedded: the targets' segments in each window, (rows, S, D) each; empty where there is no target.
+    embedded: the targets' segments in each window, clips (rows, S, D) each; empty where there is no target.  medium: of the
+    targets.
     """
     if not embedded:
         return list(prompts)
-    targets = torch.cat(list(embedded), 1).mean(1)
+    targets = torch.cat([own.clips for own in embedded], 1).mean(1)
     return [
-        complete_prompt(binder, prompt, target) if settings.completes(prompt) else prompt
+        complete_prompt(binder, prompt, target, medium) if settings.completes(prompt) else prompt
         for prompt, target in zip(prompts, targets, strict=True)
     ]
 
@@ -53,7 +56,8 @@ def draw_phrase(binder: Binder, prompt: str, seed: int) -> str:
     if not binder.vocabulary:
         return prompt
     if prompt.strip():
-        fits = cosine_similarity(binder.embed_text([prompt]), binder.embed_text(binder.vocabulary), dim=-1).float().cpu()
+        said, known = (binder.embed_text(words, "vision") for words in ([prompt], binder.vocabulary))
+        fits = cosine_similarity(said, known, dim=-1).float().cpu()
         temperature = (1 - fits.max()).clamp_min(1e-4) / 2
         chances = (fits / temperature).softmax(0)
     else:

@@ -34,6 +34,7 @@ class AlignSettings:
     vision_weight, audio_weight, text_weight: weights of the loss terms (eqs. 14-16).
     binder_weight: of all that the binder compares. 0: it may complete the prompt, but takes no part in the steps.
     sync_weight: of the term that makes things sound when they move.
+    moment_weight: of what fits moment by moment, in the eyes and ears of a binder that tells when; times the weights above.
     drafts: noises that are tried in a few coarse steps before the run, which begins with the best one's (`drafts`). 1: none is.
     complete_prompt: which prompts are completed in the binder's words before anything is made (`prompt_completion`): those
         that are empty, all, or none.
@@ -52,6 +53,7 @@ class AlignSettings:
     text_weight: float = 1.0
     binder_weight: float = 1.0
     sync_weight: float = 0.0
+    moment_weight: float = 0.0
     drafts: int = 1
     complete_prompt: Completion = "never"
 
@@ -68,7 +70,7 @@ class AlignSettings:
         check_number("guide every", self.guide_every, 1, 1000)
         check_number("end of classifier-free guidance", self.cfg_end_fraction, 0, 1)
         check_number("drafts", self.drafts, 1, 64)
-        for name in ("vision", "audio", "text", "binder", "sync"):
+        for name in ("vision", "audio", "text", "binder", "sync", "moment"):
             check_number(f"{name} weight", getattr(self, f"{name}_weight"), 0, 100)
 
     @property

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv1d, interpolate, pad
+from torch.nn.functional import avg_pool2d, conv1d, interpolate, log_softmax, pad
 
+from ..binders.base import at_moments
 from ..errors import InputError
 
 # Widths that both curves are smoothed to: the narrow one places exactly, the wide one tolerates a lag and so pulls an event
 # that is still far away. In seconds, and at least in steps of the curve.
 SPREADS = ((0.03, 0.5), (0.1, 1.0))
 SHAPE_SIDE, SHAPE_WINDOW = 64, 9  # pixels: frames are reduced to this short side, and compared in windows of this one
+CONTRAST = 0.1  # of correlations: the temperature of `moments_distance`
 FAINT = 0.02  # contrast, of 1: below it a window counts as empty, so that noise is no movement
 
 
@@ -113,6 +115,35 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     """Pearson's correlation of (B, T) and (B, T) over the last axis, (B,); 0 where either is constant."""
     a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)
     return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)).clamp_min(1e-8)
+
+
+def moments_distance(a: Tensor, b: Tensor) -> Tensor:
+    """(..., S, T, D), (..., S, U, D), of the same segments moment by moment -> (...): how little they fit at the same time.
+
+    Contrast within each segment: cross-entropy of "at no offset" among all offsets of up to half the segment, by the correlation
+    of the embeddings there; in units of an even guess, so that 1 is knowing nothing. Offsets of one moment are left out, since
+    events fall between two. The mean over time is taken off: what something is says nothing of when. 0 for segments of less
+    than four moments.
+    """
+    moments = max(a.shape[-2], b.shape[-2])
+    if min(a.shape[-2], b.shape[-2]) < 4:
+        return (a.sum((-3, -2, -1)) + b.sum((-3, -2, -1))) * 0
+    a, b = (_unit_over_time(at_moments(one, moments)) for one in (a, b))
+    products = a @ b.transpose(-1, -2).flip(-1)  # (..., S, T, T)
+    # Each row one place further to the right: columns are then offsets.
+    skewed = pad(products, (0, moments)).flatten(-2)[..., :-moments].unflatten(-1, (moments, 2 * moments - 1))
+    offsets = torch.arange(1 - moments, moments, device=a.device)
+    overlap = 1 - offsets.abs() / moments
+    near = offsets.abs() <= moments // 2
+    fits = (skewed.sum(-2) / overlap)[..., near & (offsets.abs() != 1)]
+    none = fits.shape[-1] // 2
+    return (-log_softmax(fits / CONTRAST, -1)[..., none] / math.log(fits.shape[-1])).mean(-1)
+
+
+def _unit_over_time(embedded: Tensor) -> Tensor:
+    """(..., T, D) without its mean over T, of length 1 as a whole."""
+    moving = embedded - embedded.mean(-2, keepdim=True)
+    return moving / moving.square().sum((-2, -1), keepdim=True).sqrt().clamp_min(1e-8)
 
 
 def parse_times(text: str, duration_s: float) -> list[float]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor
 
-from ..binders.base import Binder
-from .losses import EventTimesTerm, PairTerm, PromptTerm, TargetTerm, Term
+from ..binders.base import Binder, Embedded
+from .losses import EventTimesTerm, MomentsTerm, PairMomentsTerm, PairTerm, PromptTerm, TargetTerm, Term
 from .settings import AlignSettings
 from .sync import parse_times
 from .targets import AlignTarget, embed_targets
@@ -17,17 +17,32 @@ def joint_terms(binder: Binder, prompts: Sequence[str], settings: AlignSettings,
     """Eq. 16: F(e_v, e_p) + F(e_v, e_a) + F(e_a, e_p), and the further targets for both."""
     if not settings.enabled or not settings.binder_weight:
         return []
-    text = binder.embed_text(prompts)
-    text_weight = _text_weight(prompts, settings, text)
+    seen, heard = (binder.embed_text(prompts, medium) for medium in ("vision", "audio"))
+    text_weight = _text_weight(prompts, settings, seen)
     vision_weight, audio_weight = settings.binder_weight * settings.vision_weight, settings.audio_weight
     return weighted(
         [
-            PromptTerm("vision-text", text_weight * vision_weight, "vision", text),
-            PairTerm("vision-audio", vision_weight * audio_weight),
-            PromptTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", text),
+            PromptTerm("vision-text", text_weight * vision_weight, "vision", seen),
+            *pair_terms(binder, settings),
+            PromptTerm("audio-text", text_weight * (audio_weight * settings.binder_weight), "audio", heard),
             *_further_targets(binder, ["vision", "audio"], settings, targets),
         ]
     )
+
+
+def pair_terms(binder: Binder, settings: AlignSettings) -> list[Term]:
+    """Video and audio that are made together: F(e_v, e_a), and the same moment by moment."""
+    weight = settings.binder_weight * settings.vision_weight * settings.audio_weight
+    moments = [PairMomentsTerm(weight * settings.moment_weight)] if binder.tells_when else []
+    return weighted([PairTerm("vision-audio", weight), *moments])
+
+
+def fit_terms(name: str, weight: float, medium: str, target: Embedded, settings: AlignSettings) -> list[Term]:
+    """What is made should fit a window of a video or a sound, clips (rows, S, D), as a whole and moment by moment."""
+    terms: list[Term] = [TargetTerm(name, weight, medium, target.clips.mean(-2))]
+    if target.over_time is not None:
+        terms.append(MomentsTerm(weight * settings.moment_weight, medium, target.over_time))
+    return weighted(terms)
 
 
 def prompt_and_target_terms(
@@ -36,7 +51,7 @@ def prompt_and_target_terms(
     """The terms that every window has: the prompt's, and those of the further targets, embedded once."""
     if not settings.enabled or not settings.binder_weight:
         return []
-    text = binder.embed_text(prompts)
+    text = binder.embed_text(prompts, medium)
     return weighted(
         [
             PromptTerm("text", settings.binder_weight * _text_weight(prompts, settings, text), medium, text),
@@ -49,11 +64,10 @@ def _further_targets(
     binder: Binder, media: Sequence[str], settings: AlignSettings, targets: Sequence[AlignTarget]
 ) -> list[Term]:
     """A term for each of the run's further targets and each medium that they steer."""
-    embedded = embed_targets(binder, targets)
     return [
         TargetTerm(name, settings.binder_weight * weight, medium, target)
         for medium in media
-        for name, weight, target in embedded
+        for name, weight, target in embed_targets(binder, targets, medium)
     ]
 
 

@@ -39,15 +39,14 @@ def binder_scores(binder: Binder, video: Video, sound: Waveform, prompt: str = "
     segments = binder.clip_segments(video.duration_s)
     samples = mono(sound, binder.rate_hz)
     length = max(round(video.duration_s * binder.rate_hz), 1)
-    vision = binder.embed_video(video, segments).float().cpu()  # (S, D)
+    vision = binder.embed_video(video, segments).clips.float().cpu()  # (S, D)
     fitted = Waveform(fit_length(samples, length)[None], binder.rate_hz)
-    audio = embed_waveform(binder, fitted, segments).float().cpu()  # (S, D)
+    audio = embed_waveform(binder, fitted, segments).clips.float().cpu()  # (S, D)
     av, av_each = _cosines(audio, vision)
     if not prompt.strip():
         return BinderScores(av, None, None, av_each, None, None, tuple(segments))
-    text = binder.embed_text([prompt]).float().cpu()  # (1, D)
-    vt, vt_each = _cosines(vision, text)
-    at, at_each = _cosines(audio, text)
+    vt, vt_each = _cosines(vision, binder.embed_text([prompt], "vision").float().cpu())
+    at, at_each = _cosines(audio, binder.embed_text([prompt], "audio").float().cpu())
     return BinderScores(av, vt, at, av_each, vt_each, at_each, tuple(segments))
 
 

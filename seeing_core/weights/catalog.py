@@ -28,7 +28,7 @@ class RemoteModel:
 
     name: of its file or folder.  folder: ComfyUI's model folder.  source: a repository on the Hub ("owner/name"), or
     the URL of a file.  file: the one file of the repository; empty: all that belongs to the model.  parts: the
-    folders of the repository that belong to it; empty: its root.  size: bytes, about.  page: where people find it.
+    folders of the repository that belong to it; empty: its root.  size: bytes, about; 0: not known.  page: where people find it.
     """
 
     name: str
@@ -44,7 +44,7 @@ class RemoteModel:
     @property
     def facts(self) -> str:
         """Size and licence in a few words."""
-        return f"{self.size / GB:.1f} GB, {self.licence}"
+        return f"{self.size / GB:.1f} GB, {self.licence}" if self.size else self.licence
 
 
 def _audioldm(name: str, size: int, checksums: Mapping[str, Checksum] | None = None) -> RemoteModel:
@@ -116,6 +116,11 @@ IMAGEBIND = (
             "imagebind_huge.pth": Checksum(4_803_584_173, "d6f6c22bedcc90708448d5d2fbb7b2db9c73f505dc89bd0b2e09b23af1b62157")
         },
     ),
+)
+PE_AV = tuple(
+    RemoteModel(name, "pe_av", f"facebook/{name}", 0, "Apache 2.0", f"{HUB}/facebook/{name}")
+    for size in ("small", "base", "large")
+    for name in (f"pe-av-{size}", f"pe-av-{size}-16-frame")
 )
 BASE = (
     RemoteModel(

@@ -183,7 +183,7 @@ def _hear(view: AudioView, number: int, settings: AlignSettings) -> None:
         return
     samples = _back_and_forth(lambda m: model.vocoder(m.to(model.vocoder.dtype)), mel)
     length, segments = round((stop_s - start_s) * generator.rate_hz), view.binder.clip_segments(stop_s - start_s)
-    _back_and_forth(lambda s: view.binder.embed_audio(s, segments), samples.view(1, -1)[:, :length].float())
+    _back_and_forth(lambda s: view.binder.embed_audio(s, segments).clips, samples.view(1, -1)[:, :length].float())
 
 
 def _see(view: VideoView, settings: AlignSettings) -> list[Callable[[], None]]:
@@ -200,7 +200,7 @@ def _see(view: VideoView, settings: AlignSettings) -> list[Callable[[], None]]:
 
         def embed(wanted: list[int] = wanted, index: Tensor = index) -> None:
             seen = view.binder.preprocess_frames(decoded[0, wanted])[None]
-            _back_and_forth(lambda given: view.binder.embed_frames(given, index), seen)
+            _back_and_forth(lambda given: view.binder.embed_frames(given, index).clips, seen)
 
         calls.append(embed)
     whole = [lambda: _back_and_forth(generator.model.decode, z[:, :, list(frames)])] if settings.sync_weight else []

@@ -14,7 +14,7 @@ from tests.pocket.training.common import Card, Folders, card_path
 
 COMMAND = "python -m tests.pocket.train"
 # In order: each a module of `training`, with a function of its name after `train_`.
-STAGES = ("mel_vae", "vocoder", "binder", "clap", "audio_unet", "picture_vae", "video")
+STAGES = ("mel_vae", "vocoder", "binder", "clap", "audio_unet", "picture_vae", "video", "pe_av")
 
 
 def trainer(stage: str) -> Callable[[Folders], Card]:
@@ -33,8 +33,12 @@ def run_stage(name: str, folders: Folders) -> None:
 
 
 def write_card(folders: Folders, command: str) -> None:
-    """Write card.json and CARD.md from the cards of the finished stages."""
-    cards = [json.loads(card_path(folders, name).read_text()) for name in STAGES if card_path(folders, name).exists()]
+    """Write card.json and CARD.md from the cards of the finished stages; of others what was written before stays."""
+    path = folders.out / "card.json"
+    before = json.loads(path.read_text()) if path.exists() else {"stages": []}
+    known = {card["stage"]: card for card in before["stages"]}
+    known |= {name: json.loads(card_path(folders, name).read_text()) for name in STAGES if card_path(folders, name).exists()}
+    cards = [known[name] for name in STAGES if name in known]
     total_mb = sum(path.stat().st_size for path in folders.out.rglob("*.safetensors")) / 1e6
     document = {"command": command, "megabytes": round(total_mb, 2), "stages": cards}
     (folders.out / "card.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -1,0 +1,163 @@
+"""Trains PE-AV's three encoders on the pocket world: what is seen, heard and said is of one kind, and at one time."""
+
+import torch
+from torch import Tensor, nn
+from transformers import PeAudioVideoModel
+
+from seeing_core.binders.base import embed_waveform
+from seeing_core.binders.imagebind_inputs import RATE_HZ
+from seeing_core.binders.pe_av import FramesInPieces, OpenCodec, PeAv
+from seeing_core.guidance.sync import moments_distance
+from seeing_core.media.types import VideoFrames, Waveform
+from seeing_core.weights.pe_av import VOCABULARY, load_pe_av
+from tests.pe_av_folders import save_folder, small_config, small_tokenizer
+from tests.pocket.training.binder import harden_in_latents, hardened, vocabulary
+from tests.pocket.training.clap import all_captions
+from tests.pocket.training.common import Card, Folders, Run, trainable
+from tests.pocket.training.contrast import agreement_loss
+from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, make_pool, spoilt_frames, spoilt_sounds
+from tests.pocket.training.scoring_binder import binder_scores
+from tests.pocket.world import FPS, TEST_SEEDS, make_clip
+
+STEPS = 900
+HARD_STEPS = 250
+LATENT_STEPS = 300
+BATCH = 24
+WHOLE = [(0.0, DURATION_S)]
+WHOLE_FRAMES, FRAME_SAMPLES = round(DURATION_S * FPS), round(RATE_HZ / FPS)
+SIDE = 64  # the world's own
+RATIOS = [8, 8, 5, 2]  # of 16 kHz, the world's own rate: 25 moments a second
+SAMPLE_REACH = 0.01  # of full scale
+PIXEL_REACH = 0.05  # of normalised pixels: 6 of 255
+
+
+class Student(nn.Module):
+    """The model while it learns: the same parts as `PeAv` has, with gradients, and its tokenizer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        texts = all_captions()[0]
+        self.tokenizer = small_tokenizer(texts, 520)
+        config = small_config(len(self.tokenizer), width=64, codec_width=4, ratios=RATIOS, side=SIDE, patch=8, joint_width=16)
+        self.model = PeAudioVideoModel(config)
+
+    def seen(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised frames (B, T, 3, 64, 64) -> unit embeddings (B, D), moments (B, T, D)."""
+        video = self.model.video_model
+        return embedded(video.video_encoder, video.video_head, frames)
+
+    def heard(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples (B, n) -> unit embeddings (B, D), moments (B, T, D)."""
+        audio = self.model.audio_model
+        return embedded(audio.audio_encoder, audio.audio_head, samples[:, None])
+
+    def read(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Unit embeddings (B, D) beside pictures and beside sounds."""
+        tokens = self.tokenizer(texts, padding=True, return_tensors="pt")
+        state = self.model.text_model(**tokens, output_hidden_states=True).hidden_states[-1][:, 0]
+        heads = self.model.video_model.text_video_head, self.model.audio_model.text_audio_head
+        beside_vision, beside_audio = (nn.functional.normalize(head(state), dim=-1) for head in heads)
+        return beside_vision, beside_audio
+
+
+def embedded(encoder: nn.Module, head: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit embeddings (B, D) and moments (B, T, D)."""
+    states = encoder(inputs, None)
+    return nn.functional.normalize(head(states.pooler_output), dim=-1), head(states.last_hidden_state)
+
+
+def frame_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Normalised frames (B, 16, 3, 64, 64) and kinds (B, K)."""
+    one_hot = nn.functional.one_hot(pool.kinds[rows], pool.imperfect_kinds.shape[1]).float()
+    frames, kinds = spoilt_frames(pool.videos[rows].float() / 255, one_hot)
+    return (frames - 0.5) / 0.5, kinds
+
+
+def run_phase(
+    name: str, student: Student, pool: Pool, folders: Folders, *, steps: int, rate: float, seed: int, harden: bool
+) -> Card:
+    """One run of all three encoders, on hardened frames and sounds if asked."""
+    optimiser = torch.optim.AdamW(trainable(student), rate, betas=(0.9, 0.98), weight_decay=1e-3)
+    # Videos of the first third are mixed in pairs, as are the first quarter's sounds, and the third quarter's are replaced.
+    paired = torch.arange(BATCH)
+    paired = paired[(paired >= BATCH // 3) & ((paired < BATCH // 2) | (paired >= BATCH * 3 // 4))]
+
+    def step_losses(step: int) -> dict[str, float]:
+        rows = torch.randint(len(pool.samples), (2, BATCH))
+        (frames, seen), (samples, heard) = frame_batch(pool, rows[0]), spoilt_sounds(pool, rows[0])
+        span = WHOLE_FRAMES if step % 4 == 0 else WHOLE_FRAMES // 2  # half of a clip takes half of the time
+        first = int(torch.randint(WHOLE_FRAMES - span + 1, ()))
+        frames = frames[:, first : first + span]
+        samples = samples[:, first * FRAME_SAMPLES : (first + span) * FRAME_SAMPLES] * (0.3 + 0.9 * torch.rand(BATCH, 1))
+        texts, said = caption_batch(pool, rows[1])
+        if harden:
+            with torch.no_grad():
+                beside_vision, beside_audio = student.read(texts)
+            frames = hardened(lambda x: student.seen(x)[0], frames, seen, beside_vision, said, PIXEL_REACH)
+            samples = hardened(lambda x: student.heard(x)[0], samples, heard, beside_audio, said, SAMPLE_REACH)
+        vision, seen_moments = student.seen(frames)
+        audio, heard_moments = student.heard(samples)
+        beside_vision, beside_audio = student.read(texts)
+        moments = moments_distance(seen_moments[paired, None], heard_moments[paired, None])
+        losses = {
+            "picture_sound": agreement_loss(vision, audio, seen, heard),
+            "picture_text": agreement_loss(vision, beside_vision, seen, said),
+            "sound_text": agreement_loss(audio, beside_audio, heard, said),
+            "moments": 2 * moments.mean(),
+        }
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(trainable(student), 1.0)
+        optimiser.step()
+        return {key: value.item() for key, value in losses.items()}
+
+    return Run(name, {"student": student}, [optimiser], steps, seed=seed, ema_decay=0.995).go(step_losses, folders)
+
+
+def train_pe_av(folders: Folders) -> Card:
+    """Train and save the second binder."""
+    torch.manual_seed(14)
+    student, pool = Student(), make_pool(folders)
+    # With gradients through the codec, which the library's own first part of the encoder does not give.
+    video, audio = student.model.video_model.video_encoder, student.model.audio_model.audio_encoder
+    own = video.embedder, audio.embedder
+    video.embedder, audio.embedder = FramesInPieces(own[0]), OpenCodec(own[1])
+
+    def anchors_of(rows: Tensor) -> tuple[Tensor, Tensor]:
+        (frames, seen), (texts, said) = frame_batch(pool, rows[0]), caption_batch(pool, rows[1])
+        return torch.cat([student.seen(frames)[0], student.read(texts)[1]]), torch.cat([seen, said])
+
+    runs = [
+        run_phase("pe_av", student, pool, folders, steps=STEPS, rate=1.5e-3, seed=14, harden=False),
+        run_phase("pe_av_hard", student, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=24, harden=True),
+        harden_in_latents(
+            "pe_av_latent",
+            {"student": student},
+            [*audio.parameters(), *student.model.audio_model.audio_head.parameters()],
+            lambda samples: student.heard(samples)[0],
+            anchors_of,
+            pool,
+            folders,
+            steps=LATENT_STEPS,
+            rate=5e-4,
+            seed=34,
+        ),
+    ]
+    losses = {key: value for run in runs for key, value in run.losses.items()}
+    card = Card("pe_av", STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), losses)
+    video.embedder, audio.embedder = own
+    folder = save_folder(folders.out / "pe_av", student.model.half(), student.tokenizer, side=SIDE, rate_hz=RATE_HZ)
+    (folder / VOCABULARY).write_text(vocabulary(), encoding="utf-8")
+    card.scores = scores(load_pe_av(folder), 128)
+    return card
+
+
+def scores(binder: PeAv, count: int) -> dict[str, float]:
+    """As the first binder's, and how well it tells a clip's own time from other times: 0 is perfect, 1 is not at all."""
+    found = binder_scores(binder, count)
+    distances = []
+    for clip in (make_clip(TEST_SEEDS + i) for i in range(count)):
+        seen = binder.embed_video(VideoFrames(clip.frames, FPS), WHOLE)
+        heard = embed_waveform(binder, Waveform(clip.samples[None], clip.rate_hz), WHOLE)
+        distances.append(moments_distance(seen.over_time, heard.over_time))
+    return found | {"moments": round(torch.stack(distances).mean().item(), 4)}
