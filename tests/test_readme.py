@@ -33,4 +33,4 @@ def test_links_and_commands_exist(page: Path) -> None:
 def test_every_node_is_named_with_its_help_page() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     pages = {page.name for page in (ROOT / "web" / "docs").glob("SeeingHearing_*.md")}
-    assert pages == set(re.findall(r"web/docs/(\w+\.md)", text)) and len(pages) == 24
+    assert pages == set(re.findall(r"web/docs/(\w+\.md)", text)) and len(pages) == 25
