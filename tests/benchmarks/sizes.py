@@ -13,11 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from seeing_core.binders.base import Binder
 from seeing_core.binders.imagebind import ImageBind, blank_towers, build
 from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
+from seeing_core.weights import load_animatediff, load_audioldm, load_binder, load_imagebind
 from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
 IMAGEBIND_HUGE = {
@@ -34,7 +35,7 @@ IMAGEBIND_HUGE = {
 class Models(NamedTuple):
     audio: AudioLDM
     video: AnimateDiff
-    binder: ImageBind
+    binder: Binder
 
 
 def stand_in() -> Models:
@@ -48,12 +49,15 @@ def stand_in() -> Models:
         )
 
 
-def pocket() -> Models:
+POCKET_BINDERS = {"imagebind": MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors", "pe_av": MODELS_DIR / "pe_av"}
+
+
+def pocket(binder: str = "imagebind") -> Models:
     video = MODELS_DIR / "animatediff"
     return Models(
         load_audioldm(MODELS_DIR / "audioldm"),
         load_animatediff(video / "sd", video / "motion_adapter"),
-        load_imagebind(MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors"),
+        load_binder(POCKET_BINDERS[binder]),
     )
 
 
