@@ -109,7 +109,7 @@ def unread_notes(readers: Sequence[Reader], prompts: Sequence[str]) -> list[str]
 
 
 def run_guided(
-    generators: Sequence[Generator], loss: WeightedLoss, run: RunConfig, notes: Sequence[str]
+    generators: Sequence[Generator], binder: Reader, loss: WeightedLoss, run: RunConfig, notes: Sequence[str]
 ) -> tuple[list[Tensor], Trace]:
     """The clean latents of each generator, and the trace. A loss without terms is plain sampling."""
     guided = bool(loss.whole_terms or any(loss.window_terms))
@@ -128,7 +128,7 @@ def run_guided(
         )
         notes = [*notes, *draft_notes(run.seeds, tried)]
     latents = sample(generators, loss, settings, seeds=run.seeds, steps=run.steps, noise=noise, callback=callback)
-    return latents, Trace(settings, run.steps, record.points(), tuple(dict.fromkeys(notes)))
+    return latents, Trace(settings, run.steps, record.points(), tuple(dict.fromkeys(notes)), binder.name)
 
 
 def finished_waveforms(generator: AudioGenerator, z: Tensor) -> tuple[Waveform, ...]:

@@ -141,7 +141,7 @@ def _make_audio(
     common = prompt_and_target_terms(binder, "audio", prompts, settings, run.targets)
     sync = event_terms("audio", settings, run.event_times, generator.duration_s, event_times_s if sees else lambda: [[]])
     loss = WeightedLoss({"audio": AudioView(generator, binder)}, [[*own, *common] for own in fit or [[]] * len(windows)], sync)
-    (z,), trace = run_guided([generator], loss, run, notes)
+    (z,), trace = run_guided([generator], binder, loss, run, notes)
     return TaskResult(trace, finished_waveforms(generator, z), prompts=tuple(prompts))
 
 
@@ -197,7 +197,7 @@ def audio_to_video(
     sync = event_terms("vision", settings, run.event_times, generator.frames / fps, onsets) if moves else []
     view = VideoView(generator, binder, windows)
     loss = WeightedLoss({"vision": view}, [[*common, *own] for own in fit or [[]] * len(windows)], sync)
-    (z,), trace = run_guided([generator], loss, run, notes)
+    (z,), trace = run_guided([generator], binder, loss, run, notes)
     return TaskResult(trace, videos=finished_videos(generator, z), prompts=tuple(prompts))
 
 
@@ -250,5 +250,5 @@ def video_and_audio(
     terms = joint_terms(binder, prompts, settings, run.targets)
     sync = weighted([OnsetMotionTerm(settings.sync_weight)]) if frames > 1 else []
     loss = WeightedLoss({"vision": VideoView(video, binder, windows), "audio": audio_view}, [terms] * len(windows), sync)
-    (z_v, z_a), trace = run_guided([video, audio], loss, run, notes)
+    (z_v, z_a), trace = run_guided([video, audio], binder, loss, run, notes)
     return TaskResult(trace, finished_waveforms(audio, z_a), finished_videos(video, z_v), prompts=tuple(prompts))

@@ -87,7 +87,7 @@ def test_binder_scores_without_prompt_at_any_rate_and_length(binder, video):
 def test_words(video, binder):
     words = str(measure_fit(video, shifted(0), measure_motion(video), binder=binder, prompt="x"))
     assert "AV-Align, one to one: 1.000 (5 matches of 5 onsets and 5 motions, within 40 ms at 25 fps)" in words
-    assert "Binder similarity: sound and picture" in words and "Note" not in words
+    assert "Binder similarity (ImageBind): sound and picture" in words and "Note" not in words
     late = str(measure_fit(video, shifted(0.4), measure_motion(video)))
     assert "ms after the picture" in late and "Binder" not in late
     longer = measure_fit(video, bursts([0.6], 6.0), measure_motion(video))

@@ -12,15 +12,17 @@ from safetensors.torch import load_file
 from torch.nn.functional import cosine_similarity
 from transformers import AutoTokenizer, ClapTextModelWithProjection, SpeechT5HifiGan
 
+from seeing_core.binders.base import Binder, embed_waveform
 from seeing_core.binders.imagebind import ImageBind, build
 from seeing_core.binders.imagebind_inputs import (
     clip_segments,
     frame_indices,
 )
 from seeing_core.generators.audioldm import AudioLDM
-from seeing_core.media.types import VideoFrames
+from seeing_core.guidance.sync import moments_distance
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.pocket import MODELS_DIR
-from seeing_core.weights import load_audioldm
+from seeing_core.weights import load_audioldm, load_pe_av
 from tests.made import vision_input
 from tests.pocket.judges import judge_sound_kind
 from tests.pocket.train import COMMAND, STAGES, trainer
@@ -38,6 +40,7 @@ from tests.pocket.world_kinds import KIND_NAMES, KINDS, kind_index, precise_capt
 
 AUDIO = MODELS_DIR / "audioldm"
 BINDER = MODELS_DIR / "imagebind" / "imagebind_pocket.safetensors"
+PE_AV = MODELS_DIR / "pe_av"
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +48,10 @@ def audio() -> AudioLDM:
     return load_audioldm(AUDIO)
 
 
-@pytest.fixture(scope="module")
-def binder() -> ImageBind:
+@pytest.fixture(scope="module", params=["imagebind", "pe_av"])
+def binder(request: pytest.FixtureRequest) -> Binder:
+    if request.param == "pe_av":
+        return load_pe_av(PE_AV)
     with safe_open(BINDER, "pt") as file:
         config = json.loads(file.metadata()["config"])
     towers = build(config)
@@ -93,6 +98,7 @@ def test_latents_have_unit_spread(audio: AudioLDM) -> None:
 
 def test_the_files_are_small() -> None:
     size = {path: path.stat().st_size for path in MODELS_DIR.rglob("*.safetensors")}
+    assert size.pop(PE_AV / "model.safetensors") <= 6_000_000
     assert sum(size.values()) <= 12_000_000
     assert sum(bytes_ for path, bytes_ in size.items() if AUDIO in path.parents or path == BINDER) <= 7_500_000
     for path in size:
@@ -130,25 +136,26 @@ def test_training_saw_the_binders_own_input() -> None:
     clip = make_clip(TEST_SEEDS + 9, 3.0)
     video = VideoFrames(clip.frames, clip.fps)
     picks = torch.stack([clip.frames[frame_indices(video.times_s, segment)] for segment in clip_segments(3.0)])
-    torch.testing.assert_close(picture_input(picks[None])[0], vision_input(video, clip_segments(3.0)))
+    torch.testing.assert_close(picture_input(picks)[:, 0], vision_input(video, clip_segments(3.0)))
 
 
-def test_binder_tells_kinds_apart(binder: ImageBind) -> None:
-    scores = binder_scores(binder.towers, 64)
+def test_binder_tells_kinds_apart(binder: Binder) -> None:
+    scores = binder_scores(binder, 64)
     assert min(scores["picture_text_right"], scores["sound_text_right"], scores["picture_sound_right"]) >= 0.95
     assert scores["own_cosine"] >= 0.45
 
 
-def test_binder_keeps_ambiguous_captions_in_the_middle(binder: ImageBind) -> None:
-    texts = binder.embed_text([precise_captions(kind)[0] for kind in KINDS], "vision")
-    vague = binder.embed_text(["something making a sound"], "vision")
+@pytest.mark.parametrize("beside", ["vision", "audio"])
+def test_binder_keeps_ambiguous_captions_in_the_middle(binder: Binder, beside: str) -> None:
+    texts = binder.embed_text([precise_captions(kind)[0] for kind in KINDS], beside)
+    vague = binder.embed_text(["something making a sound"], beside)
     to_kinds = cosine_similarity(vague, texts)
-    own = cosine_similarity(texts, binder.embed_text([precise_captions(kind)[3] for kind in KINDS], "vision"))
+    own = cosine_similarity(texts, binder.embed_text([precise_captions(kind)[3] for kind in KINDS], beside))
     assert to_kinds.max() < own.min() - 0.1, (to_kinds, own)
     assert cosine_similarity(texts[:1], texts[1:]).max() < 0.5
 
 
-def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(binder: ImageBind, audio: AudioLDM) -> None:
+def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(binder: Binder, audio: AudioLDM) -> None:
     """A latent half way between two kinds, moved a little along the gradient towards a picture, sounds more like it."""
     for part in (audio.vae, audio.vocoder):
         part.requires_grad_(False)
@@ -171,6 +178,18 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
     assert rises >= 6 and right >= 5
 
 
+def test_pe_av_tells_when() -> None:
+    """A clip's own sound fits its picture at no offset; another clip's sound of the same kind does not."""
+    binder, own, other = load_pe_av(PE_AV), [], []
+    for number, kind in enumerate(KIND_NAMES):
+        clips = [make_clip(TEST_SEEDS + 5000 + 2 * number + i, kind=kind) for i in range(2)]
+        seen = binder.embed_video(VideoFrames(clips[0].frames, 8.0), [(0.0, 2.0)]).over_time
+        heard = [embed_waveform(binder, Waveform(clip.samples[None], 16000), [(0.0, 2.0)]).over_time for clip in clips]
+        own.append(moments_distance(seen, heard[0]))
+        other.append(moments_distance(seen, heard[1]))
+    assert torch.stack(own).mean() < 0.3 and torch.stack(other).mean() > 0.8, (own, other)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_of_the_training_has_its_function(stage: str) -> None:
     assert callable(trainer(stage))
@@ -179,7 +198,7 @@ def test_every_stage_of_the_training_has_its_function(stage: str) -> None:
 def test_the_card_says_how_it_was_made() -> None:
     card = json.loads((MODELS_DIR / "card.json").read_text())
     stages = {stage["stage"]: stage for stage in card["stages"]}
-    assert {"mel_vae", "vocoder", "binder", "clap", "audio_unet"} <= set(stages)
+    assert {"mel_vae", "vocoder", "binder", "clap", "audio_unet", "pe_av"} <= set(stages)
     assert card["command"] == COMMAND
     assert all(stage["seconds"] > 0 and stage["steps"] > 0 and stage["losses"] for stage in stages.values())
     assert (MODELS_DIR / "CARD.md").exists()

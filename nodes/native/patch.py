@@ -149,7 +149,9 @@ class Alignment:
         self._run = self._prepared(executor.class_obj.model_patcher, shapes, sigmas, sampler)
         try:
             made = executor(noise, latent_image, sampler, sigmas, *more, **named)
-            self.finished.append((_fingerprint(made), Trace(self.settings, self._run.steps, self._run.record.points())))
+            points = self._run.record.points()
+            trace = Trace(self.settings, self._run.steps, points, binder=self.binder.model.name)
+            self.finished.append((_fingerprint(made), trace))
         finally:
             self._run = None
         return made

@@ -23,12 +23,16 @@ class TracePoint:
 
 @dataclass(frozen=True)
 class Trace:
-    """All inner steps of a run, in order, and what the user should know of it (`notes`). Prints as a small table."""
+    """All inner steps of a run, in order, and what the user should know of it (`notes`). Prints as a small table.
+
+    binder: the name of the one that guided.
+    """
 
     settings: AlignSettings
     steps: int
     points: tuple[TracePoint, ...]
     notes: tuple[str, ...] = ()
+    binder: str = ""
 
     def __str__(self) -> str:
         names = list(self.points[0].terms) if self.points else []
@@ -36,6 +40,7 @@ class Trace:
         head = f"{self.settings.mode} mode, strength {self.settings.strength:g}{tuning}, {self.steps} steps"
         if not self.points:
             return "\n".join([head + ": no step was guided", *self.notes])
+        head += f", guided by {self.binder}" if self.binder and self.settings.binder_weight else ""
         rows = ["step  inner  loss    " + "  ".join(f"{name:8}" for name in names)]
         for point in self.points:
             values = "  ".join(f"{point.terms[name]:8.4f}" for name in names)

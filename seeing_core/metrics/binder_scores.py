@@ -18,7 +18,8 @@ class BinderScores:
     """Cosines, -1..1, of binder embeddings: audio-vision, vision-text, audio-text; None without a prompt.
 
     av, vt, at: of the embeddings averaged over the video, as the paper's tables and the aligner take them.
-    av_each, vt_each, at_each: (S,) of each clip alone.  segments: the S clips, usually one a second, in seconds.
+    av_each, vt_each, at_each: (S,) of each clip alone.  segments: the S clips, in seconds; of ImageBind one a second.
+    binder: the name of the one that was asked.
     """
 
     av: float
@@ -28,6 +29,7 @@ class BinderScores:
     vt_each: Tensor | None
     at_each: Tensor | None
     segments: tuple[Segment, ...]
+    binder: str
 
 
 @torch.no_grad()
@@ -44,10 +46,10 @@ def binder_scores(binder: Binder, video: Video, sound: Waveform, prompt: str = "
     audio = embed_waveform(binder, fitted, segments).clips.float().cpu()  # (S, D)
     av, av_each = _cosines(audio, vision)
     if not prompt.strip():
-        return BinderScores(av, None, None, av_each, None, None, tuple(segments))
+        return BinderScores(av, None, None, av_each, None, None, tuple(segments), binder.name)
     vt, vt_each = _cosines(vision, binder.embed_text([prompt], "vision").float().cpu())
     at, at_each = _cosines(audio, binder.embed_text([prompt], "audio").float().cpu())
-    return BinderScores(av, vt, at, av_each, vt_each, at_each, tuple(segments))
+    return BinderScores(av, vt, at, av_each, vt_each, at_each, tuple(segments), binder.name)
 
 
 def _cosines(a: Tensor, b: Tensor) -> tuple[float, Tensor]:

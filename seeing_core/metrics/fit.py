@@ -93,7 +93,7 @@ def _lag_words(lag: Lag) -> list[str]:
 def _binder_words(scores: BinderScores | None) -> list[str]:
     if scores is None:
         return []
-    words = f"Binder similarity: sound and picture {scores.av:.3f}"
+    words = f"Binder similarity ({scores.binder}): sound and picture {scores.av:.3f}"
     if scores.vt is not None and scores.at is not None:
         words += f", picture and prompt {scores.vt:.3f}, sound and prompt {scores.at:.3f}"
     return [words]

@@ -67,8 +67,13 @@ def picture_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
     second = torch.randint(len(picks), (len(rows),))
     frames = pool.videos[rows[:, None], picks[second]].float() / 255  # (B, 2, 3, 64, 64)
     spoilt, kinds = spoilt_frames(frames, kind_targets(pool.kinds[rows]))
-    squares = to_square(spoilt.flatten(0, 1)).unflatten(0, spoilt.shape[:2])
-    return clips_of(squares, torch.tensor([[0, 1]])), kinds
+    return picture_input(spoilt), kinds
+
+
+def picture_input(frames: Tensor) -> Tensor:
+    """As the binder itself prepares them: two frames of a second each (B, 2, 3, 64, 64), 0..1 -> (B, 1, 3, 2, 224, 224)."""
+    squares = to_square(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+    return clips_of(squares, torch.tensor([[0, 1]]))
 
 
 def sound_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
