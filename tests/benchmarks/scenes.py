@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
+from seeing_core.guidance.drafts import best_noise
 from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import (
     EventTimesTerm,
@@ -62,8 +63,11 @@ class Scene:
         sample(self.generators, self.loss, one, seeds=[0], steps=1)
 
     def run(self, settings: AlignSettings, steps: int) -> None:
-        """All denoise steps of a run, without the final decoding."""
-        sample(self.generators, self.loss, settings, seeds=[0], steps=steps)
+        """Drafts and all denoise steps of a run, without the final decoding."""
+        noise = None
+        if settings.enabled and settings.drafts > 1 and any(self.loss.window_terms):
+            noise, _ = best_noise(self.generators, self.loss, seeds=[0], drafts=settings.drafts, steps=steps)
+        sample(self.generators, self.loss, settings, seeds=[0], steps=steps, noise=noise)
 
     def cost(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> Cost:
         return count(lambda: self.step(settings, guided=guided, cfg=cfg), self.parts)

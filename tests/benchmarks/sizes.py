@@ -68,6 +68,16 @@ def real(dtype: torch.dtype = torch.float32) -> Models:
     return Models(*(shell.to(dtype) for shell in shells))
 
 
+def real_on(device: torch.device | str, dtype: torch.dtype) -> Models:
+    """The real sizes with random weights on a device, in the precision that the loaders give them: VAE and vocoder of sounds in fp32."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        audio, video, towers = audioldm_m(), animatediff(), build(IMAGEBIND_HUGE)
+    audio.vae.to(torch.float32), audio.vocoder.to(torch.float32)
+    audio.unet.to(dtype), audio.text_encoder.to(dtype)
+    return Models(audio, video.to(dtype), ImageBind(towers).to(dtype))
+
+
 def huge_binder() -> Models:
     """imagebind_huge with random weights, for real; the others are stand-ins."""
     torch.manual_seed(0)
