@@ -1,6 +1,7 @@
 """Makes the README's pictures and the workflows' thumbnails from real runs on the pocket models.
 
     .venv/bin/python -m scripts.make_pictures
+    .venv/bin/python -m scripts.make_pictures --node SeeingHearing_Describe ...   only these nodes, alone
 
 web/docs/graph.png: the video to audio workflow after a run, in ComfyUI's page.  workflows/<name>.jpg: each task's result.
 web/docs/pictures/<node>.png: each node, those that make something with what they made, for the help pages.
@@ -9,10 +10,12 @@ web/docs/results.png: ten clips with the sound that was made for them, above eac
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import io
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -54,7 +57,15 @@ POCKET_BAND = "shown: what the pocket demo models make"
 
 
 def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--node", nargs="+", default=[])
+    chosen = options.parse_args().node
     PICTURES.mkdir(parents=True, exist_ok=True)
+    if chosen:
+        with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
+            with comfy_page(server, width=1700, height=1600) as page:
+                node_pictures(page, server, chosen)
+        return
     results_sheet().save(PICTURES / "results.png", optimize=True)
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
         for task in SHOWN.values():
@@ -76,10 +87,10 @@ def main() -> None:
             page.screenshot(path=PICTURES / "graph.png")
 
 
-def node_pictures(page: Page, server: ComfyServer) -> None:
-    """Each node of the pack, alone."""
+def node_pictures(page: Page, server: ComfyServer, chosen: Sequence[str] = ()) -> None:
+    """Each node of the pack, or each chosen one, alone."""
     for index, name in enumerate(sorted(server.get("/object_info"))):
-        if name.startswith("SeeingHearing_"):
+        if name in chosen or (not chosen and name.startswith("SeeingHearing_")):
             number = page.evaluate(ALONE, [name, 1000 + index])
             page.wait_for_timeout(500)
             shoot(page, number, name)

@@ -21,8 +21,9 @@ from seeing_core.media.key_frames import key_frames
 from seeing_core.metrics.fit import measure_fit
 from seeing_core.metrics.motion import measure_motion
 from seeing_core.tasks import RunConfig, TaskResult, audio_to_video, image_to_audio, video_and_audio, video_to_audio
-from seeing_core.weights import load_animatediff, load_audioldm, load_imagebind
+from seeing_core.weights import load_animatediff, load_audioldm, load_binder
 from tests.made import bursts, jumping_video
+from tests.pe_av_folders import write_pe_av
 from tests.pretended_device import DEVICE, pretended
 from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
@@ -34,10 +35,11 @@ PRESETS = {"v2a": AUDIO_PRESETS, "i2a": AUDIO_PRESETS, "a2v": VIDEO_PRESETS, "jo
 class Models:
     """Stand-ins in double precision, in which guidance is not chaotic."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, binder: str = "imagebind") -> None:
         self.audio = load_audioldm(write_audioldm(folder / "audio")).double()
         self.video = load_animatediff(*write_animatediff(folder / "sd", folder / "motion")).double()
-        self.binder = load_imagebind(write_imagebind(folder / "imagebind.safetensors")).double()
+        made = write_pe_av(folder / "pe_av") if binder == "pe_av" else write_imagebind(folder / "imagebind.safetensors")
+        self.binder = load_binder(made).double()
 
     def to(self, device: torch.device) -> Models:
         for model in (self.audio, self.video, self.binder):
@@ -60,12 +62,12 @@ def outputs(result: TaskResult) -> list[Tensor]:
     return [one.samples.cpu() for one in result.waveforms] + [one.pixels.cpu() for one in result.videos]
 
 
-def compare(folder: Path, task: str, preset: str) -> dict[str, Any]:
+def compare(folder: Path, task: str, preset: str, binder: str = "imagebind") -> dict[str, Any]:
     """The largest difference from the CPU, and the waits within a step: where they are, at most in any step."""
     settings = PRESETS[task][preset]
-    settings = replace(settings, drafts=min(2, settings.drafts))  # each is made alike
-    models = Models(folder)
-    expected = outputs(made(Models(folder), task, settings, lambda progress: None))
+    settings = replace(settings, drafts=min(2, settings.drafts), moment_weight=1.0)  # drafts are all made alike
+    models = Models(folder, binder)
+    expected = outputs(made(Models(folder, binder), task, settings, lambda progress: None))
     guided: list[list[str]] = []  # the waits within each step that was guided
     with pretended() as waits:
         models.to(DEVICE)

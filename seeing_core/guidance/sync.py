@@ -133,11 +133,11 @@ def moments_distance(a: Tensor, b: Tensor) -> Tensor:
     # Each row one place further to the right: columns are then offsets.
     skewed = pad(products, (0, moments)).flatten(-2)[..., :-moments].unflatten(-1, (moments, 2 * moments - 1))
     offsets = torch.arange(1 - moments, moments, device=a.device)
-    overlap = 1 - offsets.abs() / moments
-    near = offsets.abs() <= moments // 2
-    fits = (skewed.sum(-2) / overlap)[..., near & (offsets.abs() != 1)]
-    none = fits.shape[-1] // 2
-    return (-log_softmax(fits / CONTRAST, -1)[..., none] / math.log(fits.shape[-1])).mean(-1)
+    fits = skewed.sum(-2) / (1 - offsets.abs() / moments)
+    none, reach = moments - 1, moments // 2  # places of no offset and of the furthest
+    parts = fits[..., none : none + 1], fits[..., none - reach : none - 1], fits[..., none + 2 : none + reach + 1]
+    choices = torch.cat(parts, -1) / CONTRAST
+    return (-log_softmax(choices, -1)[..., 0] / math.log(choices.shape[-1])).mean(-1)
 
 
 def _unit_over_time(embedded: Tensor) -> Tensor:
