@@ -18,6 +18,7 @@ import comfy.sample  # noqa: E402
 import torch  # noqa: E402
 from align_bench import Bench, batch, drawn, losses, sampled  # noqa: E402
 from comfy.nested_tensor import NestedTensor  # noqa: E402
+from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: E402
 from native_models import FAMILIES, Family  # noqa: E402
 from torch import Tensor  # noqa: E402
 
@@ -148,7 +149,26 @@ def samplers(bench: Bench) -> dict[str, Any]:
     made = sampled(family, model, latent=start, noise_mask=mask)
     report["masked"] = [float((made - start)[..., side].abs().max()) for side in (slice(8), slice(8, 16))]
     report["trace"] = str(alignment.trace_of(made).steps)
+    report["compiled"] = compiled(bench)
     return report
+
+
+def compiled(bench: Bench) -> list[float]:
+    """How far the result of a compiled model is from that of the same model as it is: compiled before Align Model, and after it.
+
+    Traced into a graph as always; that the graph is then run as it is, not turned into machine code, changes nothing here.
+    """
+    family = FAMILIES["pictures"]()
+    exact = sampled(family, bench.patched(family, bench.words)[0])
+    plain, found = family.model, []
+    family.model = plain.clone()
+    set_torch_compile_wrapper(family.model, backend="eager")
+    found.append(sampled(family, bench.patched(family, bench.words)[0]))
+    family.model = plain
+    after = bench.patched(family, bench.words)[0].clone()
+    set_torch_compile_wrapper(after, backend="eager")
+    found.append(sampled(family, after))
+    return [float((one - exact).abs().max() / exact.abs().max()) for one in found]
 
 
 async def main() -> None:

@@ -44,11 +44,11 @@ def bad_inputs(bench: Bench, nodes: dict[str, Any]) -> dict[str, str]:
     }
     none = nodes["AlignTargetNode"].execute("a bell", 0.0).args[0]
     report["no weight"] = refused(lambda: bench.patched(sound, none))
-    half = stable_audio()
-    next(half.vae.first_stage_model.parameters()).data = next(half.vae.first_stage_model.parameters()).data.to(
-        torch.float8_e4m3fn
-    )
-    report["fp8"] = refused(with_vae(half, half.vae))
+    for name, dtype in (("fp8", torch.float8_e4m3fn), ("GGUF", torch.uint8)):  # blocks of a GGUF file are bytes
+        packed = stable_audio()
+        weight = next(packed.vae.first_stage_model.parameters())
+        weight.requires_grad_(False).data = weight.data.to(dtype)
+        report[name] = refused(with_vae(packed, packed.vae))
     deaf = wan()
     deaf.vae.first_stage_model.decode = torch.no_grad()(deaf.vae.first_stage_model.decode)
     report["no gradients"] = refused(with_vae(deaf, deaf.vae))

@@ -36,6 +36,7 @@ def test_every_sampler_goes_on_from_the_guided_x0(tmp_path):
     outside, inside = report["masked"]
     assert outside < 1e-5 < inside  # what the mask keeps is kept
     assert report["trace"] == "4"
+    assert max(report["compiled"]) < 1e-3
 
 
 def test_bad_input_is_named(tmp_path):
@@ -50,6 +51,7 @@ def test_bad_input_is_named(tmp_path):
     assert refused["too short"].startswith("latent: received 0.19 s of sound; expected 0.3 s or more")
     assert refused["no weight"].startswith("targets: received 1 targets that all have weight 0")
     assert refused["fp8"].startswith("vae: received AudioOobleckVAE with weights in float8_e4m3fn; expected a VAE in fp32")
+    assert refused["GGUF"].startswith("vae: received AudioOobleckVAE with weights in uint8; expected a VAE in fp32")
     assert refused["no gradients"].startswith("vae: received WanVAE, which lets no gradients through")
     assert refused["NaN"].startswith("model: received NaN or infinite values in what it makes")
     assert refused["another latent"].startswith("latent: received one that no sampler made with this model")
