@@ -40,7 +40,7 @@ def write_card(folders: Folders, command: str) -> None:
     known |= {name: json.loads(card_path(folders, name).read_text()) for name in STAGES if card_path(folders, name).exists()}
     cards = [known[name] for name in STAGES if name in known]
     total_mb = sum(path.stat().st_size for path in folders.out.rglob("*.safetensors")) / 1e6
-    document = {"command": command, "megabytes": round(total_mb, 2), "stages": cards}
+    document = before | {"command": command, "megabytes": round(total_mb, 2), "stages": cards}
     (folders.out / "card.json").write_text(json.dumps(document, indent=1) + "\n")
     lines = [
         "# Pocket models",
@@ -58,6 +58,10 @@ def write_card(folders: Folders, command: str) -> None:
         losses = ", ".join(f"{key} {value:.4g}" for key, value in card["losses"].items())
         scores = ", ".join(f"{key} {value:.4g}" for key, value in card["scores"].items())
         lines.append(f"| {card['stage']} | {card['steps']} | {card['seconds']:.0f} | {losses} | {scores} |")
+    later = document.get("measured_later", {})
+    if later:
+        lines += ["", "Of these stages the losses and seconds were lost; measured afterwards, from the saved weights:", ""]
+        lines += [f"- {name}: " + ", ".join(f"{key} {value:.4g}" for key, value in own.items()) for name, own in later.items()]
     (folders.out / "CARD.md").write_text("\n".join(lines) + "\n")
 
 
