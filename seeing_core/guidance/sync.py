@@ -128,7 +128,7 @@ def moments_distance(a: Tensor, b: Tensor) -> Tensor:
     moments = max(a.shape[-2], b.shape[-2])
     if min(a.shape[-2], b.shape[-2]) < 4:
         return (a.sum((-3, -2, -1)) + b.sum((-3, -2, -1))) * 0
-    a, b = (_unit_over_time(at_moments(one, moments)) for one in (a, b))
+    a, b = (unit_over_time(at_moments(one, moments)) for one in (a, b))
     products = a @ b.transpose(-1, -2).flip(-1)  # (..., S, T, T)
     # Each row one place further to the right: columns are then offsets.
     skewed = pad(products, (0, moments)).flatten(-2)[..., :-moments].unflatten(-1, (moments, 2 * moments - 1))
@@ -140,7 +140,7 @@ def moments_distance(a: Tensor, b: Tensor) -> Tensor:
     return (-log_softmax(choices, -1)[..., 0] / math.log(choices.shape[-1])).mean(-1)
 
 
-def _unit_over_time(embedded: Tensor) -> Tensor:
+def unit_over_time(embedded: Tensor) -> Tensor:
     """(..., T, D) without its mean over T, of length 1 as a whole."""
     moving = embedded - embedded.mean(-2, keepdim=True)
     return moving / moving.square().sum((-2, -1), keepdim=True).sqrt().clamp_min(1e-8)

@@ -139,8 +139,7 @@ def harden_in_latents(
     name: str,
     modules: dict[str, nn.Module],
     parameters: list[nn.Parameter],
-    hear: Callable[[Tensor], Tensor],
-    anchors_of: Callable[[Tensor], tuple[Tensor, Tensor]],
+    loss_for: Callable[[Tensor, int, Tensor], Callable[[Tensor], Tensor]],
     pool: Pool,
     folders: Folders,
     *,
@@ -151,8 +150,8 @@ def harden_in_latents(
     """Teaches a sound tower alone to withstand moves of AudioLDM's latent, which are what the aligner makes.
 
     Each sound is a decoded latent, moved by up to `LATENT_REACH` towards a wrong reading in two normalised steps.
-    parameters: of the sound tower.  hear: a second of samples (B, 16000) -> unit embeddings (B, D).  anchors_of: two rows of clips
-    (2, B) -> embeddings of their pictures and words, and the kinds of these.
+    parameters: of the sound tower.  loss_for: three rows of clips (3, B), the first those that are heard from this latent frame on,
+    and the kinds that are heard -> the loss of a second of samples (B, 16000).
     """
     vae, vocoder = (part.requires_grad_(False) for part in load_sound_decoder(folders.out / "audioldm"))
     log_mel, factor = LogMel(), vae.config.scaling_factor
@@ -163,8 +162,8 @@ def harden_in_latents(
     second = round(RATE_HZ / pool.samples.shape[1] * latents.shape[2])
     optimiser = torch.optim.AdamW(parameters, rate, (0.9, 0.98))
 
-    def heard_as(z: Tensor) -> Tensor:
-        return hear(vocoder(vae.decode(z / factor).sample[:, 0]))
+    def samples_of(z: Tensor) -> Tensor:
+        return vocoder(vae.decode(z / factor).sample[:, 0])
 
     def step_losses(_: int) -> dict[str, float]:
         rows = torch.randint(len(latents), (3, LATENT_BATCH))
@@ -174,13 +173,13 @@ def harden_in_latents(
         z = z.lerp(z.roll(1, 0), share.view(-1, 1, 1, 1))
         heard = heard.lerp(heard.roll(1, 0), share[:, None])
         with torch.no_grad():
-            anchors, meanings = anchors_of(rows[1:])
+            loss_of = loss_for(rows, start, heard)
         reach = LATENT_REACH * torch.rand(len(z), 1, 1, 1)
         for _ in range(2):
             moved = z.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(agreement_loss(heard_as(moved), anchors, heard, meanings), moved)
+            (gradient,) = torch.autograd.grad(loss_of(samples_of(moved)), moved)
             z = z + 0.5 * reach * unit_rms(gradient)
-        loss = agreement_loss(heard_as(z), anchors, heard, meanings)
+        loss = loss_of(samples_of(z))
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -196,10 +195,10 @@ def train_binder(folders: Folders) -> Card:
     towers = build(CONFIG)
     pool, tokens_of = make_pool(folders), tokenizer()
 
-    def anchors_of(rows: Tensor) -> tuple[Tensor, Tensor]:
-        (pictures, seen), (texts, read) = picture_batch(pool, rows[0]), caption_batch(pool, rows[1])
-        vision, text = encode(towers, vision=pictures, text=tokens_of(texts))
-        return torch.cat([vision, text]), torch.cat([seen, read])
+    def loss_for(rows: Tensor, start: int, heard: Tensor) -> Callable[[Tensor], Tensor]:
+        (pictures, seen), (texts, read) = picture_batch(pool, rows[1]), caption_batch(pool, rows[2])
+        anchors, meanings = torch.cat(encode(towers, vision=pictures, text=tokens_of(texts))), torch.cat([seen, read])
+        return lambda samples: agreement_loss(encode(towers, audio=audio_input(samples, SECOND))[0], anchors, heard, meanings)
 
     runs = [
         run_phase("binder", towers, pool, folders, steps=STEPS, rate=1e-3, seed=13, harden=False),
@@ -208,8 +207,7 @@ def train_binder(folders: Folders) -> Card:
             "binder_latent",
             {"towers": towers},
             [value for name, value in towers.named_parameters() if ".audio." in name],
-            lambda samples: encode(towers, audio=audio_input(samples, SECOND))[0],
-            anchors_of,
+            loss_for,
             pool,
             folders,
             steps=LATENT_STEPS,

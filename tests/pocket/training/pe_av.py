@@ -1,13 +1,15 @@
 """Trains PE-AV's three encoders on the pocket world: what is seen, heard and said is of one kind, and at one time."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from transformers import PeAudioVideoModel
 
-from seeing_core.binders.base import embed_waveform
+from seeing_core.binders.base import at_moments, embed_waveform
 from seeing_core.binders.imagebind_inputs import RATE_HZ
-from seeing_core.binders.pe_av import FramesInPieces, OpenCodec, PeAv
-from seeing_core.guidance.sync import moments_distance
+from seeing_core.binders.pe_av import MOMENTS_HZ, FramesInPieces, OpenCodec, PeAv
+from seeing_core.guidance.sync import CONTRAST, moments_distance, unit_over_time
 from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.weights.pe_av import VOCABULARY, load_pe_av
 from tests.pe_av_folders import save_folder, small_config, small_tokenizer
@@ -20,8 +22,9 @@ from tests.pocket.training.scoring_binder import binder_scores
 from tests.pocket.world import FPS, TEST_SEEDS, make_clip
 
 STEPS = 900
-HARD_STEPS = 200
-LATENT_STEPS = 200
+WHEN_STEPS = 200
+HARD_STEPS = 120
+LATENT_STEPS = 150
 BATCH = 24
 WHOLE = [(0.0, DURATION_S)]
 WHOLE_FRAMES, FRAME_SAMPLES = round(DURATION_S * FPS), round(RATE_HZ / FPS)
@@ -79,10 +82,37 @@ def frame_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
     return (frames - 0.5) / 0.5, kinds
 
 
+def moments_loss(seen: Tensor, heard: Tensor, moved: Tensor) -> Tensor:
+    """Moments (B, T, D) of videos, of their own sounds, and of the same sounds moved in time: which belongs to which.
+
+    Offsets alone could be told by what an encoder says of every clip at a time; another sound at that time cannot.
+    """
+    seen, heard, moved = (unit_over_time(at_moments(one, heard.shape[1])).flatten(1) for one in (seen, heard, moved))
+    own, wrong, places = seen @ heard.T / CONTRAST, seen @ moved.T / CONTRAST, torch.arange(len(seen))
+    of_sounds = nn.functional.cross_entropy(torch.cat([own, wrong], 1), places)
+    return (of_sounds + nn.functional.cross_entropy(own.T, places)) / 2
+
+
+def moved_in_time(samples: Tensor) -> Tensor:
+    """Samples (B, n), each rolled by another time, no less than 0.15 s away from none."""
+    least = round(0.15 * RATE_HZ)
+    shifts = torch.randint(least, samples.shape[1] - least, (len(samples),)).tolist()
+    return torch.stack([one.roll(shift) for one, shift in zip(samples, shifts)])
+
+
 def run_phase(
-    name: str, student: Student, pool: Pool, folders: Folders, *, steps: int, rate: float, seed: int, harden: bool
+    name: str,
+    student: Student,
+    pool: Pool,
+    folders: Folders,
+    *,
+    steps: int,
+    rate: float,
+    seed: int,
+    harden: bool,
+    when: bool = True,
 ) -> Card:
-    """One run of all three encoders, on hardened frames and sounds if asked."""
+    """One run of all three encoders, on hardened frames and sounds if asked.  when: against sounds of other times and clips."""
     optimiser = torch.optim.AdamW(trainable(student), rate, betas=(0.9, 0.98), weight_decay=1e-3)
     # Videos of the first third are mixed in pairs, as are the first quarter's sounds, and the third quarter's are replaced.
     paired = torch.arange(BATCH)
@@ -104,12 +134,16 @@ def run_phase(
         vision, seen_moments = student.seen(frames)
         audio, heard_moments = student.heard(samples)
         beside_vision, beside_audio = student.read(texts)
-        moments = moments_distance(seen_moments[paired, None], heard_moments[paired, None])
+        if when:
+            moved = student.heard(moved_in_time(samples[paired]))[1]
+            moments = moments_loss(seen_moments[paired], heard_moments[paired], moved)
+        else:
+            moments = 2 * moments_distance(seen_moments[paired, None], heard_moments[paired, None])
         losses = {
             "picture_sound": agreement_loss(vision, audio, seen, heard),
             "picture_text": agreement_loss(vision, beside_vision, seen, said),
             "sound_text": agreement_loss(audio, beside_audio, heard, said),
-            "moments": 2 * moments.mean(),
+            "moments": moments.mean(),
         }
         # Each by itself towards fixed points, one a kind: from nothing, the three would agree on one point for everything.
         points, ours = torch.eye(beside_vision.shape[1])[: seen.shape[1]], torch.eye(seen.shape[1])
@@ -133,19 +167,29 @@ def train_pe_av(folders: Folders) -> Card:
     own = video.embedder, audio.embedder
     video.embedder, audio.embedder = FramesInPieces(own[0]), OpenCodec(own[1])
 
-    def anchors_of(rows: Tensor) -> tuple[Tensor, Tensor]:
-        (frames, seen), (texts, said) = frame_batch(pool, rows[0]), caption_batch(pool, rows[1])
-        return torch.cat([student.seen(frames)[0], student.read(texts)[1]]), torch.cat([seen, said])
+    def loss_for(rows: Tensor, start: int, heard: Tensor) -> Callable[[Tensor], Tensor]:
+        (frames, seen), (texts, said) = frame_batch(pool, rows[1]), caption_batch(pool, rows[2])
+        anchors, meanings = torch.cat([student.seen(frames)[0], student.read(texts)[1]]), torch.cat([seen, said])
+        plain = (heard.amax(1) == 1).nonzero()[:, 0]  # not mixed with another sound
+        own = student.seen((pool.videos[rows[0, plain]].float() / 255 - 0.5) / 0.5)[1]
+        watched = at_moments(own, round(DURATION_S * MOMENTS_HZ))[:, start : start + MOMENTS_HZ]
+
+        def loss(samples: Tensor) -> Tensor:
+            embeddings, moments = student.heard(samples)
+            moved = student.heard(moved_in_time(samples[plain]))[1]
+            return agreement_loss(embeddings, anchors, heard, meanings) + moments_loss(watched, moments[plain], moved)
+
+        return loss
 
     runs = [
-        run_phase("pe_av", student, pool, folders, steps=STEPS, rate=8e-4, seed=14, harden=False),
+        run_phase("pe_av", student, pool, folders, steps=STEPS, rate=8e-4, seed=14, harden=False, when=False),
+        run_phase("pe_av_when", student, pool, folders, steps=WHEN_STEPS, rate=6e-4, seed=44, harden=False),
         run_phase("pe_av_hard", student, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=24, harden=True),
         harden_in_latents(
             "pe_av_latent",
             {"student": student},
             [*audio.parameters(), *student.model.audio_model.audio_head.parameters()],
-            lambda samples: student.heard(samples)[0],
-            anchors_of,
+            loss_for,
             pool,
             folders,
             steps=LATENT_STEPS,
@@ -154,7 +198,7 @@ def train_pe_av(folders: Folders) -> Card:
         ),
     ]
     losses = {key: value for run in runs for key, value in run.losses.items()}
-    card = Card("pe_av", STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), losses)
+    card = Card("pe_av", STEPS + WHEN_STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), losses)
     video.embedder, audio.embedder = own
     folder = save_folder(folders.out / "pe_av", student.model.half(), student.tokenizer, side=SIDE, rate_hz=RATE_HZ)
     (folder / VOCABULARY).write_text(vocabulary(), encoding="utf-8")
@@ -163,11 +207,11 @@ def train_pe_av(folders: Folders) -> Card:
 
 
 def scores(binder: PeAv, count: int) -> dict[str, float]:
-    """As the first binder's, and how well it tells a clip's own time from other times: 0 is perfect, 1 is not at all."""
+    """As the first binder's, and how well it tells when: how much worse the sound of another clip fits in time (1: surely)."""
     found = binder_scores(binder, count)
-    distances = []
-    for clip in (make_clip(TEST_SEEDS + i) for i in range(count)):
-        seen = binder.embed_video(VideoFrames(clip.frames, FPS), WHOLE)
-        heard = embed_waveform(binder, Waveform(clip.samples[None], clip.rate_hz), WHOLE)
-        distances.append(moments_distance(seen.over_time, heard.over_time))
-    return found | {"moments": round(torch.stack(distances).mean().item(), 4)}
+    clips = [make_clip(TEST_SEEDS + i) for i in range(count)]
+    seen = torch.cat([binder.embed_video(VideoFrames(clip.frames, FPS), WHOLE).over_time for clip in clips])
+    sounds = [Waveform(clip.samples[None], clip.rate_hz) for clip in clips]
+    heard = torch.cat([embed_waveform(binder, sound, WHOLE).over_time for sound in sounds])
+    fits = unit_over_time(seen).flatten(1) @ unit_over_time(heard).flatten(1).T  # (videos, sounds)
+    return found | {"own_time_first": (fits.argmax(1) == torch.arange(count)).float().mean().item()}
