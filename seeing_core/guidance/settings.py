@@ -109,13 +109,7 @@ UNGUIDED = AlignSettings(strength=0.0)
 # and the rest is left to the generator, which makes it sound and look real. The first steps of a video are left alone, because
 # gradients through the UNet would make another thing of it there; of those that follow every other one is guided.
 _OURS = AlignSettings(
-    "x0",
-    start_fraction=0.0,
-    end_fraction=0.3,
-    text_weight=0.2,
-    complete_prompt="when empty",
-    sync_weight=1.0,
-    moment_weight=1.0,
+    "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0
 )
 AUDIO_PRESETS: dict[str, AlignSettings] = {
     "balanced": replace(_OURS, strength=3.0, drafts=16),
@@ -137,4 +131,4 @@ JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
     "quality": replace(_OURS, strength=2.0, inner_steps=2, end_fraction=0.4, drafts=6),
 }
 # Of a model whose sampling is someone else's: no drafts there, so that all that the targets say comes from the steps.
-NATIVE = AlignSettings("x0", strength=3.0, start_fraction=0.0, end_fraction=0.5, sync_weight=1.0, moment_weight=1.0)
+NATIVE = AlignSettings("x0", strength=3.0, start_fraction=0.0, end_fraction=0.5, sync_weight=1.0)

@@ -25,6 +25,7 @@ STEPS = 900
 WHEN_STEPS = 200
 HARD_STEPS = 120
 LATENT_STEPS = 150
+OTHERS_STEPS = 260
 BATCH = 24
 WHOLE = [(0.0, DURATION_S)]
 WHOLE_FRAMES, FRAME_SAMPLES = round(DURATION_S * FPS), round(RATE_HZ / FPS)
@@ -82,15 +83,14 @@ def frame_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
     return (frames - 0.5) / 0.5, kinds
 
 
-def moments_loss(seen: Tensor, heard: Tensor, moved: Tensor) -> Tensor:
-    """Moments (B, T, D) of videos, of their own sounds, and of the same sounds moved in time: which belongs to which.
+def moments_loss(seen: Tensor, heard: Tensor, *wrong: Tensor) -> Tensor:
+    """Moments (B, T, D) of videos and of their own sounds, and of further sounds that are none's: which belongs to which.
 
     Offsets alone could be told by what an encoder says of every clip at a time; another sound at that time cannot.
     """
-    seen, heard, moved = (unit_over_time(at_moments(one, heard.shape[1])).flatten(1) for one in (seen, heard, moved))
-    own, wrong, places = seen @ heard.T / CONTRAST, seen @ moved.T / CONTRAST, torch.arange(len(seen))
-    of_sounds = nn.functional.cross_entropy(torch.cat([own, wrong], 1), places)
-    return (of_sounds + nn.functional.cross_entropy(own.T, places)) / 2
+    given, *sounds = (unit_over_time(at_moments(one, heard.shape[1])).flatten(1) for one in (seen, heard, *wrong))
+    fits, places = given @ torch.cat(sounds).T / CONTRAST, torch.arange(len(seen))
+    return (nn.functional.cross_entropy(fits, places) + nn.functional.cross_entropy(fits[:, : len(seen)].T, places)) / 2
 
 
 def moved_in_time(samples: Tensor) -> Tensor:
@@ -110,13 +110,24 @@ def run_phase(
     rate: float,
     seed: int,
     harden: bool,
-    when: bool = True,
+    against: str = "moved",
 ) -> Card:
-    """One run of all three encoders, on hardened frames and sounds if asked.  when: against sounds of other times and clips."""
+    """One run of all three encoders, on hardened frames and sounds if asked.
+
+    against: what the moments of a clip's own sound are told from: "offsets" of themselves, "moved" sounds and other clips, or
+    "others" of the same kind, which neither place nor timbre tells apart.
+    """
     optimiser = torch.optim.AdamW(trainable(student), rate, betas=(0.9, 0.98), weight_decay=1e-3)
     # Videos of the first third are mixed in pairs, as are the first quarter's sounds, and the third quarter's are replaced.
     paired = torch.arange(BATCH)
     paired = paired[(paired >= BATCH // 3) & ((paired < BATCH // 2) | (paired >= BATCH * 3 // 4))]
+
+    def of_one_kind() -> Tensor:
+        kind = pool.kinds[torch.randint(len(pool.kinds), ())]
+        rows = (pool.kinds == kind).nonzero()[:, 0]
+        rows = rows[torch.randperm(len(rows))[: BATCH // 2]]
+        seen = student.seen((pool.videos[rows].float() / 255 - 0.5) / 0.5)[1]
+        return moments_loss(seen, student.heard(pool.samples[rows])[1])
 
     def step_losses(step: int) -> dict[str, float]:
         rows = torch.randint(len(pool.samples), (2, BATCH))
@@ -134,7 +145,9 @@ def run_phase(
         vision, seen_moments = student.seen(frames)
         audio, heard_moments = student.heard(samples)
         beside_vision, beside_audio = student.read(texts)
-        if when:
+        if against == "others":
+            moments = of_one_kind()
+        elif against == "moved":
             moved = student.heard(moved_in_time(samples[paired]))[1]
             moments = moments_loss(seen_moments[paired], heard_moments[paired], moved)
         else:
@@ -182,7 +195,7 @@ def train_pe_av(folders: Folders) -> Card:
         return loss
 
     runs = [
-        run_phase("pe_av", student, pool, folders, steps=STEPS, rate=8e-4, seed=14, harden=False, when=False),
+        run_phase("pe_av", student, pool, folders, steps=STEPS, rate=8e-4, seed=14, harden=False, against="offsets"),
         run_phase("pe_av_when", student, pool, folders, steps=WHEN_STEPS, rate=6e-4, seed=44, harden=False),
         run_phase("pe_av_hard", student, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=24, harden=True),
         harden_in_latents(
@@ -196,9 +209,14 @@ def train_pe_av(folders: Folders) -> Card:
             rate=5e-4,
             seed=34,
         ),
+        run_phase(
+            "pe_av_others", student, pool, folders, steps=OTHERS_STEPS, rate=8e-4, seed=54, harden=False, against="others"
+        ),
     ]
     losses = {key: value for run in runs for key, value in run.losses.items()}
-    card = Card("pe_av", STEPS + WHEN_STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), losses)
+    card = Card(
+        "pe_av", STEPS + WHEN_STEPS + HARD_STEPS + LATENT_STEPS + OTHERS_STEPS, sum(run.seconds for run in runs), losses
+    )
     video.embedder, audio.embedder = own
     folder = save_folder(folders.out / "pe_av", student.model.half(), student.tokenizer, side=SIDE, rate_hz=RATE_HZ)
     (folder / VOCABULARY).write_text(vocabulary(), encoding="utf-8")
