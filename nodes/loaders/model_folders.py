@@ -46,9 +46,9 @@ class ModelKind:
     folder_roots: tuple[str, ...] = ()
     index: str = ""
     class_name: str = ""
+    catalog: tuple[RemoteModel, ...] = ()
     class_key: str = "_class_name"
     in_hub_cache: bool = False
-    catalog: tuple[RemoteModel, ...] = ()
 
     @property
     def roots(self) -> list[str]:
