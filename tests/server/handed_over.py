@@ -102,7 +102,7 @@ def main(nodes: dict[str, Any]) -> dict[str, Any]:
 
     empty = {"waveform": torch.zeros(1, 1, 0), "sample_rate": 8000}
     no_channels = {"waveform": torch.zeros(1, 0, 100), "sample_rate": 8000}
-    describe = nodes["DescribeWithImageBind"]
+    describe = nodes["Describe"]
     bang = torch.zeros(1, 1, 16000)
     bang[..., 8000:8200] = 0.5
     flash = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0)).repeat(16, 1, 1, 1)
