@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 
 import pytest
+from torchvision.transforms.functional import to_pil_image
 
 from scripts.comfy_server import ROOT, error_of, output_files
+from seeing_core.guidance.settings import AUDIO_PRESETS
 from tests.pe_av_folders import write_pe_av
 from tests.pocket.world import TEST_SEEDS, make_clip, write_clip
 from tests.server.conftest import run
 
 TASKS = {"VideoToAudio", "ImageToAudio", "AudioToVideo", "VideoAndAudio"}
-NAME = "pe-av-small"
+NAME, CLIP, PICTURE = "pe-av-small", "pe_av_clip.mp4", "pe_av_picture.png"
+GIVEN = {"LoadVideo": {"file": CLIP}, "LoadAudio": {"audio": CLIP}, "LoadImage": {"image": PICTURE}}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def media(server, tmp_path_factory):
-    """A stand-in under the real name, and the files that the shared workflows name."""
+    """A stand-in under the real name, and a clip of the pocket world with its sound and a picture of it."""
     write_pe_av(server.base / "models" / "pe_av" / NAME)
-    path = tmp_path_factory.mktemp("videos") / "horn.mp4"
-    write_clip(make_clip(TEST_SEEDS + 7, 2.0, "horn"), path)
-    for name in ("silent_clip.mp4", "horn.mp4"):
-        asyncio.run(server.upload(path, name))
+    clip, path = make_clip(TEST_SEEDS + 7, 2.0, "horn"), tmp_path_factory.mktemp("videos") / CLIP
+    write_clip(clip, path)
+    asyncio.run(server.upload(path, CLIP))
+    to_pil_image(clip.frames[8]).save(server.base / "input" / PICTURE)
 
 
 def with_pe_av(name, model="pocket (built in)"):
@@ -31,6 +35,7 @@ def with_pe_av(name, model="pocket (built in)"):
     api = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
     for node in api.values():
         kind = node["class_type"].removeprefix("SeeingHearing_")
+        node["inputs"] |= GIVEN.get(kind, {})
         if kind == "LoadImageBind":
             node["class_type"], node["inputs"] = "SeeingHearing_LoadPeAv", {"model": model}
         elif kind in TASKS or kind == "KSampler":
@@ -40,7 +45,9 @@ def with_pe_av(name, model="pocket (built in)"):
 
 def trace_text(server, api, kinds=TASKS):
     number = next(key for key, node in api.items() if node["class_type"].removeprefix("SeeingHearing_") in kinds)
-    api["trace"] = {"class_type": "PreviewAny", "inputs": {"source": [number, 1]}}
+    name = api[number]["class_type"]
+    place = server.get(f"/object_info/{name}")[name]["output"].index("SEEING_TRACE")
+    api["trace"] = {"class_type": "PreviewAny", "inputs": {"source": [number, place]}}
     entry = run(server, api)
     assert output_files(entry, server)
     return entry["outputs"]["trace"]["text"][0]
@@ -67,8 +74,9 @@ def test_a_stand_in_of_the_real_layout_guides(server):
 
 
 def test_moments_in_a_task_and_under_align_model(server):
-    """By Align Settings, whose preset fills in the rest."""
-    settings = {"class_type": "SeeingHearing_AlignSettings", "inputs": {"preset": "audio: x0", "preset.moment_weight": 1.0}}
+    fields = asdict(AUDIO_PRESETS["x0"]) | {"moment_weight": 1.0, "start_fraction": 0.0}
+    inputs = {"preset": "audio: x0"} | {f"preset.{name}": value for name, value in fields.items()}
+    settings = {"class_type": "SeeingHearing_AlignSettings", "inputs": inputs}
     api = with_pe_av("pocket_video_to_audio") | {"20": settings}
     task = next(node for node in api.values() if node["class_type"] == "SeeingHearing_VideoToAudio")
     task["inputs"]["settings"] = ["20", 0]
@@ -82,7 +90,7 @@ def test_moments_in_a_task_and_under_align_model(server):
 
 def test_describe_score_and_pick_best(server):
     api = {
-        "1": {"class_type": "LoadVideo", "inputs": {"file": "horn.mp4"}},
+        "1": {"class_type": "LoadVideo", "inputs": {"file": CLIP}},
         "2": {"class_type": "SeeingHearing_LoadPeAv", "inputs": {"model": "pocket (built in)"}},
         "3": {
             "class_type": "SeeingHearing_Describe",
