@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .types import Waveform, fit_length
 
@@ -31,6 +33,14 @@ def resample_differentiable(samples: Tensor, rate_hz: int, new_rate_hz: int) -> 
     """
     if rate_hz == new_rate_hz:
         return samples
-    from torchaudio.functional import resample as resampled
+    return _resampler(rate_hz, new_rate_hz, samples.dtype, samples.device)(samples)
 
-    return resampled(samples, rate_hz, new_rate_hz)
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # else the first caller's mode would be kept with the cached table
+def _resampler(rate_hz: int, new_rate_hz: int, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Kept with its table on the device: the function of the same name makes and copies one at every call."""
+    from torchaudio.transforms import Resample
+
+    # Without a precision the table is made in double and kept in single.
+    return Resample(rate_hz, new_rate_hz, dtype=None if dtype == torch.float32 else dtype).to(device)
