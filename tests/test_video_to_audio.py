@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from seeing_core.binders.imagebind import ImageBind
+from seeing_core.binders.remembering import Memory
 from seeing_core.errors import InputError
 from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.generators.windows import blend, split
@@ -82,7 +83,7 @@ def test_a_long_sound_takes_no_more_memory_than_one_window(audioldm: AudioLDM, b
     stems = [binder.towers.modality_preprocessors[tower].rgbt_stem.proj for tower in ("audio", "vision")]
     seen = []
     for duration_s in (10.24, 25.0):
-        binder._memory.clear()
+        binder._memory = Memory()
         with largest_inputs(*watched, *stems) as largest:
             video_to_audio(audioldm, binder, video, run, prompt="rain", duration_s=duration_s)
         seen.append(tuple(largest))
