@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..binders.imagebind import TOWERS, ImageBind, blank_towers
-from ..binders.phrases import read_phrases, shipped_phrases
+from ..binders.phrases import vocabulary_of
 from ..errors import InputError
 from .checking import load_strict, looks_like
 from .files import WeightFile, read_tensors
@@ -40,9 +40,7 @@ def load_imagebind(path: Path | str, *, dtype: torch.dtype = torch.float32) -> I
             f"what looks like {seems}" if seems and seems != "ImageBind" else f"other weights ({error})",
             "an ImageBind checkpoint with its vision, audio and text towers",
         ) from error
-    phrases = Path(path).with_suffix(".txt")
-    vocabulary = read_phrases(phrases.read_text(encoding="utf-8")) if phrases.is_file() else shipped_phrases()
-    return ImageBind(load_strict(where, towers, state, dtype), vocabulary)
+    return ImageBind(load_strict(where, towers, state, dtype), vocabulary_of(Path(path).with_suffix(".txt")))
 
 
 def convert_imagebind(source: Path | str, target: Path | str, *, dtype: torch.dtype = HALF) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..binders.pe_av import Inputs, PeAv
-from ..binders.phrases import read_phrases, shipped_phrases
+from ..binders.phrases import vocabulary_of
 from ..errors import InputError
 from .checking import check_finite, raise_mismatch
 from .files import UNREADABLE, check_folder_files, first_line
@@ -46,9 +46,7 @@ def load_pe_av(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> PeA
         ) from error
     raise_mismatch(where, report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"])
     check_finite(where, model.state_dict())
-    own = folder / VOCABULARY
-    vocabulary = read_phrases(own.read_text(encoding="utf-8")) if own.is_file() else shipped_phrases()
-    return PeAv(model, processor.tokenizer, inputs, vocabulary)
+    return PeAv(model, processor.tokenizer, inputs, vocabulary_of(folder / VOCABULARY))
 
 
 def _check(where: str, folder: Path) -> None:

@@ -16,7 +16,7 @@ from tests.pe_av_folders import save_folder, small_config, small_tokenizer
 from tests.pocket.training.binder import harden_in_latents, hardened, vocabulary
 from tests.pocket.training.clap import all_captions
 from tests.pocket.training.common import Card, Folders, Run, trainable
-from tests.pocket.training.contrast import agreement_loss
+from tests.pocket.training.contrast import agreement_loss, kind_targets
 from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, make_pool, spoilt_frames, spoilt_sounds
 from tests.pocket.training.scoring_binder import binder_scores
 from tests.pocket.world import FPS, TEST_SEEDS, make_clip
@@ -78,9 +78,13 @@ def embedded(encoder: nn.Module, head: nn.Module, inputs: Tensor) -> tuple[Tenso
 
 def frame_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Normalised frames (B, 16, 3, 64, 64) and kinds (B, K)."""
-    one_hot = nn.functional.one_hot(pool.kinds[rows], pool.imperfect_kinds.shape[1]).float()
-    frames, kinds = spoilt_frames(pool.videos[rows].float() / 255, one_hot)
-    return (frames - 0.5) / 0.5, kinds
+    frames, kinds = spoilt_frames(pool.videos[rows].float() / 255, kind_targets(pool.kinds[rows]))
+    return normalised(frames), kinds
+
+
+def normalised(frames: Tensor) -> Tensor:
+    """0..1 -> -1..1, as its processor says."""
+    return (frames - 0.5) / 0.5
 
 
 def moments_loss(seen: Tensor, heard: Tensor, *wrong: Tensor) -> Tensor:
@@ -126,7 +130,7 @@ def run_phase(
         kind = pool.kinds[torch.randint(len(pool.kinds), ())]
         rows = (pool.kinds == kind).nonzero()[:, 0]
         rows = rows[torch.randperm(len(rows))[: BATCH // 2]]
-        seen = student.seen((pool.videos[rows].float() / 255 - 0.5) / 0.5)[1]
+        seen = student.seen(normalised(pool.videos[rows].float() / 255))[1]
         return moments_loss(seen, student.heard(pool.samples[rows])[1])
 
     def step_losses(step: int) -> dict[str, float]:
@@ -184,7 +188,7 @@ def train_pe_av(folders: Folders) -> Card:
         (frames, seen), (texts, said) = frame_batch(pool, rows[1]), caption_batch(pool, rows[2])
         anchors, meanings = torch.cat([student.seen(frames)[0], student.read(texts)[1]]), torch.cat([seen, said])
         plain = (heard.amax(1) == 1).nonzero()[:, 0]  # not mixed with another sound
-        own = student.seen((pool.videos[rows[0, plain]].float() / 255 - 0.5) / 0.5)[1]
+        own = student.seen(normalised(pool.videos[rows[0, plain]].float() / 255))[1]
         watched = at_moments(own, round(DURATION_S * MOMENTS_HZ))[:, start : start + MOMENTS_HZ]
 
         def loss(samples: Tensor) -> Tensor:
@@ -225,7 +229,7 @@ def train_pe_av(folders: Folders) -> Card:
 
 
 def scores(binder: PeAv, count: int) -> dict[str, float]:
-    """As the first binder's, and how well it tells when: how much worse the sound of another clip fits in time (1: surely)."""
+    """As the first binder's, and the share of clips to which, of all sounds, their own fits best in time."""
     found = binder_scores(binder, count)
     clips = [make_clip(TEST_SEEDS + i) for i in range(count)]
     seen = torch.cat([binder.embed_video(VideoFrames(clip.frames, FPS), WHOLE).over_time for clip in clips])
