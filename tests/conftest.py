@@ -24,7 +24,6 @@ from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=30)
 settings.load_profile("fixed")
-SERVER_TESTS = Path(__file__).parent / "server"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,10 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
         find_onsets(Waveform(torch.zeros(1, 16000), 16000))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several workers one has all that needs a server, and thus one server for all; the others share the rest."""
+    """Of several workers one has all that needs the shared server, and thus one server for all; they share the rest."""
     for item in items:
-        if SERVER_TESTS in item.path.parents:
+        if "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("server"))
 
 

@@ -53,16 +53,26 @@ class Bench:
 
 
 def sampled(family: Family, model: Any, seed: int = 0, sampler: str = "euler", latent: Any = None, **more: Any) -> Tensor:
+    """more: what `drawn` takes."""
     latent = family.latent if latent is None else latent
     return drawn(family, model, comfy.sample.prepare_noise(latent, seed), latent, seed, sampler, **more)
 
 
-def drawn(family: Family, model: Any, noise: Any, latent: Any, seed: int = 0, sampler: str = "euler", **more: Any) -> Tensor:
+def drawn(
+    family: Family,
+    model: Any,
+    noise: Any,
+    latent: Any,
+    seed: int = 0,
+    sampler: str = "euler",
+    steps: int = STEPS,
+    **more: Any,
+) -> Tensor:
     scheduler = "simple" if sampler == "lcm" else "normal"
     made = comfy.sample.sample(
         model,
         noise,
-        STEPS,
+        steps,
         2.0,
         sampler,
         scheduler,
