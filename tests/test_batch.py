@@ -39,6 +39,7 @@ MODELS = {
     "--animatediff": [ANIMATEDIFF / "sd", ANIMATEDIFF / "motion_adapter"],
 }
 FPS = 10.0
+pytestmark = pytest.mark.xdist_group("batch")  # its undisturbed run is made once
 
 
 def arguments(task: str, inputs: Path, out: Path, *more: object, steps: int = 2) -> list[str]:

@@ -46,6 +46,7 @@ def delicate(sound):
 
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.xdist_group("evaluate")  # its good files are measured once
 EVENTS_S = (0.6, 1.24, 1.6)
 SHAPED = "tests.test_evaluate:shaped"
 SILENCE = Waveform(torch.zeros(1, 32000), 16000)

@@ -26,6 +26,7 @@ from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip, write_clip
 from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index
 
 FRESH = 200
+pytestmark = pytest.mark.xdist_group("world")  # its clips are drawn once
 
 
 @pytest.fixture(scope="module")

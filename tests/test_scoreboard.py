@@ -39,6 +39,6 @@ def test_what_the_user_wrote_comes_even_against_what_is_seen_or_heard(task: str)
 @pytest.mark.parametrize("task", ["i2a", "a2v", "joint"])
 def test_an_empty_prompt_is_completed(task: str) -> None:
     """The kind of what is made, or whether video and sound are of one kind. In the eyes of the binder that did not guide, too."""
-    unguided, ours = compared(task, "unguided", "balanced", clips=12, caption="empty")
+    unguided, ours = compared(task, "unguided", "balanced", clips=8, caption="empty")
     assert ours["right"] >= 0.8 and ours["right_low"] > unguided["right_high"], (ours, unguided)
     assert ours["fit_pe_av"] > unguided["fit_pe_av"], (ours, unguided)

@@ -325,7 +325,9 @@ def main() -> None:
     options.add_argument("--steps", type=int, help="instead of each task's own")
     options.add_argument("--strength", type=float, help="instead of each preset's own latent strength")
     options.add_argument("--prompt-strength", type=float, help="instead of each preset's own prompt tuning strength")
-    options.add_argument("--out", type=Path, help="a JSON file with, for each task, the summaries and every row")
+    options.add_argument(
+        "--out", type=Path, help="a JSON file with, for each task, which binder guided, the summaries and every row"
+    )
     options.add_argument("--figure", type=Path, help="a picture of the last task's table")
     chosen = options.parse_args()
     fields = {"strength": "strength", "prompt_strength": "prompt_strength", "moments": "moment_weight", "sync": "sync_weight"}
@@ -345,7 +347,7 @@ def main() -> None:
             binder=chosen.binder,
         )
         summaries = [summary(rows, preset, real) for preset in presets]
-        found[task] = {"summaries": summaries, "rows": [asdict(row) for row in rows]}
+        found[task] = {"binder": chosen.binder, "summaries": summaries, "rows": [asdict(row) for row in rows]}
         print(table(task, summaries), flush=True)
         if chosen.figure:
             figure(task, summaries, chosen.figure)
