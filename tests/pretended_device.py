@@ -72,14 +72,23 @@ class _Mode(TorchDispatchMode):
 
 
 class _Making(TorchFunctionMode):
-    """Tensors made of Python's numbers for the device, which C++ makes beneath the subclass: values are copied to it."""
+    """What C++ does beneath the subclass: tensors made of Python's numbers for the device, whose values are copied to it; a
+    short-time Fourier transform, which transposes its result in place, so that the subclass would not learn of its shape."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         wanted = kwargs.get("device")
         if function in (torch.tensor, torch.as_tensor) and wanted is not None and torch.device(wanted).type == NAME:
             return function(*args, **(kwargs | {"device": "cpu"})).to(DEVICE)
+        if function is torch.stft and isinstance(args[0], Pretended):
+            return _spectrum(*args, kwargs["hop_length"], kwargs["window"])
         return function(*args, **kwargs)
+
+
+def _spectrum(samples: Tensor, size: int, hop: int, window: Tensor) -> Tensor:
+    """`torch.stft` as it is by default: (B, n) -> (B, size // 2 + 1, T)."""
+    frames = torch.nn.functional.pad(samples[:, None], (size // 2, size // 2), mode="reflect")[:, 0].unfold(-1, size, hop)
+    return torch.fft.rfft(frames * window).transpose(1, 2)
 
 
 @contextmanager

@@ -184,7 +184,7 @@ class Alignment:
                 f"{vae.family}, for latents of {vae.vae.latent_channels} channels",
                 "a VAE for this model's latents, of shape " + " and ".join(str(tuple(shape)) for shape in shapes),
             )
-        shape, to_vae = shapes[places[0]], _to_vae(model.get_model_object("latent_format"), len(shapes))
+        shape, to_vae = shapes[places[0]], _to_vae(model.get_model_object("latent_format"), len(shapes), model.load_device)
         if vae.hears:
             return Part(places[0], "audio", NativeAudio.of(vae, shape, to_vae), False)
         in_batch = self.frames_in_batch and len(shape) == 4
@@ -264,12 +264,13 @@ def _watched(run: Run, step: int, inner: int, evaluation: Evaluation) -> None:
     run.callback(Progress(step, run.steps, inner, evaluation))
 
 
-def _to_vae(latent_format: LatentFormat, parts: int) -> Callable[[Tensor], Tensor]:
+def _to_vae(latent_format: LatentFormat, parts: int, device: torch.device) -> Callable[[Tensor], Tensor]:
     """From the sampler's scale of latents to the VAE's. ComfyUI scales several media as one packed latent."""
-    own = copy(latent_format)  # whose constants may have been made in inference mode, which gradients cannot pass
+    own = copy(latent_format)
     for name, value in vars(latent_format).items():
-        if isinstance(value, Tensor) and value.is_inference():
-            setattr(own, name, value.clone())
+        if isinstance(value, Tensor):
+            # Brought there once and not at every step; and gradients cannot pass what was made in inference mode.
+            setattr(own, name, value.to(device, copy=True))
     if parts == 1:
         return own.process_out
     return lambda latents: own.process_out(latents.reshape(len(latents), 1, -1)).reshape(latents.shape)

@@ -10,6 +10,7 @@ import torch
 from comfy.ldm.ace.vae.music_dcae_pipeline import MusicDCAE
 from comfy.ldm.audio.vae_sa3 import SA3AudioVAE
 from comfy.ldm.lightricks.vae.audio_vae import AudioVAE as LTXAudioVAE
+from comfy.ldm.lightricks.vae.causal_video_autoencoder import VideoVAE as LTXVideoVAE
 from comfy.ldm.mmaudio.vae.autoencoder import AudioAutoencoder as MMAudioVAE
 from comfy.sd import VAE
 from torch import Tensor
@@ -75,10 +76,17 @@ class NativeVae:
 
 
 def _differentiable(model: Any) -> Callable[[Tensor], Tensor]:
-    """`model.decode`, or where its author has switched gradients off for it, the parts that it is made of.
+    """`model.decode`; where its author has switched gradients off for it, the parts that it is made of.
 
     ComfyUI 0.30.0; tests compare each with `decode`.
     """
+    if isinstance(model, LTXVideoVAE):  # would collect its frames on the CPU
+
+        def ltx(latents: Tensor) -> Tensor:
+            shape = model.decode_output_shape(latents.shape)
+            return model.decode(latents, output_buffer=torch.empty(shape, dtype=latents.dtype, device=latents.device))
+
+        return ltx
     if isinstance(model, MusicDCAE):
         low, high = model.min_mel_value, model.max_mel_value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -209,15 +210,21 @@ def waveform_onset_features(waveform: Tensor, rate_hz: int, bands: int = 64) -> 
 
     A frame every 10 ms (`onset_hop`), of twice 25 ms; channels averaged. Differentiable.
     """
-    from torchaudio.functional import melscale_fbanks
-
     hop, size = onset_hop(rate_hz), 2 ** math.ceil(math.log2(rate_hz * 0.05))
     samples = waveform.mean(1)
     window = torch.hann_window(size, dtype=samples.dtype, device=samples.device)
     spectrum = torch.stft(samples, size, hop, window=window, return_complex=True)  # (B, F, T)
     power = spectrum.real.square() + spectrum.imag.square()  # the gradient of abs() is not defined in silence
-    banks = melscale_fbanks(size // 2 + 1, 0.0, rate_hz / 2, bands, rate_hz).to(power)
-    return (power.transpose(1, 2) @ banks + 1e-5).log()
+    return (power.transpose(1, 2) @ _mel_banks(size // 2 + 1, bands, rate_hz, power.dtype, power.device) + 1e-5).log()
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # else the first caller's mode would be kept with the cached tensor
+def _mel_banks(frequencies: int, bands: int, rate_hz: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(frequencies, bands); kept on the device."""
+    from torchaudio.functional import melscale_fbanks
+
+    return melscale_fbanks(frequencies, 0.0, rate_hz / 2, bands, rate_hz).to(device, dtype)
 
 
 def onset_hop(rate_hz: int) -> int:

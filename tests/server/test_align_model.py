@@ -63,3 +63,13 @@ def test_bad_input_is_named(tmp_path):
     assert memory["enough"] == memory["once"] == "taken"
     assert memory["enough, latent frames"][0] == 4 and memory["once, latent frames"][:5] == [4, 1, 2, 2, 2]  # in smaller pieces
     assert memory["always"].startswith("memory: received a task too large for this machine") and "tiny VAE" in memory["always"]
+
+
+def test_nothing_lies_on_the_wrong_device_and_a_guided_step_waits_once(tmp_path):
+    """The loss, which has to be finite, is read once a step; the preview shows the same number."""
+    report = run_script("align_on_pretended_device.py", COMFYUI, ROOT, tmp_path, "wan", "ltx_av", timeout=600)
+    for family, found in report.items():
+        there, here = found["losses"]
+        assert there[0] == pytest.approx(here[0], rel=1e-5) and there[1] == pytest.approx(here[1], rel=1e-3), family
+        assert found["guided steps"] == len(there) == 4
+        assert found["waits"] == [wait for wait in found["waits"] if wait.startswith("loop.py:")][:3], (family, found["waits"])

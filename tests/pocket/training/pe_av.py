@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PeAudioVideoModel
 
-from seeing_core.binders.base import at_moments, embed_waveform
+from seeing_core.binders.base import embed_waveform
 from seeing_core.binders.imagebind_inputs import RATE_HZ
 from seeing_core.binders.pe_av import MOMENTS_HZ, FramesInPieces, OpenCodec, PeAv
-from seeing_core.guidance.sync import CONTRAST, moments_distance, unit_over_time
+from seeing_core.guidance.sync import unit_over_time
 from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.weights.pe_av import VOCABULARY, load_pe_av
 from tests.pe_av_folders import save_folder, small_config, small_tokenizer
@@ -22,10 +22,8 @@ from tests.pocket.training.scoring_binder import binder_scores
 from tests.pocket.world import FPS, TEST_SEEDS, make_clip
 
 STEPS = 900
-WHEN_STEPS = 200
 HARD_STEPS = 120
 LATENT_STEPS = 150
-OTHERS_STEPS = 260
 BATCH = 24
 WHOLE = [(0.0, DURATION_S)]
 WHOLE_FRAMES, FRAME_SAMPLES = round(DURATION_S * FPS), round(RATE_HZ / FPS)
@@ -33,6 +31,7 @@ SIDE = 64  # the world's own
 RATIOS = [8, 8, 5, 2]  # of 16 kHz, the world's own rate: 25 moments a second
 SAMPLE_REACH = 0.01  # of full scale
 PIXEL_REACH = 0.05  # of normalised pixels: 6 of 255
+FADE_S = 0.12  # after which what has happened is gone to a third
 
 
 class Student(nn.Module):
@@ -87,21 +86,23 @@ def normalised(frames: Tensor) -> Tensor:
     return (frames - 0.5) / 0.5
 
 
-def moments_loss(seen: Tensor, heard: Tensor, *wrong: Tensor) -> Tensor:
-    """Moments (B, T, D) of videos and of their own sounds, and of further sounds that are none's: which belongs to which.
+def events(pool: Pool, rows: Tensor, times_s: Tensor) -> Tensor:
+    """How much of what last happened in these clips is still under way at times (T,): (B, T), 1 and falling from each start on."""
+    since = [times_s[:, None] - torch.tensor(pool.starts_s[row]) for row in rows.tolist()]
+    return torch.stack([torch.where(one < 0, 0.0, (-one / FADE_S).exp()).amax(1) for one in since])
 
-    Offsets alone could be told by what an encoder says of every clip at a time; another sound at that time cannot.
+
+def when_loss(moments: Tensor, happening: Tensor) -> Tensor:
+    """Moments (B, T, D), events (B, T) -> what the moments say of time should be the events, along the last of their axes.
+
+    One fixed axis for what is seen and heard, as the kinds have fixed points: told apart by pairs alone, moments agree on places
+    in the clip or in what is of one kind before they find events.
     """
-    given, *sounds = (unit_over_time(at_moments(one, heard.shape[1])).flatten(1) for one in (seen, heard, *wrong))
-    fits, places = given @ torch.cat(sounds).T / CONTRAST, torch.arange(len(seen))
-    return (nn.functional.cross_entropy(fits, places) + nn.functional.cross_entropy(fits[:, : len(seen)].T, places)) / 2
-
-
-def moved_in_time(samples: Tensor) -> Tensor:
-    """Samples (B, n), each rolled by another time, no less than 0.15 s away from none."""
-    least = round(0.15 * RATE_HZ)
-    shifts = torch.randint(least, samples.shape[1] - least, (len(samples),)).tolist()
-    return torch.stack([one.roll(shift) for one, shift in zip(samples, shifts)])
+    wanted = torch.zeros_like(moments)
+    wanted[..., -1] = happening
+    some = (happening.amax(1) - happening.amin(1) > 0.1).float()  # a piece in which nothing happens says nothing
+    fits = (unit_over_time(moments) * unit_over_time(wanted)).sum((1, 2))
+    return ((1 - fits) * some).sum() / some.sum().clamp_min(1)
 
 
 def run_phase(
@@ -114,24 +115,12 @@ def run_phase(
     rate: float,
     seed: int,
     harden: bool,
-    against: str = "moved",
 ) -> Card:
-    """One run of all three encoders, on hardened frames and sounds if asked.
-
-    against: what the moments of a clip's own sound are told from: "offsets" of themselves, "moved" sounds and other clips, or
-    "others" of the same kind, which neither place nor timbre tells apart.
-    """
+    """One run of all three encoders, on hardened frames and sounds if asked."""
     optimiser = torch.optim.AdamW(trainable(student), rate, betas=(0.9, 0.98), weight_decay=1e-3)
     # Videos of the first third are mixed in pairs, as are the first quarter's sounds, and the third quarter's are replaced.
     paired = torch.arange(BATCH)
     paired = paired[(paired >= BATCH // 3) & ((paired < BATCH // 2) | (paired >= BATCH * 3 // 4))]
-
-    def of_one_kind() -> Tensor:
-        kind = pool.kinds[torch.randint(len(pool.kinds), ())]
-        rows = (pool.kinds == kind).nonzero()[:, 0]
-        rows = rows[torch.randperm(len(rows))[: BATCH // 2]]
-        seen = student.seen(normalised(pool.videos[rows].float() / 255))[1]
-        return moments_loss(seen, student.heard(pool.samples[rows])[1])
 
     def step_losses(step: int) -> dict[str, float]:
         rows = torch.randint(len(pool.samples), (2, BATCH))
@@ -149,18 +138,14 @@ def run_phase(
         vision, seen_moments = student.seen(frames)
         audio, heard_moments = student.heard(samples)
         beside_vision, beside_audio = student.read(texts)
-        if against == "others":
-            moments = of_one_kind()
-        elif against == "moved":
-            moved = student.heard(moved_in_time(samples[paired]))[1]
-            moments = moments_loss(seen_moments[paired], heard_moments[paired], moved)
-        else:
-            moments = 2 * moments_distance(seen_moments[paired, None], heard_moments[paired, None])
+        frame_times_s = (first + torch.arange(span)) / FPS
+        moment_times_s = first / FPS + (torch.arange(heard_moments.shape[1]) + 0.5) / MOMENTS_HZ
         losses = {
             "picture_sound": agreement_loss(vision, audio, seen, heard),
             "picture_text": agreement_loss(vision, beside_vision, seen, said),
             "sound_text": agreement_loss(audio, beside_audio, heard, said),
-            "moments": moments.mean(),
+            "seen_when": when_loss(seen_moments[paired], events(pool, rows[0, paired], frame_times_s)),
+            "heard_when": when_loss(heard_moments[paired], events(pool, rows[0, paired], moment_times_s)),
         }
         # Each by itself towards fixed points, one a kind: from nothing, the three would agree on one point for everything.
         points, ours = torch.eye(beside_vision.shape[1])[: seen.shape[1]], torch.eye(seen.shape[1])
@@ -188,19 +173,17 @@ def train_pe_av(folders: Folders) -> Card:
         (frames, seen), (texts, said) = frame_batch(pool, rows[1]), caption_batch(pool, rows[2])
         anchors, meanings = torch.cat([student.seen(frames)[0], student.read(texts)[1]]), torch.cat([seen, said])
         plain = (heard.amax(1) == 1).nonzero()[:, 0]  # not mixed with another sound
-        own = student.seen(normalised(pool.videos[rows[0, plain]].float() / 255))[1]
-        watched = at_moments(own, round(DURATION_S * MOMENTS_HZ))[:, start : start + MOMENTS_HZ]
+        times_s = (start + torch.arange(MOMENTS_HZ) + 0.5) / MOMENTS_HZ  # of latents there are as many a second
+        happening = events(pool, rows[0, plain], times_s)
 
         def loss(samples: Tensor) -> Tensor:
             embeddings, moments = student.heard(samples)
-            moved = student.heard(moved_in_time(samples[plain]))[1]
-            return agreement_loss(embeddings, anchors, heard, meanings) + moments_loss(watched, moments[plain], moved)
+            return agreement_loss(embeddings, anchors, heard, meanings) + when_loss(moments[plain], happening)
 
         return loss
 
     runs = [
-        run_phase("pe_av", student, pool, folders, steps=STEPS, rate=8e-4, seed=14, harden=False, against="offsets"),
-        run_phase("pe_av_when", student, pool, folders, steps=WHEN_STEPS, rate=6e-4, seed=44, harden=False),
+        run_phase("pe_av", student, pool, folders, steps=STEPS, rate=8e-4, seed=14, harden=False),
         run_phase("pe_av_hard", student, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=24, harden=True),
         harden_in_latents(
             "pe_av_latent",
@@ -213,14 +196,9 @@ def train_pe_av(folders: Folders) -> Card:
             rate=5e-4,
             seed=34,
         ),
-        run_phase(
-            "pe_av_others", student, pool, folders, steps=OTHERS_STEPS, rate=8e-4, seed=54, harden=False, against="others"
-        ),
     ]
     losses = {key: value for run in runs for key, value in run.losses.items()}
-    card = Card(
-        "pe_av", STEPS + WHEN_STEPS + HARD_STEPS + LATENT_STEPS + OTHERS_STEPS, sum(run.seconds for run in runs), losses
-    )
+    card = Card("pe_av", STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), losses)
     video.embedder, audio.embedder = own
     folder = save_folder(folders.out / "pe_av", student.model.half(), student.tokenizer, side=SIDE, rate_hz=RATE_HZ)
     (folder / VOCABULARY).write_text(vocabulary(), encoding="utf-8")

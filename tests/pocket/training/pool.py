@@ -27,6 +27,7 @@ class Pool:
     samples: Tensor  # (N, n)
     kinds: Tensor  # (N,)
     captions: list[tuple[str, str, str]]
+    starts_s: list[tuple[float, ...]]  # when something happens in each
     imperfect: Tensor  # (M, n)
     imperfect_kinds: Tensor  # (M, K), rows sum to 1
 
@@ -60,6 +61,7 @@ def make_pool(folders: Folders, clips: int = CLIPS) -> Pool:
         samples,
         kinds,
         [scene_captions(scene) for scene in scenes],
+        [scene.starts_s for scene in scenes],
         *imperfect_sounds(folders, samples, kinds),
     )
 
