@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("agreement with the CPU", "vanished gradients", "out of memory", "accounting")
+PARTS = ("agreement with the CPU", "vanished gradients", "out of memory", "accounting", "management")
 
 
 def test_it_runs_on_a_cpu_and_writes_what_it_found(tmp_path: Path) -> None:
@@ -20,6 +20,9 @@ def test_it_runs_on_a_cpu_and_writes_what_it_found(tmp_path: Path) -> None:
     assert set(found["agreement with the CPU"].values()) == {0.0}
     assert found["vanished gradients"]["v2a fp32"] == 0.0
     assert "needs a card" in found["out of memory"]["skipped"]
+    managed = found["management"]["default"]
+    assert managed["out of memory once"] == "made" and managed["largest difference"] == 0.0
+    assert managed["twice"].startswith("InputError: memory: received a task too large for this machine")
     counted = found["accounting"]
     assert all(counted[f"{task}, low memory"]["counted"] < counted[task]["counted"] for task in ("v2a", "a2v", "joint"))
 

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.gpu --out results.json                              on a card; at most 9 minutes
     python -m tests.benchmarks.gpu --device cpu --size stand-in --out results.json  the same with small models, to try the script
 
-Needs nothing but this repository, its requirements and a card: AudioLDM-m, Stable Diffusion 1.5 with the v1.5-2 motion adapter and
+Needs nothing but this repository, its requirements and a card (one part also ComfyUI, where setup.sh or COMFYUI_PATH puts it): AudioLDM-m, Stable Diffusion 1.5 with the v1.5-2 motion adapter and
 imagebind_huge are made on the card. Parts come in the order of their use; the file is written after each, and what no time was left
 for is listed in it. Seconds are medians of three runs after one to warm up, with drafts, without the final decoding.
 """
@@ -20,15 +20,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from scripts.comfy_server import COMFYUI, ROOT
 from seeing_core.guidance.settings import AlignSettings
 from tests.benchmarks import sizes
 from tests.benchmarks.cost import same_work
 from tests.benchmarks.scenes import PRESETS, STEPS, Scene, scene
+from tests.server.own_process import run_script
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 SHOWN = ("balanced", "paper", "quality", "fast")
@@ -278,6 +281,23 @@ def out_of_memory(bench: Bench) -> dict[str, Any]:
     return found
 
 
+def management(bench: Bench) -> dict[str, Any]:
+    """The nodes with the pocket models under ComfyUI's memory manager, as it is by default and told that memory is short."""
+    if not (COMFYUI / "main.py").exists():
+        return {"skipped": f"no ComfyUI in {COMFYUI}"}
+    modes = {"default": [], "low memory": ["--lowvram"], "none": ["--novram"]} if bench.on_card else {"default": []}
+    found = {}
+    for mode, options in modes.items():
+        with TemporaryDirectory() as base:
+            words = ["card" if bench.on_card else "cpu", *options]
+            found[mode] = run_script("managed.py", COMFYUI, ROOT, Path(base), *words, timeout=120)
+    first = found["default"]["run"]["values"]
+    for report in found.values():
+        rows = [report[name] for name in ("run", "again", "memory taken by someone else", "after that") if name in report]
+        report["largest difference"] = max(abs(a - b) for row in rows for a, b in zip(row.pop("values"), first, strict=True))
+    return found
+
+
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "runs bf16": lambda bench: runs(bench, "bf16"),
     "released": released,
@@ -286,6 +306,7 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "vanished gradients": vanished,
     "out of memory": out_of_memory,
     "accounting": accounting,
+    "management": management,
     "runs fp32": lambda bench: runs(bench, "fp32"),
     "runs fp16": lambda bench: runs(bench, "fp16"),
     "compiled": compiled,

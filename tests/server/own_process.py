@@ -9,6 +9,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,11 +17,11 @@ from typing import Any
 MARK = "REPORT "
 
 
-def import_pack() -> ModuleType:
-    """To be called before anything of ComfyUI is imported."""
+def import_pack(options: Sequence[str] = ("--cpu",)) -> ModuleType:
+    """To be called before anything of ComfyUI is imported.  options: of its command line."""
     comfyui, folder, base = sys.argv[1:4]
     sys.path.insert(0, comfyui)
-    sys.argv = ["main.py", "--cpu", "--base-directory", base]
+    sys.argv = ["main.py", *options, "--base-directory", base]
     import comfy.options
 
     comfy.options.enable_args_parsing()
