@@ -84,7 +84,7 @@ def test_gradients_are_those_of_finite_differences(folder: Path) -> None:
         direction = gradient / gradient.norm()
         step = 0.05  # the library takes norms and angles in single precision: a smaller one drowns in their rounding
         slope = (function(inputs + step * direction) - function(inputs - step * direction)) / (2 * step)
-        torch.testing.assert_close(slope, gradient.norm(), rtol=1e-3, atol=0)
+        torch.testing.assert_close(slope, gradient.norm(), rtol=3e-3, atol=0)
 
 
 def test_segments_of_different_lengths_are_each_embedded_as_alone(pe_av: PeAv) -> None:

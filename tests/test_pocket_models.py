@@ -12,14 +12,15 @@ from safetensors.torch import load_file
 from torch.nn.functional import cosine_similarity
 from transformers import AutoTokenizer, ClapTextModelWithProjection, SpeechT5HifiGan
 
-from seeing_core.binders.base import Binder
+from seeing_core.binders.base import Binder, embed_waveform
 from seeing_core.binders.imagebind import ImageBind, build
 from seeing_core.binders.imagebind_inputs import (
     clip_segments,
     frame_indices,
 )
 from seeing_core.generators.audioldm import AudioLDM
-from seeing_core.media.types import VideoFrames
+from seeing_core.guidance.sync import moments_distance
+from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.pocket import MODELS_DIR
 from seeing_core.weights import load_audioldm, load_pe_av
 from tests.made import vision_input
@@ -189,3 +190,13 @@ def test_the_card_says_how_it_was_made() -> None:
     assert card["command"] == COMMAND
     assert all(stage["seconds"] > 0 and stage["steps"] > 0 and stage["losses"] for stage in stages.values())
     assert (MODELS_DIR / "CARD.md").exists()
+
+
+def test_the_pocket_pe_av_tells_when() -> None:
+    """48 fresh clips: their own sounds fit them in time, those of others do not."""
+    binder, whole = load_pe_av(PE_AV), [(0.0, 2.0)]
+    clips = [make_clip(TEST_SEEDS + 700 + i) for i in range(48)]
+    seen = torch.stack([binder.embed_video(VideoFrames(clip.frames, clip.fps), whole).over_time for clip in clips])
+    heard = torch.stack([embed_waveform(binder, Waveform(clip.samples[None], clip.rate_hz), whole).over_time for clip in clips])
+    own, others = moments_distance(seen, heard).mean(), moments_distance(seen, heard.roll(1, 0)).mean()
+    assert own < 1 < others and own < 0.75 * others, (own, others)

@@ -196,8 +196,11 @@ class PeAv(nn.Module):
         return self._forward("audio", clips.flatten(0, 1)[:, None], clips.shape[:2])
 
     def _embed_clips(self, clips: Tensor) -> Embedded:
-        """(B, S, k, 3, side, side)."""
-        return self._forward("vision", clips.flatten(0, 1), clips.shape[:2])
+        """(B, S, k, 3, side, side). Moments: of the time that each frame is on screen, so half of what the next one shows."""
+        seen = self._forward("vision", clips.flatten(0, 1), clips.shape[:2])
+        over_time = _over_time(seen)
+        after = torch.cat([over_time[:, :, 1:], over_time[:, :, -1:]], 2)
+        return seen._replace(over_time=(over_time + after) / 2)
 
     def _forward(self, medium: str, inputs: Tensor, shape: Sequence[int]) -> Embedded:
         with self.visit(medium):

@@ -22,8 +22,10 @@ from tests.pocket.training.scoring_binder import binder_scores
 from tests.pocket.world import FPS, TEST_SEEDS, make_clip
 
 STEPS = 900
+MORE_STEPS = 600  # from a high rate again: when something is seen to happen is learned last
 HARD_STEPS = 120
 LATENT_STEPS = 150
+SEEN_STEPS, WHEN_WEIGHT = 500, 5.0
 BATCH = 24
 WHOLE = [(0.0, DURATION_S)]
 WHOLE_FRAMES, FRAME_SAMPLES = round(DURATION_S * FPS), round(RATE_HZ / FPS)
@@ -160,6 +162,36 @@ def run_phase(
     return Run(name, {"student": student}, [optimiser], steps, seed=seed, ema_decay=0.995).go(step_losses, folders)
 
 
+def watch_closely(name: str, student: Student, pool: Pool, folders: Folders, *, steps: int, rate: float, seed: int) -> Card:
+    """A run of the video encoder alone, most of it for when something is seen to happen: a small move is learned last."""
+    video = student.model.video_model
+    parameters = [*video.video_encoder.parameters(), *video.video_head.parameters()]
+    optimiser = torch.optim.AdamW(parameters, rate, betas=(0.9, 0.98), weight_decay=1e-3)
+
+    def step_losses(step: int) -> dict[str, float]:
+        rows = torch.randint(len(pool.samples), (BATCH,))
+        mixed, seen = frame_batch(pool, rows[: BATCH // 3])
+        clean = normalised(pool.videos[rows].float() / 255)
+        with torch.no_grad():
+            texts, said = caption_batch(pool, rows)
+            (audio, _), (beside_vision, _) = student.heard(pool.samples[rows[: BATCH // 3]]), student.read(texts)
+        vision, moments = student.seen(torch.cat([clean, mixed]))
+        of_mixed, points, ours = vision[BATCH:], torch.eye(vision.shape[1])[: seen.shape[1]], torch.eye(seen.shape[1])
+        losses = {
+            "seen_when": when_loss(moments[:BATCH], events(pool, rows, torch.arange(WHOLE_FRAMES) / FPS)) * WHEN_WEIGHT,
+            "picture_sound": agreement_loss(of_mixed, audio, seen, kind_targets(pool.kinds[rows[: BATCH // 3]])),
+            "picture_text": agreement_loss(of_mixed, beside_vision, seen, said),
+            "kind": agreement_loss(of_mixed, points, seen, ours),
+        }
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        return {key: value.item() for key, value in losses.items()}
+
+    return Run(name, {"student": student}, [optimiser], steps, seed=seed, ema_decay=0.995).go(step_losses, folders)
+
+
 def train_pe_av(folders: Folders) -> Card:
     """Train and save the second binder."""
     torch.manual_seed(14)
@@ -184,6 +216,7 @@ def train_pe_av(folders: Folders) -> Card:
 
     runs = [
         run_phase("pe_av", student, pool, folders, steps=STEPS, rate=8e-4, seed=14, harden=False),
+        run_phase("pe_av_more", student, pool, folders, steps=MORE_STEPS, rate=8e-4, seed=44, harden=False),
         run_phase("pe_av_hard", student, pool, folders, steps=HARD_STEPS, rate=8e-4, seed=24, harden=True),
         harden_in_latents(
             "pe_av_latent",
@@ -196,9 +229,10 @@ def train_pe_av(folders: Folders) -> Card:
             rate=5e-4,
             seed=34,
         ),
+        watch_closely("pe_av_seen", student, pool, folders, steps=SEEN_STEPS, rate=1e-3, seed=54),
     ]
     losses = {key: value for run in runs for key, value in run.losses.items()}
-    card = Card("pe_av", STEPS + HARD_STEPS + LATENT_STEPS, sum(run.seconds for run in runs), losses)
+    card = Card("pe_av", STEPS + MORE_STEPS + HARD_STEPS + LATENT_STEPS + SEEN_STEPS, sum(run.seconds for run in runs), losses)
     video.embedder, audio.embedder = own
     folder = save_folder(folders.out / "pe_av", student.model.half(), student.tokenizer, side=SIDE, rate_hz=RATE_HZ)
     (folder / VOCABULARY).write_text(vocabulary(), encoding="utf-8")
