@@ -9,11 +9,13 @@ from dataclasses import asdict
 import pytest
 from torchvision.transforms.functional import to_pil_image
 
+from scripts.comfy_page import chromium, open_page
 from scripts.comfy_server import ROOT, error_of, output_files
 from seeing_core.guidance.settings import AUDIO_PRESETS
 from tests.pe_av_folders import write_pe_av
 from tests.pocket.world import TEST_SEEDS, make_clip, write_clip
 from tests.server.conftest import run
+from tests.server.test_page_runs import run as press_run
 
 TASKS = {"VideoToAudio", "ImageToAudio", "AudioToVideo", "VideoAndAudio"}
 NAME, CLIP, PICTURE = "pe-av-small", "pe_av_clip.mp4", "pe_av_picture.png"
@@ -115,3 +117,20 @@ def test_an_absent_one_says_where_to_get_it(server):
     assert (
         "huggingface.co/facebook/pe-av-base" in words and "models/pe_av" in words.replace("\\", "/") and "Apache 2.0" in words
     )
+
+
+@pytest.mark.parametrize(
+    "nodes2, names",
+    [
+        (True, ["video_to_audio", "image_to_audio", "audio_to_video", "video_and_audio_together", "align_model"]),
+        (False, ["video_to_audio", "align_model"]),
+    ],
+    ids=["nodes2", "classic"],
+)
+def test_it_runs_from_the_page(server, nodes2, names):
+    with chromium() as browser:
+        page = open_page(browser, server, nodes2=nodes2)
+        for name in names:
+            page.evaluate("async (api) => { await window.app.loadApiJson(api, 'second binder') }", with_pe_av(f"pocket_{name}"))
+            entry = press_run(page, server)
+            assert not error_of(entry) and output_files(entry, server), name
