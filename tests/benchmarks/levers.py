@@ -125,11 +125,11 @@ def made_with(job: tuple[str, str, Case, Sequence[int]]) -> list[Row]:
         return measure((case, seeds))
 
 
-def quality(task: str, clips: int, first_seed: int) -> list[Row]:
-    """Every lever on the same clips: a vague prompt, and no phrase for what is seen or heard."""
+def quality(task: str, levers: Sequence[str], clips: int, first_seed: int) -> list[Row]:
+    """These levers on the same clips: a vague prompt, and no phrase for what is seen or heard."""
     jobs = [
         (task, lever, Case(task, lever, PRESETS[task]["balanced"], "vague", True, STEPS[task], "imagebind"), [seed])
-        for lever in LEVERS[task]
+        for lever in levers
         for seed in range(first_seed, first_seed + clips)
     ]
     with ProcessPoolExecutor(2, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
@@ -156,6 +156,7 @@ def flops() -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--task", choices=LEVERS, default="v2a")
+    options.add_argument("--lever", nargs="+", help="of the task's; by default all")
     options.add_argument("--clips", type=int, default=64)
     options.add_argument("--first-seed", type=int, default=TEST_SEEDS)
     options.add_argument("--flops", action="store_true")
@@ -164,9 +165,10 @@ def main() -> None:
     if chosen.flops:
         flops()
         return
-    rows = quality(chosen.task, chosen.clips, chosen.first_seed)
+    levers = chosen.lever or list(LEVERS[chosen.task])
+    rows = quality(chosen.task, levers, chosen.clips, chosen.first_seed)
     real = real_features(chosen.task, chosen.clips, chosen.first_seed)
-    print(table(chosen.task, [summary(rows, lever, real) for lever in LEVERS[chosen.task]]))
+    print(table(chosen.task, [summary(rows, lever, real) for lever in levers]))
     if chosen.out:
         chosen.out.write_text(json.dumps([asdict(row) for row in rows]))
 
