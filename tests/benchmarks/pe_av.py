@@ -54,6 +54,7 @@ def random_model() -> Any:
 
     with no_init_weights():
         model = PeAudioVideoModel(PeAudioVideoConfig()).eval()
+    model.tie_weights()
     torch.manual_seed(0)
     with torch.no_grad():
         for name, weight in model.named_parameters():
