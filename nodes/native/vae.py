@@ -76,7 +76,7 @@ class NativeVae:
 
 
 def _differentiable(model: Any) -> Callable[[Tensor], Tensor]:
-    """`model.decode`; where its author has switched gradients off for it, the parts that it is made of.
+    """`model.decode`; the parts that it is made of where its author has switched gradients off for it.
 
     ComfyUI 0.30.0; tests compare each with `decode`.
     """

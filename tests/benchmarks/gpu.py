@@ -3,8 +3,8 @@
     python -m tests.benchmarks.gpu --out results.json                              on a card; at most 9 minutes
     python -m tests.benchmarks.gpu --device cpu --size stand-in --out results.json  the same with small models, to try the script
 
-Needs nothing but this repository, its requirements and a card (one part also ComfyUI, where setup.sh or COMFYUI_PATH puts it): AudioLDM-m, Stable Diffusion 1.5 with the v1.5-2 motion adapter and
-imagebind_huge are made on the card. Parts come in the order of their use; the file is written after each, and what no time was left
+Needs nothing but this repository, its requirements and a card (one part also ComfyUI, where setup.sh or COMFYUI_PATH puts it):
+AudioLDM-m, Stable Diffusion 1.5 with the v1.5-2 motion adapter and imagebind_huge are made on the card. Parts come in the order of their use; the file is written after each, and what no time was left
 for is listed in it. Seconds are medians of three runs after one to warm up, with drafts, without the final decoding.
 """
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from own_process import import_pack, nodes_of
+from own_process import TOO_MUCH, import_pack, nodes_of
 from own_process import report as print_report
 
 pack = import_pack()
 import comfy.model_management as management  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
-
-TOO_MUCH = 2**58  # bytes: no machine has them
 
 
 async def main() -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from own_process import import_pack, nodes_of
+from own_process import TOO_MUCH, import_pack, nodes_of
 from own_process import report as print_report
 
 place, *options = sys.argv[4:]
@@ -18,7 +18,6 @@ pack = import_pack(["--cpu"] if place == "cpu" else options)
 import comfy.model_management as management  # noqa: E402
 import torch  # noqa: E402
 
-TOO_MUCH = 2**58  # bytes: no machine has them
 TAKEN = 0.9  # of the free memory, by someone else
 
 

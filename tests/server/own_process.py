@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 MARK = "REPORT "
+TOO_MUCH = 2**58  # bytes: no machine has them
 
 
 def import_pack(options: Sequence[str] = ("--cpu",)) -> ModuleType:

@@ -170,16 +170,17 @@ def watch_closely(name: str, student: Student, pool: Pool, folders: Folders, *, 
 
     def step_losses(step: int) -> dict[str, float]:
         rows = torch.randint(len(pool.samples), (BATCH,))
-        mixed, seen = frame_batch(pool, rows[: BATCH // 3])
+        few = rows[: BATCH // 3]  # enough for what is seen to stay what it is
+        mixed, seen = frame_batch(pool, few)
         clean = normalised(pool.videos[rows].float() / 255)
         with torch.no_grad():
             texts, said = caption_batch(pool, rows)
-            (audio, _), (beside_vision, _) = student.heard(pool.samples[rows[: BATCH // 3]]), student.read(texts)
+            (audio, _), (beside_vision, _) = student.heard(pool.samples[few]), student.read(texts)
         vision, moments = student.seen(torch.cat([clean, mixed]))
         of_mixed, points, ours = vision[BATCH:], torch.eye(vision.shape[1])[: seen.shape[1]], torch.eye(seen.shape[1])
         losses = {
             "seen_when": when_loss(moments[:BATCH], events(pool, rows, torch.arange(WHOLE_FRAMES) / FPS)) * WHEN_WEIGHT,
-            "picture_sound": agreement_loss(of_mixed, audio, seen, kind_targets(pool.kinds[rows[: BATCH // 3]])),
+            "picture_sound": agreement_loss(of_mixed, audio, seen, kind_targets(pool.kinds[few])),
             "picture_text": agreement_loss(of_mixed, beside_vision, seen, said),
             "kind": agreement_loss(of_mixed, points, seen, ours),
         }
