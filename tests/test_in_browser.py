@@ -25,6 +25,12 @@ async ([data, times]) => {
         video.addEventListener(event, done, {once: true});
         video.addEventListener("error", () => failed(video.error.message), {once: true});
     });
+    const drawn = time => new Promise(done => {
+        const look = (now, {mediaTime}) =>
+            Math.abs(mediaTime - time) < 0.03 ? done() : video.requestVideoFrameCallback(look);
+        video.requestVideoFrameCallback(look);
+        setTimeout(done, 20000);  // a wrong picture is then judged as it stands
+    });
     const loaded = heard("loadeddata");
     video.muted = true;
     video.src = URL.createObjectURL(new Blob([bytes], {type: "video/mp4"}));
@@ -34,10 +40,9 @@ async ([data, times]) => {
     const context = canvas.getContext("2d");
     const pictures = [];
     for (const time of times) {
-        const there = heard("seeked");
+        const there = drawn(time);  // "seeked" comes before the picture can be drawn
         video.currentTime = time;
         await there;
-        await new Promise(done => setTimeout(done, 60));
         context.drawImage(video, 0, 0);
         pictures.push(Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data));
     }
