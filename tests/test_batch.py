@@ -39,6 +39,7 @@ MODELS = {
     "--animatediff": [ANIMATEDIFF / "sd", ANIMATEDIFF / "motion_adapter"],
 }
 FPS = 10.0
+QUICK = ("--preset", "x0")  # guided, without drafts
 pytestmark = pytest.mark.xdist_group("batch")  # its undisturbed run is made once
 
 
@@ -109,7 +110,7 @@ def start(words: Sequence[str]) -> subprocess.Popen[str]:
 def made(clips: Path) -> tuple[int, str, Path]:
     """An undisturbed run, in batches of up to four: its exit code, what it said, and its folder."""
     out = clips.parent / "undisturbed"
-    running = start(arguments("v2a", clips, out, "--batch", 4))
+    running = start(arguments("v2a", clips, out, *QUICK, "--batch", 4))
     _, words = running.communicate(timeout=400)
     return running.returncode, words, out
 
@@ -151,7 +152,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(clips: Path, 
     out, chance = clips.parent / "disturbed", random.Random(7)
     seen: list[int] = []
     for _ in range(5):
-        running = start(arguments("v2a", clips, out, "--batch", 4))
+        running = start(arguments("v2a", clips, out, *QUICK, "--batch", 4))
         limit, wanted = time.monotonic() + 120, len(list(out.rglob("*.mp4.json"))) + 1
         while len(list(out.rglob("*.mp4.json"))) < wanted and running.poll() is None and time.monotonic() < limit:
             time.sleep(0.02)
@@ -164,7 +165,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(clips: Path, 
         for path in out.rglob("*.mp4"):  # nothing half there under its own name
             assert len(list(VideoFile(str(path)).frames([0, 4]))) == 2 and read_sound(str(path)) is not None
     assert seen == sorted(seen) and 0 < seen[0] < 36
-    running = start(arguments("v2a", clips, out, "--batch", 4))
+    running = start(arguments("v2a", clips, out, *QUICK, "--batch", 4))
     _, words = running.communicate(timeout=400)
     assert running.returncode == 1 and f"40 inputs: {seen[-1]} made before, 0 made from other files" in words
     assert contents(out) == contents(made[2])
@@ -177,15 +178,15 @@ def test_a_second_run_makes_nothing_and_other_settings_are_noticed(
     few.mkdir()
     for name in ("good 1.mp4", "good 2.mp4"):
         shutil.copy(clips / name, few / name)
-    assert main(arguments("v2a", few, out)) == 0
+    assert main(arguments("v2a", few, out, *QUICK)) == 0
     first = {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4")}
-    assert main(arguments("v2a", few, out)) == 0
+    assert main(arguments("v2a", few, out, *QUICK)) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4")} == first
     assert "2 inputs: 2 made before" in capsys.readouterr().err
     (few / "good 1.txt").write_text("a bell")
-    options = options_of(arguments("v2a", few, out))
+    options = options_of(arguments("v2a", few, out, *QUICK))
     assert states_of(jobs_of("v2a", few), options) == {"good 1.mp4": "changed", "good 2.mp4": "made"}
-    assert main(arguments("v2a", few, out, "--seed", 1)) == 0
+    assert main(arguments("v2a", few, out, *QUICK, "--seed", 1)) == 0
     assert "0 made before, 2 made from other files or with other settings and made again" in capsys.readouterr().err
     assert all(path.stat().st_mtime_ns != first[path] for path in out.rglob("*.mp4"))
 

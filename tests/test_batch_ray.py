@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_batch import ROOT, arguments, contents, video
+from tests.test_batch import QUICK, ROOT, arguments, contents, video
 
 GOOD = 20
 
@@ -43,12 +43,12 @@ def command(module: str, *words: object) -> list[str]:
 def test_a_lost_node_loses_nothing_and_makes_nothing_twice(clips: Path, cluster: object) -> None:
     here, there = clips.parent / "here", clips.parent / "there"
     local = subprocess.run(
-        command("batch", *arguments("v2a", clips, here, "--workers", 2)), cwd=ROOT, capture_output=True, text=True
+        command("batch", *arguments("v2a", clips, here, *QUICK, "--workers", 2)), cwd=ROOT, capture_output=True, text=True
     )
     assert local.returncode == 1, local.stderr
     node = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
     cluster.wait_for_nodes()
-    words = command("batch", *arguments("v2a", clips, there, "--workers", 2, "--ray", cluster.address))
+    words = command("batch", *arguments("v2a", clips, there, *QUICK, "--workers", 2, "--ray", cluster.address))
     running = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     first_s: dict[Path, int] = {}
     lost = False

@@ -1,8 +1,9 @@
-"""The core stays light to import, free of ComfyUI, and readable by Python 3.10."""
+"""The core stays light to import, free of ComfyUI, and readable by Python 3.10; its tests run together where they must."""
 
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,10 @@ def test_both_lists_of_requirements_are_the_same() -> None:
     wanted = [line for line in lines if line and not line.startswith("#")]
     listed = (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("dependencies = [")[1].split("\n]")[0]
     assert [line.strip().rstrip(",")[1:-1] for line in listed.splitlines() if line.strip()] == wanted
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process has all tests")
+@pytest.mark.xdist_group("alone")
+def test_tests_that_share_something_dear_stay_together(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist tells a group by a test's name; where it cannot change the name it scatters the group and says nothing."""
+    assert request.node.nodeid.endswith("@alone")

@@ -7,6 +7,7 @@ import torch
 
 from tests.benchmarks.scoreboard import WAYS, real_features, run, summary
 
+pytestmark = pytest.mark.xdist_group("scoreboard")  # each has both cores at work
 FIRST = 10_100_000  # test seeds that the README's tables do not use
 STEPS = {"v2a": 12, "i2a": 12, "a2v": 12, "joint": 10}  # fewer than usual, since they take long
 

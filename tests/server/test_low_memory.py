@@ -13,7 +13,7 @@ from PIL import Image
 
 from scripts.comfy_server import COMFYUI, ROOT, ComfyServer, error_of, output_files
 from scripts.demo import TASKS, sample_picture, sample_sound, sample_video
-from tests.server.conftest import run
+from tests.server.conftest import run, two_drafts
 from tests.server.out_of_memory_node import DECODED
 from tests.server.own_process import run_script
 
@@ -61,7 +61,7 @@ def made(server, task: str, fails: bool) -> tuple[list[np.ndarray], int]:
     else:
         api["save"] = {"class_type": "SaveAudio", "inputs": {"audio": ["4", 0], "filename_prefix": "made"}}
     before = len(server.log.read_text(errors="replace"))
-    entry = run(server, api)
+    entry = run(server, two_drafts(api))
     assert not error_of(entry)
     log = server.log.read_text(errors="replace")[before:]
     assert ("trying again in a slower way that needs less" in log) == fails

@@ -14,7 +14,7 @@ from scripts.comfy_server import ROOT, error_of, output_files
 from seeing_core.guidance.settings import AUDIO_PRESETS
 from tests.pe_av_folders import write_pe_av
 from tests.pocket.world import TEST_SEEDS, make_clip, write_clip
-from tests.server.conftest import run
+from tests.server.conftest import run, two_drafts
 from tests.server.test_page_runs import run as press_run
 
 TASKS = {"VideoToAudio", "ImageToAudio", "AudioToVideo", "VideoAndAudio"}
@@ -131,6 +131,7 @@ def test_it_runs_from_the_page(server, nodes2, names):
     with chromium() as browser:
         page = open_page(browser, server, nodes2=nodes2)
         for name in names:
-            page.evaluate("async (api) => { await window.app.loadApiJson(api, 'second binder') }", with_pe_av(f"pocket_{name}"))
+            api = two_drafts(with_pe_av(f"pocket_{name}"))
+            page.evaluate("async (api) => { await window.app.loadApiJson(api, 'second binder') }", api)
             entry = press_run(page, server)
             assert not error_of(entry) and output_files(entry, server), name
