@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,14 +33,21 @@ VIDEO, SOUND = jumping_video(8, 8.0, [3, 5]), bursts([0.4], 1.0)
 PRESETS = {"v2a": AUDIO_PRESETS, "i2a": AUDIO_PRESETS, "a2v": VIDEO_PRESETS, "joint": JOINT_PRESETS}
 
 
+@cache
+def written(folder: Path, binder: str) -> tuple[Path, tuple[Path, Path], Path]:
+    """Where the stand-ins lie, written once."""
+    embedder = write_pe_av(folder / "pe_av") if binder == "pe_av" else write_imagebind(folder / "imagebind.safetensors")
+    return write_audioldm(folder / "audio"), write_animatediff(folder / "sd", folder / "motion"), embedder
+
+
 class Models:
     """Stand-ins in double precision, in which guidance is not chaotic."""
 
     def __init__(self, folder: Path, binder: str = "imagebind") -> None:
-        self.audio = load_audioldm(write_audioldm(folder / "audio")).double()
-        self.video = load_animatediff(*write_animatediff(folder / "sd", folder / "motion")).double()
-        made = write_pe_av(folder / "pe_av") if binder == "pe_av" else write_imagebind(folder / "imagebind.safetensors")
-        self.binder = load_binder(made).double()
+        audio, video, embedder = written(folder, binder)
+        self.audio = load_audioldm(audio).double()
+        self.video = load_animatediff(*video).double()
+        self.binder = load_binder(embedder).double()
 
     def to(self, device: torch.device) -> Models:
         for model in (self.audio, self.video, self.binder):
@@ -66,9 +74,18 @@ def compare(folder: Path, task: str, preset: str, binder: str = "imagebind") -> 
     """The largest difference from the CPU, and the waits within a step: where they are, at most in any step."""
     settings = PRESETS[task][preset]
     settings = replace(settings, drafts=min(2, settings.drafts), moment_weight=1.0)  # drafts are all made alike
-    models = Models(folder, binder)
     expected = outputs(made(Models(folder, binder), task, settings, lambda progress: None))
-    guided: list[list[str]] = []  # the waits within each step that was guided
+    found, guided = made_there(Models(folder, binder), task, settings)
+    return {
+        "difference": max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True)),
+        "guided steps": len(guided),
+        "waits": later(guided),
+    }
+
+
+def made_there(models: Models, task: str, settings: AlignSettings) -> tuple[list[Tensor], list[list[str]]]:
+    """What is made on the pretended device, and the waits within each step that was guided."""
+    guided: list[list[str]] = []
     with pretended() as waits:
         models.to(DEVICE)
         seen, aligned = 0, False
@@ -81,12 +98,12 @@ def compare(folder: Path, task: str, preset: str, binder: str = "imagebind") -> 
                 guided.extend([waits[seen:]] if aligned else [])
                 seen, aligned = len(waits), False
 
-        found = outputs(made(models, task, settings, callback))
-    return {
-        "difference": max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True)),
-        "guided steps": len(guided),
-        "waits": [wait for step in guided[1:] for wait in step],  # in the first one what stays there is brought
-    }
+        return outputs(made(models, task, settings, callback)), guided
+
+
+def later(guided: list[list[str]]) -> list[str]:
+    """Without the first guided step, in which what stays on the device is brought there."""
+    return [wait for step in guided[1:] for wait in step]
 
 
 def mistakes() -> dict[str, Callable[[Tensor], Tensor]]:
@@ -124,7 +141,7 @@ def caught(folder: Path, mistake: Callable[[Tensor], Tensor]) -> str:
     inner = state.unit_rms
     state.unit_rms = lambda gradient: mistake(inner(gradient))
     try:
-        waits = compare(folder, "i2a", "x0")["waits"]
+        waits = later(made_there(Models(folder), "i2a", AUDIO_PRESETS["x0"])[1])
     except (RuntimeError, NotImplementedError, TypeError) as error:
         return f"refused: {str(error).splitlines()[0]}"
     finally:
