@@ -85,8 +85,8 @@ class Scene:
         """Of the drafts and all denoise steps of a run."""
         kinds = [(settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1)) for i in range(steps)]
         each = {kind: self.cost(settings, guided=kind[0], cfg=kind[1]).total for kind in set(kinds)}
-        drafts = settings.drafts if self.has_drafts(settings) else 0
-        return sum(each[kind] for kind in kinds) + drafts * count(lambda: self.draft(steps), self.parts).total
+        drafts = settings.drafts * count(lambda: self.draft(steps), self.parts).total if self.has_drafts(settings) else 0
+        return drafts + sum(each[kind] for kind in kinds)
 
 
 def scene(

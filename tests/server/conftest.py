@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from scripts.comfy_server import ROOT, ComfyServer
-from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS
+from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
 from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
 AUDIOLDM, IMAGEBIND = "audioldm-s-full-v2", "imagebind_huge.pth"
@@ -61,15 +61,19 @@ DEFAULTS = {
 }
 
 
+def align_settings(preset: str, settings: AlignSettings) -> dict[str, Any]:
+    """The node, with this preset chosen and every field set."""
+    fields = {f"preset.{name}": value for name, value in asdict(settings).items()}
+    return {"class_type": "SeeingHearing_AlignSettings", "inputs": {"preset": preset} | fields}
+
+
 def two_drafts(api: dict[str, Any]) -> dict[str, Any]:
     """The same workflow; its tasks as by default but for two drafts, which is quicker."""
     changed = dict(api)
     for key, node in api.items():
         made, presets = DEFAULTS.get(node["class_type"].removeprefix("SeeingHearing_"), ("", {}))
         if presets:
-            fields = asdict(presets["balanced"]) | {"drafts": 2}
-            inputs = {"preset": f"{made}: balanced"} | {f"preset.{name}": value for name, value in fields.items()}
-            changed[f"{key} settings"] = {"class_type": "SeeingHearing_AlignSettings", "inputs": inputs}
+            changed[f"{key} settings"] = align_settings(f"{made}: balanced", replace(presets["balanced"], drafts=2))
             changed[key] = node | {"inputs": node["inputs"] | {"settings": [f"{key} settings", 0]}}
     return changed
 

@@ -127,25 +127,21 @@ def ended(page: Page, server, before: set[str]) -> dict[str, Any]:
     raise AssertionError(f"not done after {RUN_LIMIT_S} s:\n{server.log_end()}")
 
 
-def set_steps(page: Page, steps: int) -> None:
+def set_widgets(page: Page, name: str, value: object) -> None:
+    """Of every node that has one of this name."""
     page.evaluate(
-        """(steps) => {
+        """([name, value]) => {
       for (const node of window.app.graph.nodes)
-        for (const widget of node.widgets ?? []) if (widget.name === 'steps') widget.value = steps
+        for (const widget of node.widgets ?? []) if (widget.name === name) widget.value = value
     }""",
-        steps,
+        [name, value],
     )
 
 
 def set_quick(page: Page) -> None:
     """Two steps, no drafts: what a task does by default is not the point of every run."""
-    set_steps(page, 2)
-    page.evaluate(
-        """() => {
-      for (const node of window.app.graph.nodes)
-        for (const widget of node.widgets ?? []) if (widget.name === 'preset') widget.value = 'paper'
-    }"""
-    )
+    set_widgets(page, "steps", 2)
+    set_widgets(page, "preset", "paper")
 
 
 def files(entry: dict[str, Any], node: str) -> list[str]:
@@ -178,7 +174,7 @@ def test_template_opens_works_stops_runs_and_plays(page, server, mode, name):
     assert not page.get_by_text("Missing Node", exact=False).count()
     page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
     if name.startswith("pocket_"):  # the stand-ins look the same and are slow at full size
-        set_steps(page, SHOWN_STEPS)
+        set_widgets(page, "steps", SHOWN_STEPS)
         seen_and_stopped(page, server, SCREENSHOTS / f"{name}_working_{mode}.png")
     set_quick(page)
     entry = run(page, server)

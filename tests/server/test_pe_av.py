@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
+from dataclasses import replace
 
 import pytest
 from torchvision.transforms.functional import to_pil_image
@@ -14,10 +14,9 @@ from scripts.comfy_server import ROOT, error_of, output_files
 from seeing_core.guidance.settings import AUDIO_PRESETS
 from tests.pe_av_folders import write_pe_av
 from tests.pocket.world import TEST_SEEDS, make_clip, write_clip
-from tests.server.conftest import run, two_drafts
+from tests.server.conftest import DEFAULTS, align_settings, run, two_drafts
 from tests.server.test_page_runs import run as press_run
 
-TASKS = {"VideoToAudio", "ImageToAudio", "AudioToVideo", "VideoAndAudio"}
 NAME, CLIP, PICTURE = "pe-av-small", "pe_av_clip.mp4", "pe_av_picture.png"
 GIVEN = {"LoadVideo": {"file": CLIP}, "LoadAudio": {"audio": CLIP}, "LoadImage": {"image": PICTURE}}
 
@@ -40,12 +39,12 @@ def with_pe_av(name, model="pocket (built in)"):
         node["inputs"] |= GIVEN.get(kind, {})
         if kind == "LoadImageBind":
             node["class_type"], node["inputs"] = "SeeingHearing_LoadPeAv", {"model": model}
-        elif kind in TASKS or kind == "KSampler":
+        elif kind in DEFAULTS or kind == "KSampler":
             node["inputs"]["steps"] = 4
     return api
 
 
-def trace_text(server, api, kinds=TASKS):
+def trace_text(server, api, kinds=DEFAULTS):
     number = next(key for key, node in api.items() if node["class_type"].removeprefix("SeeingHearing_") in kinds)
     name = api[number]["class_type"]
     place = server.get(f"/object_info/{name}")[name]["output"].index("SEEING_TRACE")
@@ -76,9 +75,7 @@ def test_a_stand_in_of_the_real_layout_guides(server):
 
 
 def test_moments_in_a_task_and_under_align_model(server):
-    fields = asdict(AUDIO_PRESETS["x0"]) | {"moment_weight": 1.0, "start_fraction": 0.0}
-    inputs = {"preset": "audio: x0"} | {f"preset.{name}": value for name, value in fields.items()}
-    settings = {"class_type": "SeeingHearing_AlignSettings", "inputs": inputs}
+    settings = align_settings("audio: x0", replace(AUDIO_PRESETS["x0"], moment_weight=1.0, start_fraction=0.0))
     api = with_pe_av("pocket_video_to_audio") | {"20": settings}
     task = next(node for node in api.values() if node["class_type"] == "SeeingHearing_VideoToAudio")
     task["inputs"]["settings"] = ["20", 0]
