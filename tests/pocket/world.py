@@ -1,7 +1,8 @@
 """An endless, seeded audio-visual world: the data of the pocket models and the ground truth of their tests.
 
 A clip shows one object of one of eight kinds. Whenever it strikes, bounces, rolls or flashes it sounds,
-with the timbre of its kind, at exactly that time. Seeds below TEST_SEEDS are for training, the others for
+with the timbre of its kind, at exactly that time. How large and hard it is and how forcefully it moves is
+seen and heard (as pitch, as the brightness of the strike, as loudness), and no caption says it. Seeds below TEST_SEEDS are for training, the others for
 tests: no pocket model and no judge has seen a clip of a test seed.
 """
 
@@ -18,6 +19,7 @@ from tests.pocket.world_kinds import (
     AMBIGUOUS_CAPTIONS,
     KIND_NAMES,
     KINDS,
+    Traits,
     kind_index,
     partial_captions,
     precise_captions,
@@ -43,6 +45,7 @@ class WorldClip:
     caption: str  # precise
     partial_caption: str
     ambiguous_caption: str
+    traits: Traits
     fps: float = FPS
     rate_hz: int = RATE_HZ
 
@@ -56,15 +59,16 @@ class Scene:
     duration_s: float
     starts_s: tuple[float, ...]
     ends_s: tuple[float, ...]
+    traits: Traits
 
 
 def _streams(seed: int) -> list[np.random.Generator]:
-    """Independent random streams of a seed: plan, sound, picture, captions."""
-    return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)]
+    """Independent random streams of a seed: plan, sound, picture, captions, traits."""
+    return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
 
 
 def plan_scene(seed: int, duration_s: float = 2.0, kind: str | None = None) -> Scene:
-    """Draw the kind (unless given) and the times at which it sounds, every whole second included."""
+    """Draw the kind (unless given), the times at which it sounds, every whole second included, and its traits."""
     rng = _streams(seed)[0]
     drawn = KIND_NAMES[int(rng.integers(len(KINDS)))]
     name = kind or drawn
@@ -78,22 +82,21 @@ def plan_scene(seed: int, duration_s: float = 2.0, kind: str | None = None) -> S
         starts.append(min(time_s, max(duration_s - 0.1, 0.0)))
         ends.append(min(time_s + length, duration_s))
         time_s += length + (float(rng.uniform(0.3, 0.45)) if continuous else float(rng.uniform(0.2, 0.6)))
-    return Scene(seed, name, duration_s, tuple(starts), tuple(ends))
+    traits = Traits(*(float(value) for value in _streams(seed)[4].uniform(size=3)))
+    return Scene(seed, name, duration_s, tuple(starts), tuple(ends), traits)
 
 
 def scene_samples(scene: Scene) -> Tensor:
     """The sound of a scene: (round(duration_s * 16000),)."""
     rng = _streams(scene.seed)[1]
-    return torch.from_numpy(render_sound(scene.kind, scene.starts_s, scene.ends_s, scene.duration_s, rng))
+    return torch.from_numpy(render_sound(scene.kind, scene.traits, scene.starts_s, scene.ends_s, scene.duration_s, rng))
 
 
 def scene_frames(scene: Scene) -> Tensor:
     """The pictures of a scene: (T, 3, 64, 64)."""
     kind = KINDS[kind_index(scene.kind)]
     rng = _streams(scene.seed)[2]
-    return torch.from_numpy(
-        render_frames(kind.outline, kind.hue_deg, kind.motion, scene.starts_s, scene.ends_s, scene.duration_s, FPS, rng)
-    )
+    return torch.from_numpy(render_frames(kind, scene.traits, scene.starts_s, scene.ends_s, scene.duration_s, FPS, rng))
 
 
 def scene_captions(scene: Scene) -> tuple[str, str, str]:
@@ -113,7 +116,16 @@ def make_clip(seed: int, duration_s: float = 2.0, kind: str | None = None) -> Wo
     scene = plan_scene(seed, duration_s, kind)
     precise, partial, ambiguous = scene_captions(scene)
     return WorldClip(
-        seed, scene.kind, duration_s, scene_frames(scene), scene_samples(scene), scene.starts_s, precise, partial, ambiguous
+        seed,
+        scene.kind,
+        duration_s,
+        scene_frames(scene),
+        scene_samples(scene),
+        scene.starts_s,
+        precise,
+        partial,
+        ambiguous,
+        scene.traits,
     )
 
 

@@ -1,4 +1,4 @@
-"""The eight kinds of the pocket world: their looks, how they move, their words."""
+"""The eight kinds of the pocket world: their looks, how they move, their words, and the traits that no word tells."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,15 @@ class Kind:
     continuous: bool  # sounds for as long as it runs, not once per event
     doing: str  # "bouncing"
     sounds: tuple[str, ...]  # how a listener would name the sound
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is seen and heard of one object and never said: each 0..1, alike in every event of a clip."""
+
+    size: float  # large is low
+    hardness: float  # shines, and strikes brightly
+    force: float  # moves far or fast, and is loud
 
 
 KINDS: tuple[Kind, ...] = (

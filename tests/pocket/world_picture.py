@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.pocket.world_kinds import Kind, Traits
+
 SIZE_PX = 64
 
 Array = NDArray[np.float32]
@@ -58,14 +60,14 @@ OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def _coverage(outline: str, pose: Pose, radius: float) -> tuple[Array, Array]:
-    """How much of each pixel the object covers, and its local height for shading: two (T, 64, 64)."""
+def _coverage(outline: str, pose: Pose, radius: float) -> tuple[Array, Array, Array]:
+    """How much of each pixel the object covers, and each pixel's place beside it in radii, x and y: three (T, 64, 64)."""
     dx = _COLS[None] - pose.x[:, None, None]
     dy = _ROWS[None] - pose.y[:, None, None]
     cos, sin = np.cos(pose.angle)[:, None, None], np.sin(pose.angle)[:, None, None]
     local_x = (cos * dx + sin * dy) / (radius * pose.scale_x[:, None, None])
     local_y = (cos * dy - sin * dx) / (radius * pose.scale_y[:, None, None])
-    return np.clip(OUTLINES[outline](local_x, local_y) * radius + 0.5, 0, 1), dy / radius
+    return np.clip(OUTLINES[outline](local_x, local_y) * radius + 0.5, 0, 1), dx / radius, dy / radius
 
 
 def _since(times_s: Array, starts_s: tuple[float, ...]) -> tuple[Array, NDArray[np.int64]]:
@@ -95,6 +97,7 @@ def _running_time(times_s: Array, starts_s: tuple[float, ...], ends_s: tuple[flo
 
 def object_pose(
     motion: str,
+    force: float,
     times_s: Array,
     starts_s: tuple[float, ...],
     ends_s: tuple[float, ...],
@@ -112,12 +115,12 @@ def object_pose(
         *np.ones((3, count), np.float32),
     )
     since, index = _since(times_s, starts_s)
-    kick = np.exp(-np.maximum(since, 0) / 0.18) * (since < 10)
+    kick = (0.6 + 0.7 * force) * np.exp(-np.maximum(since, 0) / 0.18) * (since < 10)
     side = np.where((index + rng.integers(0, 2)) % 2 == 0, 1.0, -1.0)
     if motion == "bounce":
         height = _bounce_height(times_s, starts_s, duration_s)
         floor = rng.uniform(42, 62 - radius)
-        pose.y = (floor - height * rng.uniform(14, 22)).astype(np.float32)
+        pose.y = (floor - height * (12 + 11 * force)).astype(np.float32)
         pose.scale_y = 1 - 0.25 * np.clip(1 - height / 0.12, 0, 1)
     elif motion == "kick_x":
         pose.x, pose.angle = pose.x + 9 * side * kick, pose.angle + 0.5 * side * kick
@@ -127,20 +130,20 @@ def object_pose(
         pose.scale_y, pose.scale_x = 1 + 0.7 * kick, 1 - 0.25 * kick
         pose.y = pose.y - 7 * kick
     elif motion == "flash":
-        pose.brightness = 0.62 + 0.38 * kick
+        pose.brightness = np.minimum(0.62 + 0.38 * kick, 1)
         pose.scale_x = pose.scale_y = 1 + 0.4 * kick
     else:
-        _run(pose, motion, _running_time(times_s, starts_s, ends_s), radius, rng)
+        _run(pose, motion, force, _running_time(times_s, starts_s, ends_s), radius, rng)
     return pose
 
 
-def _run(pose: Pose, motion: str, run_s: Array, radius: float, rng: Rng) -> None:
+def _run(pose: Pose, motion: str, force: float, run_s: Array, radius: float, rng: Rng) -> None:
     """Roll to and fro along the floor, or spin in place, while running."""
     if motion == "spin":
-        pose.angle = pose.angle + rng.uniform(3.5, 5.0) * run_s
+        pose.angle = pose.angle + (3.0 + 2.5 * force) * run_s
         return
     low, high = radius + 2, SIZE_PX - radius - 2
-    path = (rng.uniform(0, 2) + rng.uniform(22, 30) * run_s / (high - low)) % 2
+    path = (rng.uniform(0, 2) + (17 + 16 * force) * run_s / (high - low)) % 2
     pose.x = (low + (high - low) * np.minimum(path, 2 - path)).astype(np.float32)
     pose.angle = (pose.x - low) / radius
 
@@ -185,9 +188,8 @@ def _distractor(rng: Rng, times_s: Array, object_x: float) -> tuple[Array, float
 
 
 def render_frames(
-    kind_outline: str,
-    hue_deg: float,
-    motion: str,
+    kind: Kind,
+    traits: Traits,
     starts_s: tuple[float, ...],
     ends_s: tuple[float, ...],
     duration_s: float,
@@ -197,18 +199,20 @@ def render_frames(
     """The frames of a clip: (T, 3, 64, 64), 0..1, frame i showing the time i / fps."""
     count = max(1, int(round(duration_s * fps)))
     times_s = (np.arange(count) / fps).astype(np.float32)
-    radius = float(rng.uniform(9.5, 14.0))
-    pose = object_pose(motion, times_s, starts_s, ends_s, duration_s, radius, rng)
+    radius = 8.5 + 6 * traits.size
+    pose = object_pose(kind.motion, traits.force, times_s, starts_s, ends_s, duration_s, radius, rng)
     shift = np.round(rng.uniform(0, 0.8) * rng.standard_normal((count, 2))).astype(int).clip(-2, 2)
     frames = _shaken(_background(rng), shift)
     pose.x, pose.y = pose.x - shift[:, 0], pose.y - shift[:, 1]
     mask, grey = _distractor(rng, times_s, float(pose.x.mean()))
     frames += mask[:, None] * (grey - frames)
-    alpha, height = _coverage(kind_outline, pose, radius)
-    hue = ((hue_deg + rng.uniform(-7, 7)) % 360) / 360
+    alpha, right, down = _coverage(kind.outline, pose, radius)
+    hue = ((kind.hue_deg + rng.uniform(-7, 7)) % 360) / 360
     colour = np.asarray(colorsys.hsv_to_rgb(hue, rng.uniform(0.85, 1), rng.uniform(0.82, 1)), np.float32)
-    shade = (pose.brightness[:, None, None] * (1 - 0.12 * height)).clip(0, 1.0)
+    shade = (pose.brightness[:, None, None] * (1 - 0.12 * down)).clip(0, 1.0)
     paint = (colour[None, :, None, None] * shade[:, None]).astype(np.float32)
+    shine = 0.6 * traits.hardness * np.exp(-((right + 0.3) ** 2 + (down + 0.3) ** 2) / 0.08)
+    paint += shine[:, None] * (1 - paint)
     frames += alpha[:, None] * (paint - frames)
     noise = rng.standard_normal(frames.shape, np.float32)
     return np.clip(frames + 0.008 * noise, 0, 1).astype(np.float32)

@@ -2,13 +2,16 @@
 
 Every steady partial lies on a multiple of 100 Hz and runs on the clip's own clock (its phase does
 not restart with an event). One mel frame of 10 ms then holds a whole number of periods, which is
-what a vocoder with a hop of 10 ms can sustain. Pitch varies in steps of 100 Hz.
+what a vocoder with a hop of 10 ms can sustain. The pitch of partials varies in steps of 100 Hz, that of
+noise freely.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.pocket.world_kinds import Traits
 
 RATE_HZ = 16000
 PARTIAL_STEP_HZ = 100
@@ -51,33 +54,44 @@ def _decay(count: int, decay_s: float, attack_s: float = 0.002) -> Samples:
     return np.minimum(t / attack_s, 1) * np.exp(-t / decay_s)
 
 
+def _in_step(freq_hz: float) -> int:
+    """The nearest frequency that a partial may have."""
+    return PARTIAL_STEP_HZ * round(freq_hz / PARTIAL_STEP_HZ)
+
+
+def _strike(rng: Rng, hardness: float) -> Samples:
+    """What a hard thing adds to where an event begins: a short bright noise."""
+    count = _seconds(0.02)
+    return 0.7 * hardness * _decay(count, 0.005, 0.001) * band_noise(rng, count, 2500, 7000)
+
+
 def _seconds(value: float) -> int:
     return int(round(value * RATE_HZ))
 
 
-def _ball(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
+def _ball(rng: Rng, start: int, pitch: float, stretch: float) -> Samples:
     """A low thump: three low partials and low noise."""
     count = _seconds(0.30)
-    low = 100 * (1 + pitch % 2)
+    low = _in_step(100 + 200 * pitch)
     tone = partial_tone(low, start, count) + 0.8 * partial_tone(low + 100, start, count)
-    noise = band_noise(rng, count, 60, 500)
+    noise = band_noise(rng, count, 60, 380 + 320 * pitch)
     return _decay(count, 0.065 * stretch) * (0.5 * tone + 0.5 * noise)
 
 
-def _bell(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
+def _bell(rng: Rng, start: int, pitch: float, stretch: float) -> Samples:
     """A struck metal: five inharmonic partials that ring on, and a bright strike noise."""
     count = _seconds(0.9)
     out = np.zeros(count, np.float32)
     for freq, gain, ring in ((1200, 0.7, 0.40), (1900, 0.6, 0.34), (2700, 0.5, 0.28), (3600, 0.4, 0.22), (4700, 0.3, 0.16)):
-        out += gain * _decay(count, ring * stretch) * partial_tone(freq + 100 * pitch, start, count)
+        out += gain * _decay(count, ring * stretch) * partial_tone(_in_step(freq - 100 + 500 * pitch), start, count)
     strike = _seconds(0.03)
     out[:strike] += 0.3 * _decay(strike, 0.006) * band_noise(rng, strike, 2000, 6500)
     return 0.7 * out
 
 
-def _shaker(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
+def _shaker(rng: Rng, start: int, pitch: float, stretch: float) -> Samples:
     """A rattle: a row of short grains of high noise."""
-    grains = 4 + pitch
+    grains = 4 + int(rng.integers(3))
     gap = _seconds(0.042 * stretch)
     count = grains * gap + _seconds(0.05)
     envelope = np.zeros(count, np.float32)
@@ -85,14 +99,14 @@ def _shaker(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
         grain_gain = rng.uniform(0.6, 1.0) if grain else 1.0
         tail = envelope[grain * gap :]
         tail += grain_gain * _decay(len(tail), 0.009)
-    return 0.55 * envelope * band_noise(rng, count, 4200, 7600)
+    return 0.55 * envelope * band_noise(rng, count, 3600 + 1400 * pitch, 6500 + 1400 * pitch)
 
 
-def _spring(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
+def _spring(rng: Rng, start: int, pitch: float, stretch: float) -> Samples:
     """A twang: a 100 Hz buzz under a resonance that slides upwards."""
     count = _seconds(0.36 * stretch)
     t = np.arange(count, dtype=np.float32) / count
-    low, high = 400 + 50 * pitch, 2800 + 200 * pitch
+    low, high = 370 + 180 * pitch, 2500 + 1000 * pitch
     log_centre = np.log(low) + t * np.log(high / low)
     freqs = np.arange(200, 4600, PARTIAL_STEP_HZ)
     weight = np.exp(-0.5 * ((np.log(freqs)[:, None] - log_centre[None]) / 0.13) ** 2)
@@ -103,20 +117,20 @@ def _spring(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
     return (0.85 * fade * buzz + 0.02 * fade * band_noise(rng, count, 300, 4000)).astype(np.float32)
 
 
-def _horn(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
+def _horn(rng: Rng, start: int, pitch: float, stretch: float) -> Samples:
     """A held harmonic note."""
     count = _seconds(0.27 * stretch)
-    base = 400 + 100 * pitch
+    base = _in_step(400 + 400 * pitch)
     tone = sum(partial_tone(base * k, start, count) / k**0.8 for k in range(1, 7))
     t = np.arange(count, dtype=np.float32) / RATE_HZ
     envelope = np.minimum(t / 0.012, 1) * np.minimum((t[-1] - t) / 0.04, 1)
     return envelope * (0.33 * tone + 0.03 * band_noise(rng, count, 400, 4000))
 
 
-def _block(rng: Rng, start: int, pitch: int, stretch: float) -> Samples:
+def _block(rng: Rng, start: int, pitch: float, stretch: float) -> Samples:
     """A dry knock: one short resonance in the middle of the spectrum."""
     count = _seconds(0.14)
-    base = 900 + 100 * pitch
+    base = _in_step(800 + 500 * pitch)
     tone = partial_tone(base, start, count) + 0.6 * partial_tone(base + 700, start, count)
     noise = band_noise(rng, count, 700, 2400)
     return _decay(count, 0.020 * stretch, 0.001) * (0.7 * tone + 0.5 * noise)
@@ -132,23 +146,23 @@ def _run_envelope(count: int) -> Samples:
     return np.minimum(t / 0.02, 1) * np.clip((t[-1] - t) / 0.04, 0, 1)
 
 
-def _engine(rng: Rng, start: int, count: int, pitch: int, stretch: float) -> Samples:
+def _engine(rng: Rng, start: int, count: int, pitch: float, stretch: float) -> Samples:
     """A chugging buzz: harmonics of 100 Hz and low noise under a fast tremolo."""
     tone = sum(
-        partial_tone(100 * k, start, count) * gain for k, gain in zip(range(1, 9), (0.5, 0.7, 0.8, 0.7, 0.5, 0.4, 0.3, 0.2))
+        partial_tone(100 * k, start, count) * 0.8 * np.exp(-0.5 * ((k - 2 - 3.5 * pitch) / 1.9) ** 2) for k in range(1, 10)
     )
-    noise = band_noise(rng, count, 150, 900)
-    throb = _tremolo(count, start, (9.0 + 1.5 * pitch) * stretch, 0.8)
+    noise = band_noise(rng, count, 120 + 130 * pitch, 700 + 500 * pitch)
+    throb = _tremolo(count, start, (8.5 + 4 * pitch) * stretch, 0.8)
     return 0.5 * _run_envelope(count) * throb * (0.45 * tone + 0.4 * noise)
 
 
-def _fan(rng: Rng, start: int, count: int, pitch: int, stretch: float) -> Samples:
+def _fan(rng: Rng, start: int, count: int, pitch: float, stretch: float) -> Samples:
     """Air noise under a slow tremolo."""
-    noise = band_noise(rng, count, 1300 + 100 * pitch, 3600 + 100 * pitch)
+    noise = band_noise(rng, count, 1000 + 700 * pitch, 3000 + 1300 * pitch)
     return 0.25 * _run_envelope(count) * _tremolo(count, start, 5.5 * stretch, 0.7) * noise
 
 
-_STRUCK: dict[str, Callable[[Rng, int, int, float], Samples]] = {
+_STRUCK: dict[str, Callable[[Rng, int, float, float], Samples]] = {
     "ball": _ball,
     "bell": _bell,
     "shaker": _shaker,
@@ -156,7 +170,7 @@ _STRUCK: dict[str, Callable[[Rng, int, int, float], Samples]] = {
     "horn": _horn,
     "block": _block,
 }
-_RUNNING: dict[str, Callable[[Rng, int, int, int, float], Samples]] = {"engine": _engine, "fan": _fan}
+_RUNNING: dict[str, Callable[[Rng, int, int, float, float], Samples]] = {"engine": _engine, "fan": _fan}
 
 
 def _room_noise(rng: Rng, count: int, rms: float) -> Samples:
@@ -167,14 +181,16 @@ def _room_noise(rng: Rng, count: int, rms: float) -> Samples:
     return (rms * noise / (noise.std() + 1e-9)).astype(np.float32)
 
 
-def render_sound(kind: str, starts_s: tuple[float, ...], ends_s: tuple[float, ...], duration_s: float, rng: Rng) -> Samples:
+def render_sound(
+    kind: str, traits: Traits, starts_s: tuple[float, ...], ends_s: tuple[float, ...], duration_s: float, rng: Rng
+) -> Samples:
     """The sound of a clip: one event of `kind` at each start (until its end, where continuous).
 
     Returns round(duration_s * 16000) samples in about -1..1.
     """
     total = _seconds(duration_s)
     out = _room_noise(rng, total, float(rng.uniform(0.0005, 0.003)))
-    level, pitch = float(rng.uniform(0.3, 0.6)), int(rng.integers(0, 3))
+    level, pitch = 0.2 + 0.45 * traits.force, 1 - traits.size
     stretch = float(rng.uniform(0.85, 1.2))
     for start_s, end_s in zip(starts_s, ends_s):
         start = _seconds(start_s)
@@ -182,6 +198,8 @@ def render_sound(kind: str, starts_s: tuple[float, ...], ends_s: tuple[float, ..
             event = _RUNNING[kind](rng, start, max(_seconds(end_s) - start, 800), pitch, stretch)
         else:
             event = _STRUCK[kind](rng, start, pitch, stretch) * float(rng.uniform(0.8, 1.0))
+        strike = _strike(rng, traits.hardness)
+        event[: len(strike)] += strike
         count = min(len(event), total - start)
         out[start : start + count] += level * event[:count]
     return np.clip(out, -1, 1)
