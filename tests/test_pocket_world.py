@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,18 +13,23 @@ import pytest
 import torch
 
 from seeing_core.metrics.frechet import frechet_distance, gaussian_of
+from tests.pocket.judge_traits import Judge
 from tests.pocket.judges import (
     FEATURES,
     event_match,
+    heard_force,
+    heard_size,
     judge_sound_kind,
     judge_video_kind,
     picture_event_times,
+    seen_force,
+    seen_size,
     sound_event_times,
     sound_features,
     typicality,
 )
-from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip, write_clip
-from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, kind_index
+from tests.pocket.world import TEST_SEEDS, WorldClip, make_clip, plan_scene, scene_frames, scene_samples, write_clip
+from tests.pocket.world_kinds import AMBIGUOUS_CAPTIONS, KIND_NAMES, KINDS, Traits, kind_index
 
 FRESH = 200
 pytestmark = pytest.mark.xdist_group("world")  # its clips are drawn once
@@ -122,6 +128,41 @@ def test_event_times_of_sounds(clips: list[WorldClip]) -> None:
 def test_event_times_of_pictures(clips: list[WorldClip]) -> None:
     scores = [event_match(picture_event_times(clip.frames, clip.fps), clip.event_times_s, 0.125) for clip in clips]
     assert sum(scores) / len(scores) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("judge", "part", "trait", "least"),
+    [
+        (seen_size, "frames", "size", 0.95),
+        (heard_size, "samples", "size", 0.9),
+        (seen_force, "frames", "force", 0.7),
+        (heard_force, "samples", "force", 0.9),
+    ],
+)
+def test_traits_are_seen_and_heard(clips: list[WorldClip], judge: Judge, part: str, trait: str, least: float) -> None:
+    """What no caption says is in the picture and in the sound: this is also the ceiling of what guidance can carry over."""
+    told = [judge(getattr(clip, part), clip.kind) for clip in clips[::2]]
+    assert np.corrcoef(told, [getattr(clip.traits, trait) for clip in clips[::2]])[0, 1] >= least
+
+
+def test_traits_are_not_in_the_captions_nor_in_each_other(clips: list[WorldClip]) -> None:
+    traits = np.array([[clip.traits.size, clip.traits.hardness, clip.traits.force] for clip in clips])
+    assert traits.min() >= 0 and traits.max() <= 1 and (traits.std(0) > 0.25).all()
+    assert np.abs(np.corrcoef(traits.T) - np.eye(3)).max() < 0.2
+    assert make_clip(7, 3.0, "horn").traits == make_clip(7).traits
+
+
+def test_a_hard_thing_shines_and_strikes_brightly() -> None:
+    for kind in ("ball", "block"):
+        scenes = [
+            replace(plan_scene(seed, 2.0, kind), traits=Traits(0.5, hardness, 0.5)) for seed in (1, 2) for hardness in (0, 1)
+        ]
+        soft, hard = scenes[::2], scenes[1::2]
+        for dull, bright in zip(soft, hard):
+            start = round(dull.starts_s[0] * 16000)
+            high = [torch.fft.rfft(scene_samples(scene)[start : start + 320]).abs()[60:].sum() for scene in (dull, bright)]
+            assert high[1] > 1.5 * high[0]
+            assert (scene_frames(bright) - scene_frames(dull)).amax() > 0.3
 
 
 def test_judges_tell_wrong_from_right(clips: list[WorldClip]) -> None:

@@ -10,7 +10,8 @@ the share of results whose kind the judge names correctly (joint: the share whos
 share that are of the prompt's kind), with its 95 % bootstrap interval. "distance": Fréchet distance of the judge's features to those of real clips. "events": the median distance in time from an event of the given medium (joint: of the video) to the nearest
 one made, and "F1" of those within 50 ms. "AV-Align": one to one, and in the paper's form; it takes its moments from the optical flow
 that the sync term uses too, so guidance has seen that judge. "lag": mean size of the lag, where its correlation means anything. "flicker": how much the video's brightness changes
-from frame to frame, in percent of white. "fit" and "fit PE-AV": similarity of sound and picture to the pocket ImageBind and PE-AV: of the
+from frame to frame, in percent of white. "size": correlation of how large the object is seen and the pitch that is heard; "force": of how
+it moves and how loud it is (of the given medium the truth, of the made one what the judges read). "fit" and "fit PE-AV": similarity of sound and picture to the pocket ImageBind and PE-AV: of the
 one that guides (--binder) it proves nothing, since guidance raises it; the other one has not been asked before. "seconds": of processor time per clip.
 """
 
@@ -55,9 +56,13 @@ from tests.benchmarks.sizes import POCKET_BINDERS, Models, pocket
 from tests.pocket.judge_picture import picture_features
 from tests.pocket.judges import (
     event_match,
+    heard_force,
+    heard_size,
     judge_sound_kind,
     judge_video_kind,
     picture_event_times,
+    seen_force,
+    seen_size,
     sound_event_times,
     sound_features,
 )
@@ -94,6 +99,7 @@ class Row:
     av_align: one to one.  av_align_paper: the
     paper's form.  lag_s: its size, None where the correlation means nothing.
     flicker: mean change of the video's brightness from one frame to the next, 0 to 1.
+    traits_given, traits_made: size and force, 0..1; for "joint" as seen and as heard.
     fit, fit_pe_av: similarity of sound and picture to the pocket ImageBind and to the pocket PE-AV.  features: the judge's. All of the finished result.
     """
 
@@ -107,6 +113,8 @@ class Row:
     av_align_paper: float | None
     lag_s: float | None
     flicker: float
+    traits_given: tuple[float, float]
+    traits_made: tuple[float, float]
     fit: float
     fit_pe_av: float
     features: list[float]
@@ -183,6 +191,9 @@ def judged(task: str, preset: str, clip: WorldClip, frames: Tensor, samples: Ten
     kind, made_kind = {"a2v": (clip.kind, video_kind), "joint": (video_kind, sound_kind)}.get(task, (clip.kind, sound_kind))
     seen_s = list(clip.event_times_s) if task in ("v2a", "i2a") else picture_event_times(frames, FPS)
     heard_s = list(clip.event_times_s) if task == "a2v" else sound_event_times(samples)
+    seen = (seen_size(frames, video_kind), seen_force(frames, video_kind))
+    heard = (heard_size(samples, sound_kind), heard_force(samples, sound_kind))
+    truth = (clip.traits.size, clip.traits.force)
     video = VideoFrames(frames, FPS)
     sound = Waveform(samples[None], RATE_HZ)
     fit = measure_fit(video, sound, measure_motion(video))
@@ -200,6 +211,8 @@ def judged(task: str, preset: str, clip: WorldClip, frames: Tensor, samples: Ten
         fit.paper.score,
         abs(lag.lag_s) if believable else None,
         float(frames.mean((1, 2, 3)).diff().abs().mean()),
+        seen if task == "joint" else truth,
+        seen if task == "a2v" else heard,
         *(binder_scores(_models(name).binder, video, sound).av for name in POCKET_BINDERS),
         features(task, frames, samples),
         seconds,
@@ -266,10 +279,19 @@ def summary(rows: Sequence[Row], preset: str, real: Tensor) -> dict[str, Any]:
         "right_high": right.high,
         "distance": frechet_distance(gaussian_of(torch.tensor([row.features for row in own])), gaussian_of(real)),
         "event_error_s": float(np.median([error for row in own for error in row.event_errors_s])),
+        "size": correlation([(row.traits_given[0], row.traits_made[0]) for row in own]),
+        "force": correlation([(row.traits_given[1], row.traits_made[1]) for row in own]),
     } | {
         name: mean_interval([getattr(row, name) for row in own]).mean
         for name in ("event_f1", "av_align", "av_align_paper", "lag_s", "flicker", "fit", "fit_pe_av", "seconds")
     }
+
+
+def correlation(pairs: Sequence[tuple[float, float]]) -> float:
+    """Of given and made, by ranks: one sound far from all does not decide."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(pairs).statistic)
 
 
 def real_features(task: str, clips: int, first_seed: int) -> Tensor:
@@ -280,15 +302,15 @@ def real_features(task: str, clips: int, first_seed: int) -> Tensor:
 
 def table(task: str, summaries: Sequence[dict[str, Any]]) -> str:
     lines = [
-        f"| {task} | right | 95 % | distance | events | F1 | AV-Align | paper's | lag | flicker | fit | fit PE-AV | seconds |",
-        "|" + "---|" * 13,
+        f"| {task} | right | 95 % | distance | events | F1 | AV-Align | paper's | lag | flicker | size | force | fit | fit PE-AV | seconds |",
+        "|" + "---|" * 15,
     ]
     for s in summaries:
         lines.append(
             f"| {s['preset']} | {s['right']:.0%} | {s['right_low']:.0%} to {s['right_high']:.0%} | "
             f"{s['distance']:.2f} | {1000 * s['event_error_s']:.0f} ms | {s['event_f1']:.2f} | "
             f"{s['av_align']:.2f} | {s['av_align_paper']:.2f} | {1000 * s['lag_s']:.0f} ms | "
-            f"{s['flicker']:.1%} | {s['fit']:.2f} | {s['fit_pe_av']:.2f} | {s['seconds']:.1f} |"
+            f"{s['flicker']:.1%} | {s['size']:.2f} | {s['force']:.2f} | {s['fit']:.2f} | {s['fit_pe_av']:.2f} | {s['seconds']:.1f} |"
         )
     return "\n".join(lines)
 

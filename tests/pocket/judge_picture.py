@@ -88,7 +88,14 @@ def judge_video_kind(frames: Tensor) -> tuple[str, Tensor]:
     return KIND_NAMES[int(scores.argmax())], scores
 
 
-def _motion_signal(motion: str, mask: Tensor, value: Tensor) -> Tensor:
+def coloured(frames: Tensor, kind: str) -> Tensor:
+    """How much each pixel of frames (T, 3, H, W) has the kind's colour, 0..1: (T, H, W)."""
+    hue_deg, mask = _hue_and_colourfulness(frames)
+    away = ((hue_deg - KINDS[kind_index(kind)].hue_deg + 180) % 360 - 180).abs()
+    return mask * (away < 40)
+
+
+def motion_signal(motion: str, mask: Tensor, value: Tensor) -> Tensor:
     """A number per frame that jumps up at each event: (T,). For running kinds, how fast they roll or turn."""
     dx, dy, _, x, y = _grids(mask)
     if motion == "kick_x":
@@ -153,10 +160,8 @@ def picture_event_times(frames: Tensor, fps: float, kind: str | None = None) -> 
     frames = frames.detach().float().cpu().clamp(0, 1)
     name = kind or judge_video_kind(frames)[0]
     motion = KINDS[kind_index(name)].motion
-    hue_deg, mask = _hue_and_colourfulness(frames)
-    away = ((hue_deg - KINDS[kind_index(name)].hue_deg + 180) % 360 - 180).abs()
-    mask = mask * (away < 40)
+    mask = coloured(frames, name)
     if motion == "bounce":
         return _landings(_grids(mask)[4], fps)
-    signal = _motion_signal(motion, mask, frames.amax(1))
+    signal = motion_signal(motion, mask, frames.amax(1))
     return _starts(signal, fps) if motion in ("roll", "spin") else _jumps(signal, fps)

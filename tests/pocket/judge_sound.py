@@ -25,7 +25,7 @@ def _filters(bins: int, bands: int) -> Tensor:
     return torchaudio.functional.melscale_fbanks(bins, 50.0, 8000.0, bands, RATE_HZ, norm=None, mel_scale="htk")
 
 
-def _band_power(samples: Tensor, window: int, hop: int, bands: int) -> Tensor:
+def band_power(samples: Tensor, window: int, hop: int, bands: int) -> Tensor:
     """Power in mel bands: (T, bands), frame i centred on sample i * hop."""
     spectrum = torch.stft(
         samples.float(),
@@ -68,7 +68,7 @@ def sound_features(samples: Tensor) -> Tensor:
 
     The colour of the loud frames in BANDS bands, sparseness, sustain, sweep and modulation. Levels do not count.
     """
-    power = _band_power(samples, 1024, 160, 40)  # (T, 40)
+    power = band_power(samples, 1024, 160, 40)  # (T, 40)
     power = (power - power.quantile(0.1, 0)).clamp_min(0)
     energy = power.sum(1)
     peak = energy.quantile(0.98).clamp_min(1e-8)
@@ -124,7 +124,7 @@ def judge_sound_kind(samples: Tensor) -> tuple[str, Tensor]:
 
 def _onset_strength(samples: Tensor, memory_s: float) -> Tensor:
     """How far each 5 ms frame rises above all of the last `memory_s`, summed over bands, in 0..1: (T,)."""
-    amplitude = _band_power(samples, 320, 80, 24).sqrt()  # (T, 24)
+    amplitude = band_power(samples, 320, 80, 24).sqrt()  # (T, 24)
     memory = max(int(memory_s / ONSET_FRAME_S), 1)
     padded = torch.cat([amplitude.new_zeros(memory + 2, amplitude.shape[1]), amplitude])
     before = padded.unfold(0, memory, 1)[: len(amplitude)].amax(-1)  # ends three frames ago
@@ -134,7 +134,7 @@ def _onset_strength(samples: Tensor, memory_s: float) -> Tensor:
 
 def _run_starts(samples: Tensor) -> list[float]:
     """Times at which a sound sets in after a pause, a tremolo's dips filled in."""
-    level = _band_power(samples, 320, 80, 24).sqrt().sum(1)
+    level = band_power(samples, 320, 80, 24).sqrt().sum(1)
     hold = int(0.2 / ONSET_FRAME_S)
     held = torch.cat([level.new_zeros(hold - 1), level]).unfold(0, hold, 1).amax(-1)
     on = held > 0.25 * level.quantile(0.95).clamp_min(1e-6)

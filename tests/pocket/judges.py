@@ -12,14 +12,19 @@ from tests.pocket.judge_sound import (
     sound_event_times,
     sound_features,
 )
+from tests.pocket.judge_traits import heard_force, heard_size, seen_force, seen_size
 
 __all__ = [
     "FEATURES",
     "event_match",
+    "heard_force",
+    "heard_size",
     "judge_video_kind",
     "judge_sound_kind",
     "picture_event_times",
     "picture_features",
+    "seen_force",
+    "seen_size",
     "sound_event_times",
     "sound_features",
     "typicality",

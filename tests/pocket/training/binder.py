@@ -18,8 +18,8 @@ from seeing_core.binders.imagebind_inputs import (
 from seeing_core.binders.imagebind_package import tokenizer
 from seeing_core.guidance.state import unit_rms
 from seeing_core.media.types import VideoFrames
-from tests.pocket.training.common import Card, Folders, Run, save_half, trainable
-from tests.pocket.training.contrast import agreement_loss, kind_targets
+from tests.pocket.training.common import Card, Folders, Run, fast_precision, save_half, trainable
+from tests.pocket.training.contrast import agreement_loss
 from tests.pocket.training.mel import LogMel
 from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, make_pool, one_second, spoilt_frames, spoilt_sounds
 from tests.pocket.training.scoring import load_sound_decoder
@@ -61,13 +61,13 @@ CONFIG: dict[str, object] = {
 
 
 def picture_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """ImageBind's picture input (B, 1, 3, 2, 224, 224), one of each clip's seconds, and kinds (B, K)."""
+    """ImageBind's picture input (B, 1, 3, 2, 224, 224), one of each clip's seconds, and meanings (B, M)."""
     times_s = VideoFrames(pool.videos[0], FPS).times_s
     picks = torch.tensor([frame_indices(times_s, segment) for segment in clip_segments(DURATION_S)])
     second = torch.randint(len(picks), (len(rows),))
     frames = pool.videos[rows[:, None], picks[second]].float() / 255  # (B, 2, 3, 64, 64)
-    spoilt, kinds = spoilt_frames(frames, kind_targets(pool.kinds[rows]))
-    return picture_input(spoilt), kinds
+    spoilt, means = spoilt_frames(frames, pool.meanings[rows])
+    return picture_input(spoilt), means
 
 
 def picture_input(frames: Tensor) -> Tensor:
@@ -77,9 +77,9 @@ def picture_input(frames: Tensor) -> Tensor:
 
 
 def sound_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """ImageBind's sound input (B, 1, 1, 128, 204), one second of each clip, and kinds (B, K)."""
-    samples, kinds = spoilt_sounds(pool, rows)
-    return audio_input(one_second(samples), SECOND), kinds
+    """ImageBind's sound input (B, 1, 1, 128, 204), one second of each clip, and meanings (B, M)."""
+    samples, means = spoilt_sounds(pool, rows)
+    return audio_input(one_second(samples), SECOND), means
 
 
 def encode(towers: nn.Module, **inputs: Tensor) -> list[Tensor]:
@@ -88,14 +88,14 @@ def encode(towers: nn.Module, **inputs: Tensor) -> list[Tensor]:
 
 
 def hardened(
-    embed: Callable[[Tensor], Tensor], inputs: Tensor, kinds: Tensor, anchors: Tensor, anchor_kinds: Tensor, reach: float
+    embed: Callable[[Tensor], Tensor], inputs: Tensor, means: Tensor, anchors: Tensor, anchor_means: Tensor, reach: float
 ) -> Tensor:
     """Inputs moved by up to `reach` in every number towards a wrong reading (one signed step from a random start).
 
     A tower that withstands this has gradients that change what is seen or heard, not only its own opinion.
     """
     moved = (inputs + reach * (2 * torch.rand_like(inputs) - 1)).requires_grad_()
-    loss = agreement_loss(embed(moved), anchors, kinds, anchor_kinds)
+    loss = agreement_loss(embed(moved), anchors, means, anchor_means)
     (gradient,) = torch.autograd.grad(loss, moved)
     return (inputs + (moved - inputs + reach * gradient.sign()).clamp(-reach, reach)).detach()
 
@@ -108,7 +108,7 @@ def run_phase(
     optimiser = torch.optim.AdamW(trainable(towers), rate, betas=(0.9, 0.98), weight_decay=1e-3)
 
     def step_losses(_: int) -> dict[str, float]:
-        rows = torch.randint(len(pool.samples), (3, BATCH))  # the pairs agree by kind: no need for the same clip
+        rows = torch.randint(len(pool.samples), (3, BATCH))  # the pairs agree by meaning: no need for the same clip
         (pictures, seen), (waveforms, heard), (texts, read) = (
             picture_batch(pool, rows[0]),
             sound_batch(pool, rows[1]),
@@ -151,7 +151,7 @@ def harden_in_latents(
 
     Each sound is a decoded latent, moved by up to `LATENT_REACH` towards a wrong reading in two normalised steps.
     parameters: of the sound tower.  loss_for: three rows of clips (3, B), the first those that are heard from this latent frame on,
-    and the kinds that are heard -> the loss of a second of samples (B, 16000).
+    and what is heard means -> the loss of a second of samples (B, 16000).
     """
     vae, vocoder = (part.requires_grad_(False) for part in load_sound_decoder(folders.out / "audioldm"))
     log_mel, factor = LogMel(), vae.config.scaling_factor
@@ -163,12 +163,13 @@ def harden_in_latents(
     optimiser = torch.optim.AdamW(parameters, rate, (0.9, 0.98))
 
     def samples_of(z: Tensor) -> Tensor:
-        return vocoder(vae.decode(z / factor).sample[:, 0])
+        with fast_precision():
+            return vocoder(vae.decode(z / factor).sample[:, 0]).float()
 
     def step_losses(_: int) -> dict[str, float]:
         rows = torch.randint(len(latents), (3, LATENT_BATCH))
         start = int(torch.randint(latents.shape[2] - second + 1, ()))
-        z, heard = latents[rows[0], :, start : start + second], kind_targets(pool.kinds[rows[0]])
+        z, heard = latents[rows[0], :, start : start + second], pool.meanings[rows[0]]
         share = torch.rand(len(z)) * (torch.rand(len(z)) < 0.4)  # of another sound, as in what is not yet decided
         z = z.lerp(z.roll(1, 0), share.view(-1, 1, 1, 1))
         heard = heard.lerp(heard.roll(1, 0), share[:, None])

@@ -16,10 +16,11 @@ from tests.pe_av_folders import save_folder, small_config, small_tokenizer
 from tests.pocket.training.binder import harden_in_latents, hardened, vocabulary
 from tests.pocket.training.clap import all_captions
 from tests.pocket.training.common import Card, Folders, Run, trainable
-from tests.pocket.training.contrast import agreement_loss, kind_targets
-from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, make_pool, spoilt_frames, spoilt_sounds
+from tests.pocket.training.contrast import agreement_loss, word_meanings
+from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, gains, make_pool, spoilt_frames, spoilt_sounds
 from tests.pocket.training.scoring_binder import binder_scores
 from tests.pocket.world import FPS, TEST_SEEDS, make_clip
+from tests.pocket.world_kinds import KINDS
 
 STEPS = 900
 MORE_STEPS = 600  # from a high rate again: when something is seen to happen is learned last
@@ -78,14 +79,19 @@ def embedded(encoder: nn.Module, head: nn.Module, inputs: Tensor) -> tuple[Tenso
 
 
 def frame_batch(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalised frames (B, 16, 3, 64, 64) and kinds (B, K)."""
-    frames, kinds = spoilt_frames(pool.videos[rows].float() / 255, kind_targets(pool.kinds[rows]))
-    return normalised(frames), kinds
+    """Normalised frames (B, 16, 3, 64, 64) and meanings (B, M)."""
+    frames, means = spoilt_frames(pool.videos[rows].float() / 255, pool.meanings[rows])
+    return normalised(frames), means
 
 
 def normalised(frames: Tensor) -> Tensor:
     """0..1 -> -1..1, as its processor says."""
     return (frames - 0.5) / 0.5
+
+
+def kind_points(dimensions: int) -> tuple[Tensor, Tensor]:
+    """Fixed places of the kinds among embeddings (K, D), and what they mean (K, M)."""
+    return torch.eye(dimensions)[: len(KINDS)], word_meanings(torch.eye(len(KINDS)))
 
 
 def events(pool: Pool, rows: Tensor, times_s: Tensor) -> Tensor:
@@ -130,7 +136,7 @@ def run_phase(
         span = WHOLE_FRAMES if step % 4 == 0 else WHOLE_FRAMES // 2  # half of a clip takes half of the time
         first = int(torch.randint(WHOLE_FRAMES - span + 1, ()))
         frames = frames[:, first : first + span]
-        samples = samples[:, first * FRAME_SAMPLES : (first + span) * FRAME_SAMPLES] * (0.3 + 0.9 * torch.rand(BATCH, 1))
+        samples = samples[:, first * FRAME_SAMPLES : (first + span) * FRAME_SAMPLES] * gains(BATCH)
         texts, said = caption_batch(pool, rows[1])
         if harden:
             with torch.no_grad():
@@ -150,9 +156,9 @@ def run_phase(
             "heard_when": when_loss(heard_moments[paired], events(pool, rows[0, paired], moment_times_s)),
         }
         # Each by itself towards fixed points, one a kind: from nothing, the three would agree on one point for everything.
-        points, ours = torch.eye(beside_vision.shape[1])[: seen.shape[1]], torch.eye(seen.shape[1])
+        points, ours = kind_points(vision.shape[1])
         placed = ((vision, seen), (audio, heard), (beside_vision, said), (beside_audio, said))
-        losses["kind"] = sum(agreement_loss(one, points, kinds, ours) for one, kinds in placed)
+        losses["kind"] = sum(agreement_loss(one, points, means, ours) for one, means in placed)
         optimiser.zero_grad()
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(trainable(student), 1.0)
@@ -177,10 +183,10 @@ def watch_closely(name: str, student: Student, pool: Pool, folders: Folders, *, 
             texts, said = caption_batch(pool, rows)
             (audio, _), (beside_vision, _) = student.heard(pool.samples[few]), student.read(texts)
         vision, moments = student.seen(torch.cat([clean, mixed]))
-        of_mixed, points, ours = vision[BATCH:], torch.eye(vision.shape[1])[: seen.shape[1]], torch.eye(seen.shape[1])
+        of_mixed, (points, ours) = vision[BATCH:], kind_points(vision.shape[1])
         losses = {
             "seen_when": when_loss(moments[:BATCH], events(pool, rows, torch.arange(WHOLE_FRAMES) / FPS)) * WHEN_WEIGHT,
-            "picture_sound": agreement_loss(of_mixed, audio, seen, kind_targets(pool.kinds[few])),
+            "picture_sound": agreement_loss(of_mixed, audio, seen, pool.meanings[few]),
             "picture_text": agreement_loss(of_mixed, beside_vision, seen, said),
             "kind": agreement_loss(of_mixed, points, seen, ours),
         }
@@ -205,7 +211,7 @@ def train_pe_av(folders: Folders) -> Card:
     def loss_for(rows: Tensor, start: int, heard: Tensor) -> Callable[[Tensor], Tensor]:
         (frames, seen), (texts, said) = frame_batch(pool, rows[1]), caption_batch(pool, rows[2])
         anchors, meanings = torch.cat([student.seen(frames)[0], student.read(texts)[1]]), torch.cat([seen, said])
-        plain = (heard.amax(1) == 1).nonzero()[:, 0]  # not mixed with another sound
+        plain = (heard.norm(dim=1) > 0.999).nonzero()[:, 0]  # not mixed with another sound
         times_s = (start + torch.arange(MOMENTS_HZ) + 0.5) / MOMENTS_HZ  # of latents there are as many a second
         happening = events(pool, rows[0, plain], times_s)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seeing_core.binders.imagebind_inputs import RATE_HZ
 from tests.pocket.training.common import Folders, fast_precision
-from tests.pocket.training.contrast import kind_targets
+from tests.pocket.training.contrast import clip_meanings, kind_targets, word_meanings
 from tests.pocket.training.mel import LogMel
 from tests.pocket.training.scoring import load_sound_decoder
 from tests.pocket.world import plan_scene, scene_captions, scene_frames, scene_samples
@@ -26,14 +26,15 @@ class Pool:
     videos: Tensor  # (N, 16, 3, 64, 64) bytes
     samples: Tensor  # (N, n)
     kinds: Tensor  # (N,)
+    meanings: Tensor  # (N, M)
     captions: list[tuple[str, str, str]]
     starts_s: list[tuple[float, ...]]  # when something happens in each
-    imperfect: Tensor  # (M, n)
-    imperfect_kinds: Tensor  # (M, K), rows sum to 1
+    imperfect: Tensor  # (I, n)
+    imperfect_meanings: Tensor  # (I, M)
 
 
-def imperfect_sounds(folders: Folders, samples: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
-    """Sounds as a guided model hears them: decoded latents, plain, mixed in pairs or noised: (M, n), (M, K)."""
+def imperfect_sounds(folders: Folders, samples: Tensor, clip_means: Tensor) -> tuple[Tensor, Tensor]:
+    """Sounds as a guided model hears them: decoded latents, plain, mixed in pairs or noised: (I, n), (I, M)."""
     vae, vocoder = load_sound_decoder(folders.out / "audioldm")
     log_mel = LogMel()
     made: list[Tensor] = []
@@ -46,7 +47,7 @@ def imperfect_sounds(folders: Folders, samples: Tensor, kinds: Tensor) -> tuple[
             mixed = latent.lerp(latent.roll(1, 0), share.view(-1, 1, 1, 1))
             mixed = mixed + latent.std() * noise.view(-1, 1, 1, 1) * torch.randn_like(mixed)
             made.append(vocoder(vae.decode(mixed).sample[:, 0].float()).float())
-            certain = kind_targets(kinds[rows])
+            certain = clip_means[rows]
             meanings.append(certain.lerp(certain.roll(1, 0), share[:, None]))
     return torch.cat(made)[:, : samples.shape[1]], torch.cat(meanings)
 
@@ -56,59 +57,66 @@ def make_pool(folders: Folders, clips: int = CLIPS) -> Pool:
     scenes = [plan_scene(SEED_BASE + i, DURATION_S) for i in range(clips)]
     samples = torch.stack([scene_samples(scene) for scene in scenes])
     kinds = torch.tensor([kind_index(scene.kind) for scene in scenes])
+    meanings = clip_meanings(kind_targets(kinds), [scene.traits for scene in scenes])
     return Pool(
         torch.stack([(scene_frames(scene) * 255).byte() for scene in scenes]),
         samples,
         kinds,
+        meanings,
         [scene_captions(scene) for scene in scenes],
         [scene.starts_s for scene in scenes],
-        *imperfect_sounds(folders, samples, kinds),
+        *imperfect_sounds(folders, samples, meanings),
     )
 
 
-def spoilt_frames(frames: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
-    """Frames (B, T, 3, 64, 64), 0..1, and kinds (B, K): the first third mixed in pairs, some blurred, all a little noisy."""
+def spoilt_frames(frames: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames (B, T, 3, 64, 64), 0..1, and meanings (B, M): the first third mixed in pairs, some blurred, all a little noisy."""
     third = len(frames) // 3
     share = 0.7 * torch.rand(third)
-    frames, kinds = frames.clone(), kinds.clone()
+    frames, means = frames.clone(), means.clone()
     frames[:third] = frames[:third].lerp(frames[:third].roll(1, 0), share.view(-1, 1, 1, 1, 1))
-    kinds[:third] = kinds[:third].lerp(kinds[:third].roll(1, 0), share[:, None])
+    means[:third] = means[:third].lerp(means[:third].roll(1, 0), share[:, None])
     flat = frames.flatten(0, 1)
     blurred = nn.functional.interpolate(nn.functional.avg_pool2d(flat, 3, 2, 1), size=64, mode="bilinear")
     blur = torch.rand(len(flat), 1, 1, 1) * (torch.rand(len(flat), 1, 1, 1) < 0.5)
     flat = flat.lerp(blurred, blur) + 0.05 * torch.rand(len(flat), 1, 1, 1) * torch.randn_like(flat)
-    return flat.clamp(0, 1).unflatten(0, frames.shape[:2]), kinds
+    return flat.clamp(0, 1).unflatten(0, frames.shape[:2]), means
 
 
 def spoilt_sounds(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Samples (B, n) of these clips and their kinds (B, K).
+    """Samples (B, n) of these clips and their meanings (B, M).
 
     A quarter is mixed in pairs, one low-passed or noisy, one replaced by imperfect sounds, and one clean.
     """
-    samples, kinds = pool.samples[rows].clone(), kind_targets(pool.kinds[rows])
+    samples, means = pool.samples[rows].clone(), pool.meanings[rows].clone()
     quarter = len(rows) // 4
     mix, spoil, swap = (slice(i * quarter, (i + 1) * quarter) for i in range(3))
     share = torch.rand(quarter, 1)
     samples[mix] = samples[mix].lerp(samples[mix].roll(1, 0), share)
-    kinds[mix] = kinds[mix].lerp(kinds[mix].roll(1, 0), share)
+    means[mix] = means[mix].lerp(means[mix].roll(1, 0), share)
     low = nn.functional.avg_pool1d(samples[spoil][:, None], 3, 1, 1)[:, 0]
     noise = 0.03 * torch.rand(quarter, 1) * torch.randn_like(low)
     samples[spoil] = samples[spoil].lerp(low, torch.rand(quarter, 1)) + noise
     chosen = torch.randint(len(pool.imperfect), (quarter,))
-    samples[swap], kinds[swap] = pool.imperfect[chosen], pool.imperfect_kinds[chosen]
-    return samples, kinds
+    samples[swap], means[swap] = pool.imperfect[chosen], pool.imperfect_meanings[chosen]
+    return samples, means
+
+
+def gains(count: int) -> Tensor:
+    """(count, 1): up to a decibel and a half up or down."""
+    return 10 ** (0.15 * (torch.rand(count, 1) - 0.5))
 
 
 def one_second(samples: Tensor) -> Tensor:
-    """The same second of all, each at a loudness of its own."""
+    """The same second of all, each a little louder or quieter: only a little, for loudness tells the force."""
     start = int(torch.randint(samples.shape[1] - RATE_HZ + 1, ()))
-    return samples[:, start : start + RATE_HZ] * (0.3 + 0.9 * torch.rand(len(samples), 1))
+    return samples[:, start : start + RATE_HZ] * gains(len(samples))
 
 
 def caption_batch(pool: Pool, rows: Tensor) -> tuple[list[str], Tensor]:
-    """One caption per clip, 45 % precise, 35 % partial, 20 % ambiguous, and what it says of the kind (B, K)."""
+    """One caption per clip, 45 % precise, 35 % partial, 20 % ambiguous, and their meanings (B, M)."""
     level = torch.bucketize(torch.rand(len(rows)), torch.tensor([0.45, 0.80])).tolist()
     texts = [pool.captions[row][choice] for row, choice in zip(rows.tolist(), level)]
     kinds = kind_targets(pool.kinds[rows])
     kinds[torch.tensor(level) == 2] = 1 / kinds.shape[1]
-    return texts, kinds
+    return texts, word_meanings(kinds)
