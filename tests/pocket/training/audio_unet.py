@@ -185,9 +185,10 @@ def train_audio_unet(folders: Folders) -> Card:
     runs = [
         run_phase("audio_unet", unet, pools, folders, steps=STEPS, rate=1.5e-3, seed=15),
         run_phase("audio_unet_more", unet, pools, folders, steps=MORE_STEPS, rate=1e-3, seed=25),
+        run_phase("audio_unet_again", unet, pools, folders, steps=MORE_STEPS, rate=1e-3, seed=45),
         run_phase("audio_unet_early", unet, pools, folders, steps=EARLY_STEPS, rate=1e-3, seed=35, ema_decay=0.99, early=0.45),
     ]
-    card = Card("audio_unet", STEPS + MORE_STEPS + EARLY_STEPS, sum(run.seconds for run in runs), runs[-1].losses)
+    card = Card("audio_unet", STEPS + 2 * MORE_STEPS + EARLY_STEPS, sum(run.seconds for run in runs), runs[-1].losses)
     folder = folders.out / "audioldm"
     unet.half().save_pretrained(folder / "unet")
     build_scheduler().save_pretrained(folder / "scheduler")
