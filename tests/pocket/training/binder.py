@@ -19,7 +19,7 @@ from seeing_core.binders.imagebind_package import tokenizer
 from seeing_core.guidance.state import unit_rms
 from seeing_core.media.types import VideoFrames
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, save_half, trainable
-from tests.pocket.training.contrast import agreement_loss
+from tests.pocket.training.contrast import agreement_loss, trait_loss
 from tests.pocket.training.mel import LogMel
 from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, make_pool, one_second, spoilt_frames, spoilt_sounds
 from tests.pocket.training.scoring import load_sound_decoder
@@ -125,6 +125,7 @@ def run_phase(
             "picture_sound": agreement_loss(vision, audio, seen, heard),
             "picture_text": agreement_loss(vision, text, seen, read),
             "sound_text": agreement_loss(audio, text, heard, read),
+            "traits": sum(trait_loss(one, means) for one, means in ((vision, seen), (audio, heard), (text, read))),
         }
         optimiser.zero_grad()
         sum(losses.values()).backward()
@@ -199,7 +200,12 @@ def train_binder(folders: Folders) -> Card:
     def loss_for(rows: Tensor, start: int, heard: Tensor) -> Callable[[Tensor], Tensor]:
         (pictures, seen), (texts, read) = picture_batch(pool, rows[1]), caption_batch(pool, rows[2])
         anchors, meanings = torch.cat(encode(towers, vision=pictures, text=tokens_of(texts))), torch.cat([seen, read])
-        return lambda samples: agreement_loss(encode(towers, audio=audio_input(samples, SECOND))[0], anchors, heard, meanings)
+
+        def loss(samples: Tensor) -> Tensor:
+            (audio,) = encode(towers, audio=audio_input(samples, SECOND))
+            return agreement_loss(audio, anchors, heard, meanings) + trait_loss(audio, heard)
+
+        return loss
 
     runs = [
         run_phase("binder", towers, pool, folders, steps=STEPS, rate=1e-3, seed=13, harden=False),

@@ -1,4 +1,8 @@
-"""Contrastive agreement with soft labels: how far two sets of embeddings agree on what is seen, heard or said."""
+"""What embeddings should agree on: contrast by kind, and the traits along axes of their own.
+
+A *meaning* says of a clip or a caption how certain each kind is, K shares, and what its traits are, three of -1 (little) to 1
+(much), 0 where nothing is said of them: (K + 3,).
+"""
 
 import torch
 from torch import Tensor
@@ -6,8 +10,9 @@ from torch import Tensor
 from tests.pocket.world_kinds import KINDS, Traits
 
 TEMPERATURE = 0.1
-STRANGERS = 0.15  # how alike two clips of one kind are whose traits differ
-PLACES = torch.tensor([0.0, 0.5, 1.0])  # between which a trait is told
+TRAITS = 3
+TRAIT_LENGTH = 0.3  # of a unit embedding, along the axis of a trait that is at its largest
+TRAIT_WEIGHT = 30.0
 
 
 def kind_targets(kinds: Tensor) -> Tensor:
@@ -16,27 +21,31 @@ def kind_targets(kinds: Tensor) -> Tensor:
 
 
 def word_meanings(kinds: Tensor) -> Tensor:
-    """Meanings (B, M) of words that tell kinds (B, K) and leave the traits open: as near to every clip of a kind."""
-    return torch.nn.functional.pad(kinds[:, :, None], (0, len(PLACES) ** 3)).flatten(1)
+    """Meanings (B, K + 3) of words that tell kinds (B, K) and say nothing of traits."""
+    return torch.nn.functional.pad(kinds, (0, TRAITS))
 
 
 def clip_meanings(kinds: Tensor, traits: list[Traits]) -> Tensor:
-    """Meanings (B, M) of clips of kinds (B, K): products of two are 1 for one kind and the same traits, `STRANGERS` for
-    one kind and other traits, 0 for other kinds."""
-    values = torch.tensor([[one.size, one.hardness, one.force] for one in traits])  # (B, 3)
-    near = (1 - 2 * (values[:, :, None] - PLACES).abs()).clamp_min(0).sqrt()  # (B, 3, P), unit length
-    told = torch.einsum("bi,bj,bk->bijk", *near.unbind(1)).flatten(1)
-    own = torch.cat([torch.full((len(told), 1), STRANGERS**0.5), (1 - STRANGERS) ** 0.5 * told], 1)
-    return (kinds[:, :, None] * own[:, None]).flatten(1)
+    """Meanings (B, K + 3) of clips of kinds (B, K)."""
+    values = torch.tensor([[one.size, one.hardness, one.force] for one in traits])
+    return torch.cat([kinds, 2 * values - 1], 1)
 
 
 def agreement_loss(first: Tensor, second: Tensor, first_means: Tensor, second_means: Tensor) -> Tensor:
-    """InfoNCE of unit embeddings (B, D), (C, D), each pair as positive as their meanings (B, M), (C, M) coincide.
+    """InfoNCE of unit embeddings (B, D), (C, D), each pair as positive as the kinds of their meanings coincide.
 
     An ambiguous caption (equal share of every kind) is pulled to all sounds alike.
     """
     logits = first.float() @ second.float().T / TEMPERATURE
-    same = first_means @ second_means.T + 1e-4
+    same = first_means[:, : len(KINDS)] @ second_means[:, : len(KINDS)].T + 1e-4
     rows = same / same.sum(1, keepdim=True)
     columns = same / same.sum(0, keepdim=True)
     return -0.5 * ((rows * logits.log_softmax(1)).sum(1).mean() + (columns * logits.log_softmax(0)).sum(0).mean())
+
+
+def trait_loss(embeddings: Tensor, means: Tensor) -> Tensor:
+    """How far unit embeddings (B, D) are from telling the traits of their meanings along their last axes.
+
+    Fixed axes, the same for what is seen and heard: by pairs alone, what differs within a kind is learned last, if at all.
+    """
+    return TRAIT_WEIGHT * (embeddings[:, -TRAITS:].float() - TRAIT_LENGTH * means[:, len(KINDS) :]).square().mean()

@@ -16,7 +16,7 @@ from tests.pe_av_folders import save_folder, small_config, small_tokenizer
 from tests.pocket.training.binder import harden_in_latents, hardened, vocabulary
 from tests.pocket.training.clap import all_captions
 from tests.pocket.training.common import Card, Folders, Run, trainable
-from tests.pocket.training.contrast import agreement_loss, word_meanings
+from tests.pocket.training.contrast import agreement_loss, trait_loss, word_meanings
 from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, gains, make_pool, spoilt_frames, spoilt_sounds
 from tests.pocket.training.scoring_binder import binder_scores
 from tests.pocket.world import FPS, TEST_SEEDS, make_clip
@@ -159,6 +159,7 @@ def run_phase(
         points, ours = kind_points(vision.shape[1])
         placed = ((vision, seen), (audio, heard), (beside_vision, said), (beside_audio, said))
         losses["kind"] = sum(agreement_loss(one, points, means, ours) for one, means in placed)
+        losses["traits"] = sum(trait_loss(one, means) for one, means in placed)
         optimiser.zero_grad()
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(trainable(student), 1.0)
@@ -189,6 +190,7 @@ def watch_closely(name: str, student: Student, pool: Pool, folders: Folders, *, 
             "picture_sound": agreement_loss(of_mixed, audio, seen, pool.meanings[few]),
             "picture_text": agreement_loss(of_mixed, beside_vision, seen, said),
             "kind": agreement_loss(of_mixed, points, seen, ours),
+            "traits": trait_loss(of_mixed, seen),
         }
         optimiser.zero_grad()
         sum(losses.values()).backward()
@@ -211,13 +213,14 @@ def train_pe_av(folders: Folders) -> Card:
     def loss_for(rows: Tensor, start: int, heard: Tensor) -> Callable[[Tensor], Tensor]:
         (frames, seen), (texts, said) = frame_batch(pool, rows[1]), caption_batch(pool, rows[2])
         anchors, meanings = torch.cat([student.seen(frames)[0], student.read(texts)[1]]), torch.cat([seen, said])
-        plain = (heard.norm(dim=1) > 0.999).nonzero()[:, 0]  # not mixed with another sound
+        plain = (heard[:, : len(KINDS)].amax(1) == 1).nonzero()[:, 0]  # not mixed with another sound
         times_s = (start + torch.arange(MOMENTS_HZ) + 0.5) / MOMENTS_HZ  # of latents there are as many a second
         happening = events(pool, rows[0, plain], times_s)
 
         def loss(samples: Tensor) -> Tensor:
             embeddings, moments = student.heard(samples)
-            return agreement_loss(embeddings, anchors, heard, meanings) + when_loss(moments[plain], happening)
+            told = agreement_loss(embeddings, anchors, heard, meanings) + trait_loss(embeddings, heard)
+            return told + when_loss(moments[plain], happening)
 
         return loss
 

@@ -26,7 +26,7 @@ class Pool:
     videos: Tensor  # (N, 16, 3, 64, 64) bytes
     samples: Tensor  # (N, n)
     kinds: Tensor  # (N,)
-    meanings: Tensor  # (N, M)
+    meanings: Tensor  # (N, M), see `contrast`
     captions: list[tuple[str, str, str]]
     starts_s: list[tuple[float, ...]]  # when something happens in each
     imperfect: Tensor  # (I, n)
