@@ -11,6 +11,7 @@ from tests.pocket.world_kinds import KINDS, Traits
 
 TEMPERATURE = 0.1
 TRAITS = 3
+AXES = slice(-1 - TRAITS, -1)  # of an embedding; the last one is for when (`pe_av`)
 TRAIT_LENGTH = 0.3  # of a unit embedding, along the axis of a trait that is at its largest
 TRAIT_WEIGHT = 30.0
 
@@ -44,8 +45,8 @@ def agreement_loss(first: Tensor, second: Tensor, first_means: Tensor, second_me
 
 
 def trait_loss(embeddings: Tensor, means: Tensor) -> Tensor:
-    """How far unit embeddings (B, D) are from telling the traits of their meanings along their last axes.
+    """How far unit embeddings (B, D) are from telling the traits of their meanings along `AXES`.
 
     Fixed axes, the same for what is seen and heard: by pairs alone, what differs within a kind is learned last, if at all.
     """
-    return TRAIT_WEIGHT * (embeddings[:, -TRAITS:].float() - TRAIT_LENGTH * means[:, len(KINDS) :]).square().mean()
+    return TRAIT_WEIGHT * (embeddings[:, AXES].float() - TRAIT_LENGTH * means[:, len(KINDS) :]).square().mean()
