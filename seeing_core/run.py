@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .errors import InputError, check_number
 from .generators.base import AudioGenerator, Generator, VideoGenerator
-from .guidance.drafts import best_noise, draft_notes
+from .guidance.drafts import best_noise, draft_notes, has_drafts
 from .guidance.loop import Progress, sample
 from .guidance.losses import WeightedLoss
 from .guidance.settings import AlignSettings
@@ -122,11 +122,13 @@ def run_guided(
         run.callback(progress)
 
     noise: list[Tensor] | None = None
-    if settings.enabled and settings.drafts > 1 and any(loss.window_terms):
+    if has_drafts(settings, loss):
         noise, tried = best_noise(
             generators, loss, seeds=run.seeds, drafts=settings.drafts, steps=run.steps, callback=run.draft_callback
         )
         notes = [*notes, *draft_notes(run.seeds, tried)]
+    elif settings.enabled and settings.drafts > 1:
+        notes = [*notes, f"drafts: none of the {settings.drafts} were made, because nothing that compares them has a weight"]
     latents = sample(generators, loss, settings, seeds=run.seeds, steps=run.steps, noise=noise, callback=callback)
     return latents, Trace(settings, run.steps, record.points(), tuple(dict.fromkeys(notes)), binder.name)
 

@@ -16,7 +16,8 @@ from seeing_core.guidance.clips import AudioView
 from seeing_core.guidance.drafts import _best, best_noise, coarse_levels, draft, draft_seeds
 from seeing_core.guidance.losses import PairTerm, PromptTerm, TargetTerm, WeightedLoss
 from seeing_core.guidance.settings import AlignSettings
-from seeing_core.tasks import RunConfig, image_to_audio, video_and_audio
+from seeing_core.media.types import VideoFrames
+from seeing_core.tasks import RunConfig, image_to_audio, video_and_audio, video_to_audio
 
 SETTINGS = AlignSettings("x0", start_fraction=0.0, end_fraction=0.3)
 EAST, NORTH, BETWEEN = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor([0.8, 0.6])
@@ -105,6 +106,20 @@ def test_one_draft_or_no_guidance_is_the_run_without(exact_audioldm: AudioLDM, e
     begun = int(note.rsplit(" ", 1)[1])  # the noise can be had again without drafts
     result = image_to_audio(exact_audioldm, exact_binder, image, RunConfig([begun], 4, SETTINGS), duration_s=0.5)
     assert torch.equal(several, result.waveforms[0].samples)
+
+
+def test_drafts_that_nothing_compares_are_said_not_to_be_made(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
+    video = VideoFrames(torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)), 8.0)
+    timed_only = replace(SETTINGS, binder_weight=0.0, sync_weight=1.0)
+
+    def made(settings: AlignSettings) -> tuple[Tensor, tuple[str, ...]]:
+        result = video_to_audio(exact_audioldm, exact_binder, video, RunConfig([2], 4, settings), duration_s=0.5)
+        return result.waveforms[0].samples, result.trace.notes
+
+    plain, before = made(timed_only)
+    same, notes = made(replace(timed_only, drafts=8))
+    assert torch.equal(plain, same)
+    assert set(notes) - set(before) == {"drafts: none of the 8 were made, because nothing that compares them has a weight"}
 
 
 def test_both_media_of_a_pair_are_chosen(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..generators.base import Generator, NoiseLevel
 from .losses import MOMENT_TERMS, PromptTerm, WeightedLoss
-from .settings import UNGUIDED
+from .settings import UNGUIDED, AlignSettings
 from .state import SamplerState
 from .sync import Curve
 
@@ -26,6 +26,11 @@ TOGETHER = 4  # drafts of a single sample made as one batch
 UNFAITHFUL = 1e3  # more than all that the other terms can differ by
 WHAT_NOT_WHEN = "drafts are compared by what they are, not by when"
 FAITHFUL = 2 / 3  # a draft counts if it fits the prompt at least this well, of what the best one does
+
+
+def has_drafts(settings: AlignSettings, loss: WeightedLoss) -> bool:
+    """Whether a run asks for several drafts and has terms to compare them by."""
+    return settings.enabled and settings.drafts > 1 and any(loss.window_terms)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
-from seeing_core.guidance.drafts import best_noise, draft
+from seeing_core.guidance.drafts import best_noise, draft, has_drafts
 from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import (
     EventTimesTerm,
@@ -65,15 +65,12 @@ class Scene:
     def run(self, settings: AlignSettings, steps: int) -> None:
         """Drafts and all denoise steps of a run, without the final decoding."""
         noise = None
-        if self.has_drafts(settings):
+        if has_drafts(settings, self.loss):
             noise, _ = best_noise(self.generators, self.loss, seeds=[0], drafts=settings.drafts, steps=steps)
         sample(self.generators, self.loss, settings, seeds=[0], steps=steps, noise=noise)
 
     def cost(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> Cost:
         return count(lambda: self.step(settings, guided=guided, cfg=cfg), self.parts)
-
-    def has_drafts(self, settings: AlignSettings) -> bool:
-        return settings.enabled and settings.drafts > 1 and any(self.loss.window_terms)
 
     @torch.no_grad()
     def draft(self, steps: int) -> None:
@@ -85,7 +82,7 @@ class Scene:
         """Of the drafts and all denoise steps of a run."""
         kinds = [(settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1)) for i in range(steps)]
         each = {kind: self.cost(settings, guided=kind[0], cfg=kind[1]).total for kind in set(kinds)}
-        drafts = settings.drafts * count(lambda: self.draft(steps), self.parts).total if self.has_drafts(settings) else 0
+        drafts = settings.drafts * count(lambda: self.draft(steps), self.parts).total if has_drafts(settings, self.loss) else 0
         return drafts + sum(each[kind] for kind in kinds)
 
 
