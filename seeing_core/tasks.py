@@ -19,7 +19,7 @@ from .errors import InputError
 from .generators.base import AudioGenerator, AudioModel, VideoModel
 from .guidance.clips import AudioView, VideoView, video_windows
 from .guidance.losses import OnsetMotionTerm, Term, WeightedLoss
-from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase
+from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase, left_open
 from .guidance.targets import Images, embed_media, embed_windows
 from .guidance.terms import event_terms, fit_terms, joint_terms, prompt_and_target_terms, weighted
 from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_duration
@@ -137,7 +137,8 @@ def _make_audio(
         notes += completion_notes(given, prompts)
         generator = conditioned(prompts)
     weight = settings.binder_weight * settings.vision_weight
-    fit: Sequence[Sequence[Term]] = [fit_terms("vision", weight, "audio", own, settings) for own in vision_emb]
+    share = left_open(binder, prompts, vision_emb, "vision", settings)
+    fit: Sequence[Sequence[Term]] = [fit_terms("vision", weight, "audio", own, settings, share) for own in vision_emb]
     common = prompt_and_target_terms(binder, "audio", prompts, settings, run.targets)
     sync = event_terms("audio", settings, run.event_times, generator.duration_s, event_times_s if sees else lambda: [[]])
     loss = WeightedLoss({"audio": AudioView(generator, binder)}, [[*own, *common] for own in fit or [[]] * len(windows)], sync)
@@ -190,7 +191,8 @@ def audio_to_video(
         low_memory=run.low_memory,
     )
     weight = settings.binder_weight * settings.audio_weight
-    fit: Sequence[Sequence[Term]] = [fit_terms("audio", weight, "vision", own, settings) for own in audio_emb]
+    share = left_open(binder, prompts, audio_emb, "audio", settings)
+    fit: Sequence[Sequence[Term]] = [fit_terms("audio", weight, "vision", own, settings, share) for own in audio_emb]
     common = prompt_and_target_terms(binder, "vision", prompts, settings, run.targets)
     onsets = (lambda: [sound_events(one).chosen() for one in waveforms]) if hears else (lambda: [[]])
     moves = generator.frames > 1

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from seeing_core.binders.base import Embedded
 from seeing_core.binders.imagebind import ImageBind
 from seeing_core.candidates import audio_defects, rank_candidates
 from seeing_core.errors import InputError
 from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.generators.audioldm import AudioLDM
-from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase
+from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase, left_open
 from seeing_core.guidance.settings import (
     AUDIO_PRESETS,
     JOINT_PRESETS,
@@ -22,6 +23,7 @@ from seeing_core.guidance.settings import (
     AlignSettings,
 )
 from seeing_core.guidance.sync import EventTarget, onset_curve
+from seeing_core.guidance.terms import fit_terms
 from seeing_core.guidance.trace import Trace
 from seeing_core.media.types import VideoFrames, Waveform
 from seeing_core.tasks import (
@@ -33,6 +35,7 @@ from seeing_core.tasks import (
 )
 from tests import plain
 from tests.pocket.world import TEST_SEEDS, make_clip
+from tests.pocket.world_kinds import KIND_NAMES, kind_index
 
 DURATION_S = 1.2
 
@@ -176,6 +179,37 @@ def test_a_vague_prompt_gets_the_targets_words_and_a_fitting_one_stays(pocket_bi
         assert complete_prompt(pocket_binder, best, target, "vision") == best  # no better words
         assert complete_prompt(pocket_binder, "", target, "vision") == best
     assert right >= 15
+
+
+def test_what_a_prompt_leaves_open(pocket_binder: ImageBind) -> None:
+    """A picture gives way to a prompt of another kind, hardly to a vague one, and not to one that fits or to none."""
+    segments = pocket_binder.clip_segments(2.0)
+    clips = [make_clip(seed) for seed in range(TEST_SEEDS + 40, TEST_SEEDS + 56)]
+    seen = [pocket_binder.embed_video(VideoFrames(clip.frames, clip.fps), segments).clips for clip in clips]
+    target = [Embedded(torch.stack(seen))]
+    yields = AlignSettings(give_way=1.0)
+
+    def shares(prompts: list[str], settings: AlignSettings = yields) -> Tensor:
+        return torch.as_tensor(left_open(pocket_binder, prompts, target, "vision", settings))
+
+    contrary = [make_clip(clip.seed, kind=KIND_NAMES[kind_index(clip.kind) - 3]).caption for clip in clips]
+    assert shares(contrary).mean() < 0.25 and shares(contrary).max() < 0.7
+    assert shares([clip.caption for clip in clips]).min() > 0.85
+    assert shares(["something making a sound"] * 16).min() > 0.6
+    torch.testing.assert_close(1 - shares(contrary, AlignSettings(give_way=0.5)), 0.5 * (1 - shares(contrary)))
+    assert shares(["", *contrary[1:]])[0] == 1
+    assert left_open(pocket_binder, contrary, target, "vision", AlignSettings()) == 1.0  # exactly the loop without
+    assert (
+        left_open(pocket_binder, contrary, [], "vision", yields)
+        == left_open(pocket_binder, [""], target, "vision", yields)
+        == 1.0
+    )
+
+
+def test_the_share_weighs_the_target_and_not_the_moments() -> None:
+    target = Embedded(torch.zeros(2, 3, 4), torch.zeros(2, 3, 5, 4))
+    fit, moments = fit_terms("vision", 2.0, "audio", target, AlignSettings(moment_weight=1.0), torch.tensor([0.25, 1.0]))
+    assert torch.equal(torch.as_tensor(fit.weight), torch.tensor([0.5, 2.0])) and moments.weight == 2.0
 
 
 def test_the_seed_decides_what_a_vague_prompt_means(pocket_binder: ImageBind) -> None:

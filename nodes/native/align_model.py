@@ -19,7 +19,7 @@ from ..tasks.align_settings import fields as settings_widgets
 from .patch import Alignment as AlignmentValue
 from .vae import NativeVae
 
-NOT_USED = ("prompt_strength", "cfg_end_fraction", "drafts", "complete_prompt")
+NOT_USED = ("prompt_strength", "cfg_end_fraction", "drafts", "give_way", "complete_prompt")
 
 
 class AlignModel(io.ComfyNode):
@@ -153,7 +153,7 @@ class AlignModel(io.ComfyNode):
 
 def _of_settings(*names: str, advanced: bool = False) -> list[io.Input]:
     """Widgets of Align Settings, as they are there."""
-    chosen = {one.id: one for one in settings_widgets(NATIVE) if one.id in names}
+    chosen = {one.id: one for one in settings_widgets(NATIVE, has_target=True) if one.id in names}
     for one in chosen.values():
         one.advanced = advanced
     return [chosen[name] for name in names]

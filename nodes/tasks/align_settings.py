@@ -17,9 +17,10 @@ from ...seeing_core.guidance.settings import (
 from ..sockets import CATEGORY, Settings
 from .inputs import complete_prompt, known_preset
 
+JOINT = "video and audio"
 PRESETS: dict[str, AlignSettings] = {
     f"{task}: {name}": settings
-    for task, presets in (("audio", AUDIO_PRESETS), ("video", VIDEO_PRESETS), ("video and audio", JOINT_PRESETS))
+    for task, presets in (("audio", AUDIO_PRESETS), ("video", VIDEO_PRESETS), (JOINT, JOINT_PRESETS))
     for name, settings in presets.items()
 }
 
@@ -29,8 +30,23 @@ def _float(name: str, default: float, tooltip: str, display_name: str | None = N
     return io.Float.Input(name, display_name=display_name, default=default, min=0.0, max=high, step=step, tooltip=tooltip)
 
 
-def fields(preset: AlignSettings) -> list[io.Input]:
-    """Every field of the settings as a widget that starts from the preset's value."""
+def _give_way(preset: AlignSettings) -> io.Input:
+    return _float(
+        "give_way",
+        preset.give_way,
+        "How far the picture or the sound gives way to a prompt that says another thing. 1: the prompt says what it is; "
+        "the picture or the sound says when, and what the prompt leaves open. 0: both pull alike. Video and Audio Together "
+        "has only the prompt.",
+        "give way to the prompt",
+        high=1.0,
+    )
+
+
+def fields(preset: AlignSettings, *, has_target: bool) -> list[io.Input]:
+    """Every field of the settings that acts as a widget that starts from the preset's value.
+
+    has_target: whether the task is given a video, an image or a sound.
+    """
     value = asdict(preset)
     return [
         io.Combo.Input(
@@ -123,6 +139,7 @@ def fields(preset: AlignSettings) -> list[io.Input]:
             tooltip="So many starts are tried in a few coarse steps, and the run begins with the one that fits best, among those "
             "that fit the prompt. Helps where the prompt leaves open what it is. 1 tries none.",
         ),
+        *([_give_way(preset)] if has_target else []),
         complete_prompt(preset),
     ]
 
@@ -140,7 +157,10 @@ class AlignSettingsNode(io.ComfyNode):
             inputs=[
                 io.DynamicCombo.Input(
                     "preset",
-                    options=[io.DynamicCombo.Option(name, fields(one)) for name, one in PRESETS.items()],
+                    options=[
+                        io.DynamicCombo.Option(name, fields(one, has_target=name.split(":")[0] != JOINT))
+                        for name, one in PRESETS.items()
+                    ],
                     tooltip="Where to start: choosing a preset fills in its values. 'audio' presets are for Video to "
                     "Audio and Image to Audio, 'video' presets for Audio to Video, 'video and audio' presets for Video "
                     "and Audio Together.",

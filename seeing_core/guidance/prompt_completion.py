@@ -47,6 +47,28 @@ def complete_prompts(
     ]
 
 
+def left_open(
+    binder: Binder, prompts: Sequence[str], embedded: Sequence[Embedded], medium: str, settings: AlignSettings
+) -> float | Tensor:
+    """What share of what a thing is the prompts leave to their targets: (B,), 0 to 1; 1 for all where nothing gives way.
+
+    A prompt decides as much as it stands out among the phrases that the binder knows; a vague one is as near to many. What it
+    decides it takes from the target only as far as the target says another thing, that is, as it fits the target no better than
+    those phrases do on average. Distances are taken from that average, for text and media embeddings lie apart.
+    embedded, medium: as in `complete_prompts`.
+    """
+    if not (settings.give_way and embedded and binder.vocabulary and any(prompt.strip() for prompt in prompts)):
+        return 1.0
+    target = torch.cat([own.clips for own in embedded], 1).mean(1)  # (B, D)
+    said, known = binder.embed_text(prompts, medium), binder.embed_text(binder.vocabulary, medium)
+    near = cosine_similarity(said[:, None], known[None], dim=-1)  # (B, V)
+    decided = (near.amax(1) - near.mean(1)) / (1 - near.mean(1)).clamp_min(1e-6)
+    seen = cosine_similarity(target[:, None], known[None], dim=-1)
+    fits = (cosine_similarity(target, said, dim=-1) - seen.mean(1)) / (seen.amax(1) - seen.mean(1)).clamp_min(1e-6)
+    written = decided.new_tensor([bool(prompt.strip()) for prompt in prompts])
+    return 1 - settings.give_way * written * decided.clamp(0, 1) * (1 - fits.clamp(0, 1))
+
+
 def draw_phrase(binder: Binder, prompt: str, seed: int) -> str:
     """The prompt with a phrase drawn from those near to it: the seed decides what a vague prompt means.
 

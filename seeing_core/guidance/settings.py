@@ -36,6 +36,8 @@ class AlignSettings:
     sync_weight: of the term that makes things sound when they move.
     moment_weight: of what fits moment by moment, in the eyes and ears of a binder that tells when; times the weights above.
     drafts: noises that are tried in a few coarse steps before the run, which begins with the best one's (`drafts`). 1: none is.
+    give_way: how far the target gives way to a prompt that says another thing (`prompt_completion.left_open`): 1 is all that the
+        prompt decides, 0 nothing.
     complete_prompt: which prompts are completed in the binder's words before anything is made (`prompt_completion`): those
         that are empty, all, or none.
     """
@@ -55,6 +57,7 @@ class AlignSettings:
     sync_weight: float = 0.0
     moment_weight: float = 0.0
     drafts: int = 1
+    give_way: float = 0.0
     complete_prompt: Completion = "never"
 
     def __post_init__(self) -> None:
@@ -70,6 +73,7 @@ class AlignSettings:
         check_number("guide every", self.guide_every, 1, 1000)
         check_number("end of classifier-free guidance", self.cfg_end_fraction, 0, 1)
         check_number("drafts", self.drafts, 1, 64)
+        check_number("give way to the prompt", self.give_way, 0, 1)
         for name in ("vision", "audio", "text", "binder", "sync", "moment"):
             check_number(f"{name} weight", getattr(self, f"{name}_weight"), 0, 100)
 
@@ -112,16 +116,18 @@ _OURS = AlignSettings(
     "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0
 )
 AUDIO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, strength=3.0, drafts=16),
-    "quality": replace(_OURS, strength=1.5, inner_steps=2, end_fraction=0.4, drafts=16),
+    "balanced": replace(_OURS, strength=3.0, drafts=16, give_way=1.0),
+    "quality": replace(_OURS, strength=1.5, inner_steps=2, end_fraction=0.4, drafts=16, give_way=1.0),
     "fast": replace(_OURS, strength=2.0, binder_weight=0.0),
     "paper": AlignSettings("paper"),
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
 }
 VIDEO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, mode="unet", strength=3.0, start_fraction=0.2, end_fraction=0.6, guide_every=2, drafts=8),
-    "quality": replace(_OURS, mode="unet", strength=2.0, start_fraction=0.2, end_fraction=1.0, drafts=8),
+    "balanced": replace(
+        _OURS, mode="unet", strength=3.0, start_fraction=0.2, end_fraction=0.6, guide_every=2, drafts=8, give_way=1.0
+    ),
+    "quality": replace(_OURS, mode="unet", strength=2.0, start_fraction=0.2, end_fraction=1.0, drafts=8, give_way=1.0),
     "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),
     "paper": AlignSettings("paper", prompt_strength=1.0),
 }

@@ -37,9 +37,14 @@ def pair_terms(binder: Binder, settings: AlignSettings) -> list[Term]:
     return weighted([PairTerm("vision-audio", weight), *moments])
 
 
-def fit_terms(name: str, weight: float, medium: str, target: Embedded, settings: AlignSettings) -> list[Term]:
-    """What is made should fit a window of a video or a sound, clips (rows, S, D), as a whole and moment by moment."""
-    terms: list[Term] = [TargetTerm(name, weight, medium, target.clips.mean(-2))]
+def fit_terms(
+    name: str, weight: float, medium: str, target: Embedded, settings: AlignSettings, share: float | Tensor = 1.0
+) -> list[Term]:
+    """What is made should fit a window of a video or a sound, clips (rows, S, D), as a whole and moment by moment.
+
+    share: what the prompts leave open of what it is, (rows,); of when they leave everything.
+    """
+    terms: list[Term] = [TargetTerm(name, weight * share, medium, target.clips.mean(-2))] if weight else []
     if target.over_time is not None:
         terms.append(MomentsTerm(weight * settings.moment_weight, medium, target.over_time))
     return weighted(terms)
