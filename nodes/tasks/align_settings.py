@@ -15,7 +15,7 @@ from ...seeing_core.guidance.settings import (
     AlignSettings,
 )
 from ..sockets import CATEGORY, Settings
-from .inputs import complete_prompt, known_preset
+from .presets import complete_prompt, known_preset
 
 JOINT = "video and audio"
 PRESETS: dict[str, AlignSettings] = {

@@ -14,7 +14,7 @@ from ..comfy.memory import ModelHandle, on_device, retry_on_oom, video_bytes
 from ..comfy.players import video_player
 from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
-from . import inputs
+from . import inputs, presets
 
 
 class AudioToVideo(io.ComfyNode):
@@ -35,7 +35,7 @@ class AudioToVideo(io.ComfyNode):
                 inputs.prompt("seen", "a dog barking in a garden"),
                 inputs.negative_prompt("seen", "blurry, text, watermark"),
                 inputs.steps(25),
-                inputs.video_preset("the sound and the prompt"),
+                presets.for_video("the sound and the prompt"),
                 inputs.fps_to_make(),
                 inputs.seed(),
                 io.Float.Input(
@@ -85,7 +85,7 @@ class AudioToVideo(io.ComfyNode):
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import TaskResult, audio_to_video
 
-        chosen = inputs.chosen_settings(
+        chosen = presets.chosen_settings(
             "Audio to Video", VIDEO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
         waveform = waveform_from(audio)

@@ -14,7 +14,7 @@ from ..comfy.convert import audio_outputs, images_from, log_notes
 from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
 from ..comfy.players import audio_player
 from ..sockets import CATEGORY
-from . import inputs
+from . import inputs, presets
 
 
 class ImageToAudio(io.ComfyNode):
@@ -42,7 +42,7 @@ class ImageToAudio(io.ComfyNode):
                     tooltip="Length of the sound in seconds.",
                 ),
                 inputs.steps(30),
-                inputs.audio_preset("the image and the prompt", " In 'fast' it acts only when event times are given."),
+                presets.for_audio("the image and the prompt", " In 'fast' it acts only when event times are given."),
                 inputs.seed(),
                 inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
                 inputs.settings(),
@@ -77,7 +77,7 @@ class ImageToAudio(io.ComfyNode):
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import TaskResult, image_to_audio
 
-        chosen = inputs.chosen_settings(
+        chosen = presets.chosen_settings(
             "Image to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
         run = inputs.run_config(inputs.seeds(seed, candidates), steps, chosen, targets, event_times)

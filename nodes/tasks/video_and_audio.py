@@ -20,7 +20,7 @@ from ..comfy.memory import (
 from ..comfy.players import video_player
 from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
-from . import inputs
+from . import inputs, presets
 
 
 class VideoAndAudio(io.ComfyNode):
@@ -49,7 +49,7 @@ class VideoAndAudio(io.ComfyNode):
                     tooltip="Length of the video and of its sound, in seconds.",
                 ),
                 inputs.steps(25),
-                inputs.joint_preset(),
+                presets.for_both(),
                 inputs.seed(),
                 inputs.fps_to_make(advanced=True),
                 *inputs.sides(),
@@ -91,7 +91,7 @@ class VideoAndAudio(io.ComfyNode):
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import TaskResult, video_and_audio
 
-        chosen = inputs.chosen_settings("Video and Audio Together", JOINT_PRESETS, preset, settings, targets=targets)
+        chosen = presets.chosen_settings("Video and Audio Together", JOINT_PRESETS, preset, settings, targets=targets)
         run = inputs.run_config(inputs.seeds(seed, candidates), steps, chosen, targets)
         needed = video_bytes(video_model, width, height, duration * fps, candidates) + audio_bytes(duration, candidates)
 

@@ -15,7 +15,7 @@ from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
 from ..comfy.players import audio_player
 from ..comfy.progress import StageProgress
 from ..sockets import CATEGORY
-from . import inputs
+from . import inputs, presets
 
 
 class VideoToAudio(io.ComfyNode):
@@ -40,7 +40,7 @@ class VideoToAudio(io.ComfyNode):
                 inputs.prompt("heard", "a dog barking in a hall"),
                 inputs.negative_prompt("heard", "music, speech, low quality"),
                 inputs.steps(30),
-                inputs.audio_preset("the video and the prompt"),
+                presets.for_audio("the video and the prompt"),
                 inputs.seed(),
                 inputs.fps_of_images(),
                 io.Float.Input(
@@ -86,7 +86,7 @@ class VideoToAudio(io.ComfyNode):
         from ...seeing_core.candidates import rank_candidates
         from ...seeing_core.tasks import TaskResult, video_to_audio
 
-        chosen = inputs.chosen_settings(
+        chosen = presets.chosen_settings(
             "Video to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
         run = inputs.run_config(inputs.seeds(seed, candidates), steps, chosen, targets, event_times)

@@ -22,7 +22,7 @@ def changed(value: Any) -> Any:
 
 async def main() -> None:
     nodes = await nodes_of(pack)
-    from pack.nodes.tasks import align_settings, inputs
+    from pack.nodes.tasks import align_settings, presets
     from pack.seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS
 
     tables = {
@@ -36,10 +36,10 @@ async def main() -> None:
         shown = presets_of(nodes[task])
         assert list(shown) == list(table)
         for name, fields in shown.items():
-            settings = inputs.chosen_settings(task, table, {"preset": name, **fields}, None)
+            settings = presets.chosen_settings(task, table, {"preset": name, **fields}, None)
             (same if settings == table[name] else differs).append(f"{task} {name}")
             for field, value in fields.items():
-                other = inputs.chosen_settings(task, table, {"preset": name, **fields, field: changed(value)}, None)
+                other = presets.chosen_settings(task, table, {"preset": name, **fields, field: changed(value)}, None)
                 (differs if other != settings else same).append(f"{task} {name} {field}")
     chosen = {
         name: nodes["AlignSettingsNode"].execute({"preset": name, **fields}).args[0]
