@@ -25,7 +25,7 @@ from seeing_core.pocket import MODELS_DIR
 from seeing_core.weights import load_audioldm, load_pe_av
 from tests.made import vision_input
 from tests.pocket.judges import judge_sound_kind
-from tests.pocket.train import COMMAND, STAGES, trainer
+from tests.pocket.train import COMMAND, NEEDS, STAGES, trainer
 from tests.pocket.training.binder import picture_input
 from tests.pocket.training.clap import embed
 from tests.pocket.training.mel import LogMel
@@ -181,6 +181,10 @@ def test_gradient_through_decoder_vocoder_and_binder_leads_to_the_pictured_kind(
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_of_the_training_has_its_function(stage: str) -> None:
     assert callable(trainer(stage))
+
+
+def test_a_stage_comes_after_those_it_needs() -> None:
+    assert all(STAGES.index(needed) < STAGES.index(stage) for stage, all_needed in NEEDS.items() for needed in all_needed)
 
 
 def test_the_card_says_how_it_was_made() -> None:
