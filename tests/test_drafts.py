@@ -49,12 +49,25 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
     )
 
     def fit(seed: int) -> float:
-        decoded = generator.decode(draft(generator, [seed], 10), [0])
+        decoded = generator.decode(draft("audio", generator, [seed], 10), [0])
         return float(torch.cosine_similarity(view.embed(decoded, [0], 0)[0].clips[0, 0], target, dim=0))
 
     assert begun == [max(draft_seeds(3, 6), key=fit)]
     assert torch.equal(noise, generator.initial_noise(begun))
     assert counted == [(4, 6), (6, 6)]
+
+
+def test_drafts_of_sounds_and_only_those_do_without_classifier_free_guidance(
+    exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff
+) -> None:
+    def same(medium: str, model: AudioLDM | AnimateDiff, **conditions: float) -> bool:
+        made = [
+            draft(medium, model.conditioned(["noise"], guidance_scale=scale, **conditions), [3], 10) for scale in (2.0, 5.0)
+        ]
+        return torch.equal(*made)
+
+    assert same("audio", exact_audioldm, duration_s=1.0)
+    assert not same("vision", exact_animatediff, duration_s=0.5, fps=4.0)
 
 
 def test_the_samples_of_a_batch_choose_each_for_themselves(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:

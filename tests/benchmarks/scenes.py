@@ -76,7 +76,7 @@ class Scene:
     def draft(self, steps: int) -> None:
         """One of each medium, made and embedded; comparing them costs nothing beside it."""
         for medium, generator in zip(self.loss.views, self.generators, strict=True):
-            self.loss.embeddings(medium, draft(generator, [0], steps))
+            self.loss.embeddings(medium, draft(medium, generator, [0], steps))
 
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of the drafts and all denoise steps of a run."""
