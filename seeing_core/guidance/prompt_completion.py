@@ -65,11 +65,7 @@ def left_open(
     decided = (near.amax(1) - near.mean(1)) / (1 - near.mean(1)).clamp_min(1e-6)
     seen = cosine_similarity(target[:, None], known[None], dim=-1)
     fits = (cosine_similarity(target, said, dim=-1) - seen.mean(1)) / (seen.amax(1) - seen.mean(1)).clamp_min(1e-6)
-<<<<<<< HEAD
-    written = decided.new_tensor([bool(prompt.strip()) for prompt in prompts])
-=======
     written = torch.tensor([float(bool(prompt.strip())) for prompt in prompts]).to(decided)
->>>>>>> main
     return 1 - settings.give_way * written * decided.clamp(0, 1) * (1 - fits.clamp(0, 1))
 
 
