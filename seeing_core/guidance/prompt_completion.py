@@ -57,7 +57,8 @@ def left_open(
     those phrases do on average. Distances are taken from that average, for text and media embeddings lie apart.
     embedded, medium: as in `complete_prompts`.
     """
-    if not (settings.give_way and embedded and binder.vocabulary and any(prompt.strip() for prompt in prompts)):
+    asked = settings.enabled and settings.binder_weight and settings.give_way
+    if not (asked and embedded and binder.vocabulary and any(prompt.strip() for prompt in prompts)):
         return 1.0
     target = torch.cat([own.clips for own in embedded], 1).mean(1)  # (B, D)
     said, known = binder.embed_text(prompts, medium), binder.embed_text(binder.vocabulary, medium)
