@@ -46,15 +46,7 @@ class AlignModel(io.ComfyNode):
                     "From Align Target: what the result should fit. To make sound for a video, put the video there. Without any the "
                     "model stays as it is, unless it makes picture and sound together, which are then fitted to each other."
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.05,
-                    tooltip="Strength of the guidance towards the targets. 1 is usual, 0 leaves the model as it is; above 2 the result "
-                    "may look or sound broken.",
-                ),
+                inputs.strength("the targets", "leaves the model as it is"),
                 *_of_settings("start_fraction", "end_fraction"),
                 io.Vae.Input(
                     "audio_vae",
@@ -153,7 +145,7 @@ class AlignModel(io.ComfyNode):
 
 def _of_settings(*names: str, advanced: bool = False) -> list[io.Input]:
     """Widgets of Align Settings, as they are there."""
-    chosen = {one.id: one for one in settings_widgets(NATIVE, has_target=True) if one.id in names}
+    chosen = {one.id: one for one in settings_widgets(NATIVE) if one.id in names}
     for one in chosen.values():
         one.advanced = advanced
     return [chosen[name] for name in names]

@@ -42,7 +42,7 @@ def _give_way(preset: AlignSettings) -> io.Input:
     )
 
 
-def fields(preset: AlignSettings, *, has_target: bool) -> list[io.Input]:
+def fields(preset: AlignSettings, *, has_target: bool = True) -> list[io.Input]:
     """Every field of the settings that acts as a widget that starts from the preset's value.
 
     has_target: whether the task is given a video, an image or a sound.

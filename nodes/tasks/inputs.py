@@ -58,6 +58,18 @@ def steps(default: int) -> io.Input:
     )
 
 
+def strength(towards: str, at_zero: str, remark: str = "") -> io.Input:
+    return io.Float.Input(
+        "strength",
+        default=1.0,
+        min=0.0,
+        max=100.0,
+        step=0.05,
+        tooltip=f"Strength of the guidance towards {towards}. 1 is usual, 0 {at_zero}; above 2 the result may look or sound "
+        "broken." + remark,
+    )
+
+
 def seed() -> io.Input:
     return io.Int.Input(
         "seed",

@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from ...seeing_core.errors import InputError
 from ...seeing_core.guidance.settings import AUDIO_PRESETS, COMPLETIONS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
 from ...seeing_core.guidance.targets import AlignTarget
+from . import inputs
 
 
 def _preset(presets: Mapping[str, AlignSettings], tooltip: str, target: str, *, remark: str = "") -> io.Input:
@@ -30,17 +31,7 @@ def _preset(presets: Mapping[str, AlignSettings], tooltip: str, target: str, *, 
 def _widgets(settings: AlignSettings, target: str, remark: str) -> list[io.Input]:
     shown: list[io.Input] = []
     if settings.enabled:
-        shown.append(
-            io.Float.Input(
-                "strength",
-                default=1.0,
-                min=0.0,
-                max=100.0,
-                step=0.05,
-                tooltip=f"Strength of the guidance towards {target}. 1 is usual, 0 turns guidance off; above 2 the result "
-                "may look or sound broken." + remark,
-            )
-        )
+        shown.append(inputs.strength(target, "turns guidance off", remark))
     if settings.complete_prompt != "never":
         shown.append(complete_prompt(settings))
     return shown

@@ -40,11 +40,16 @@ def complete_prompts(
     """
     if not embedded:
         return list(prompts)
-    targets = torch.cat([own.clips for own in embedded], 1).mean(1)
+    targets = _whole(embedded)
     return [
         complete_prompt(binder, prompt, target, medium) if settings.completes(prompt) else prompt
         for prompt, target in zip(prompts, targets, strict=True)
     ]
+
+
+def _whole(embedded: Sequence[Embedded]) -> Tensor:
+    """Each target as a whole (B, D): the mean of its segments in all windows."""
+    return torch.cat([own.clips for own in embedded], 1).mean(1)
 
 
 def left_open(
@@ -60,7 +65,7 @@ def left_open(
     asked = settings.enabled and settings.binder_weight and settings.give_way
     if not (asked and embedded and binder.vocabulary and any(prompt.strip() for prompt in prompts)):
         return 1.0
-    target = torch.cat([own.clips for own in embedded], 1).mean(1)  # (B, D)
+    target = _whole(embedded)
     said, known = binder.embed_text(prompts, medium), binder.embed_text(binder.vocabulary, medium)
     near = cosine_similarity(said[:, None], known[None], dim=-1)  # (B, V)
     decided = (near.amax(1) - near.mean(1)) / (1 - near.mean(1)).clamp_min(1e-6)

@@ -44,7 +44,7 @@ def fit_terms(
 
     share: what the prompts leave open of what it is, (rows,); of when they leave everything.
     """
-    terms: list[Term] = [TargetTerm(name, weight * share, medium, target.clips.mean(-2))] if weight else []
+    terms: list[Term] = [TargetTerm(name, weight * share, medium, target.clips.mean(-2))]
     if target.over_time is not None:
         terms.append(MomentsTerm(weight * settings.moment_weight, medium, target.over_time))
     return weighted(terms)

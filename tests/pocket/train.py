@@ -79,7 +79,7 @@ def write_card(folders: Folders, command: str) -> None:
         "real ones. They know eight kinds of object and nothing else: a demonstration, not a tool.",
         "",
         f"Made by `{command}`. Weights: {total_mb:.1f} MB in fp16. Seconds are wall-clock time, with whatever else the "
-        "machine was doing; two stages ran side by side, a core each.",
+        "machine was doing.",
         "",
         "| stage | steps | seconds | losses | scores |",
         "|---|---|---|---|---|",
