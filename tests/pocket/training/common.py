@@ -168,3 +168,12 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
 def count_parameters(module: nn.Module) -> int:
     """How many numbers a module holds."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def init_narrow(module: nn.Module) -> None:
+    """Begin with weights by the width of each layer: those of the libraries, made for wide ones, let nothing through narrow ones."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="linear")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

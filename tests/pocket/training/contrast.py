@@ -12,8 +12,8 @@ from tests.pocket.world_kinds import KINDS, Traits
 TEMPERATURE = 0.1
 TRAITS = 3
 AXES = slice(-1 - TRAITS, -1)  # of an embedding; the last one is for when (`pe_av`)
-TRAIT_LENGTH = 0.3  # of a unit embedding, along the axis of a trait that is at its largest
-TRAIT_WEIGHT = 30.0
+TRAIT_LENGTH = 0.4  # of a unit embedding, along the axis of a trait that is at its largest
+TRAIT_WEIGHT = 100.0
 
 
 def kind_targets(kinds: Tensor) -> Tensor:

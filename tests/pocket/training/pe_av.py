@@ -15,7 +15,7 @@ from seeing_core.weights.pe_av import VOCABULARY, load_pe_av
 from tests.pe_av_folders import save_folder, small_config, small_tokenizer
 from tests.pocket.training.binder import harden_in_latents, hardened, vocabulary
 from tests.pocket.training.clap import all_captions
-from tests.pocket.training.common import Card, Folders, Run, trainable
+from tests.pocket.training.common import Card, Folders, Run, init_narrow, trainable
 from tests.pocket.training.contrast import agreement_loss, trait_loss, word_meanings
 from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, gains, make_pool, spoilt_frames, spoilt_sounds
 from tests.pocket.training.scoring_binder import binder_scores
@@ -46,12 +46,7 @@ class Student(nn.Module):
         self.tokenizer = small_tokenizer(texts, 520)
         config = small_config(len(self.tokenizer), width=64, codec_width=4, ratios=RATIOS, side=SIDE, patch=8, joint_width=16)
         self.model = PeAudioVideoModel(config)
-        # The library starts with weights of 0.02, made for wide layers; through narrow ones nothing would come.
-        for module in self.model.modules():
-            if isinstance(module, nn.Linear | nn.Conv1d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        init_narrow(self.model)
 
     def seen(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised frames (B, T, 3, 64, 64) -> unit embeddings (B, D), moments (B, T, D)."""
@@ -210,19 +205,19 @@ def train_pe_av(folders: Folders) -> Card:
     own = video.embedder, audio.embedder
     video.embedder, audio.embedder = FramesInPieces(own[0]), OpenCodec(own[1])
 
-    def loss_for(rows: Tensor, start: int, heard: Tensor) -> Callable[[Tensor], Tensor]:
+    def losses_for(rows: Tensor, start: int, heard: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         (frames, seen), (texts, said) = frame_batch(pool, rows[1]), caption_batch(pool, rows[2])
         anchors, meanings = torch.cat([student.seen(frames)[0], student.read(texts)[1]]), torch.cat([seen, said])
         plain = (heard[:, : len(KINDS)].amax(1) == 1).nonzero()[:, 0]  # not mixed with another sound
         times_s = (start + torch.arange(MOMENTS_HZ) + 0.5) / MOMENTS_HZ  # of latents there are as many a second
         happening = events(pool, rows[0, plain], times_s)
 
-        def loss(samples: Tensor) -> Tensor:
+        def losses(samples: Tensor) -> tuple[Tensor, Tensor]:
             embeddings, moments = student.heard(samples)
-            told = agreement_loss(embeddings, anchors, heard, meanings) + trait_loss(embeddings, heard)
-            return told + when_loss(moments[plain], happening)
+            told = agreement_loss(embeddings, anchors, heard, meanings) + when_loss(moments[plain], happening)
+            return told, trait_loss(embeddings, heard)
 
-        return loss
+        return losses
 
     runs = [
         run_phase("pe_av", student, pool, folders, steps=STEPS, rate=8e-4, seed=14, harden=False),
@@ -232,7 +227,7 @@ def train_pe_av(folders: Folders) -> Card:
             "pe_av_latent",
             {"student": student},
             [*audio.parameters(), *student.model.audio_model.audio_head.parameters()],
-            loss_for,
+            losses_for,
             pool,
             folders,
             steps=LATENT_STEPS,
