@@ -19,7 +19,7 @@ from .errors import InputError
 from .generators.base import AudioGenerator, AudioModel, VideoModel
 from .guidance.clips import AudioView, VideoView, video_windows
 from .guidance.losses import OnsetMotionTerm, Term, WeightedLoss
-from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase, left_open
+from .guidance.prompt_completion import complete_prompts, completion_notes, draw_phrase, give_way_notes, left_open
 from .guidance.targets import Images, embed_media, embed_windows
 from .guidance.terms import event_terms, fit_terms, joint_terms, prompt_and_target_terms, weighted
 from .media.types import DURATION_RANGE_S, Segment, Video, Waveform, check_duration
@@ -138,6 +138,7 @@ def _make_audio(
         generator = conditioned(prompts)
     weight = settings.binder_weight * settings.vision_weight
     share = left_open(binder, prompts, vision_emb, "vision", settings)
+    notes += give_way_notes("vision", share)
     fit: Sequence[Sequence[Term]] = [fit_terms("vision", weight, "audio", own, settings, share) for own in vision_emb]
     common = prompt_and_target_terms(binder, "audio", prompts, settings, run.targets)
     sync = event_terms("audio", settings, run.event_times, generator.duration_s, event_times_s if sees else lambda: [[]])
@@ -192,6 +193,7 @@ def audio_to_video(
     )
     weight = settings.binder_weight * settings.audio_weight
     share = left_open(binder, prompts, audio_emb, "audio", settings)
+    notes += give_way_notes("audio", share)
     fit: Sequence[Sequence[Term]] = [fit_terms("audio", weight, "vision", own, settings, share) for own in audio_emb]
     common = prompt_and_target_terms(binder, "vision", prompts, settings, run.targets)
     onsets = (lambda: [sound_events(one).chosen() for one in waveforms]) if hears else (lambda: [[]])

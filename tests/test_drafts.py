@@ -13,7 +13,7 @@ from seeing_core.errors import InputError
 from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.generators.audioldm import AudioLDM
 from seeing_core.guidance.clips import AudioView
-from seeing_core.guidance.drafts import _best, best_noise, coarse_levels, draft, draft_seeds
+from seeing_core.guidance.drafts import Stage, _best, best_noise, coarse_levels, draft, draft_seeds, stages
 from seeing_core.guidance.losses import PairTerm, PromptTerm, TargetTerm, WeightedLoss
 from seeing_core.guidance.settings import AlignSettings
 from seeing_core.media.types import VideoFrames
@@ -48,13 +48,31 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
         [generator], loss, seeds=[3], drafts=6, steps=10, callback=lambda done, total: counted.append((done, total))
     )
 
-    def fit(seed: int) -> float:
-        decoded = generator.decode(draft("audio", generator, [seed], 10), [0])
+    def fit(seed: int, evaluations: int) -> float:
+        _, x0 = draft("audio", generator, generator.initial_noise([seed]), 10, Stage(0, evaluations, 1, 1))
+        decoded = generator.decode(x0, [0])
         return float(torch.cosine_similarity(view.embed(decoded, [0], 0)[0].clips[0, 0], target, dim=0))
 
-    assert begun == [max(draft_seeds(3, 6), key=fit)]
+    going_on = sorted(draft_seeds(3, 6), key=lambda seed: -fit(seed, 3))[:2]
+    assert begun == [max(going_on, key=lambda seed: fit(seed, 8))]
     assert torch.equal(noise, generator.initial_noise(begun))
-    assert counted == [(4, 6), (6, 6)]
+    assert counted == [(12, 28), (18, 28), (28, 28)]
+
+
+def test_most_drafts_are_given_up_early() -> None:
+    assert stages(16, 30) == [Stage(0, 3, 16, 4), Stage(3, 8, 4, 1)]
+    assert stages(3, 30) == [Stage(0, 3, 3, 2), Stage(3, 8, 2, 1)]
+    assert stages(2, 30) == [Stage(0, 8, 2, 1)]  # two are never too many to finish
+    assert stages(16, 5) == [Stage(0, 3, 16, 4), Stage(3, 5, 4, 1)] and stages(16, 2) == [Stage(0, 2, 16, 1)]
+
+
+def test_a_draft_in_stages_is_the_same_draft(exact_audioldm: AudioLDM) -> None:
+    generator = exact_audioldm.conditioned(["noise"], duration_s=0.5)
+    z = noise = generator.initial_noise([4])
+    for stage in stages(8, 10):
+        z, x0 = draft("audio", generator, z, 10, stage)
+    whole = draft("audio", generator, noise, 10, Stage(0, 8, 1, 1))
+    assert torch.equal(z, whole[0]) and torch.equal(x0, whole[1])
 
 
 def test_drafts_of_sounds_and_only_those_do_without_classifier_free_guidance(
@@ -62,7 +80,8 @@ def test_drafts_of_sounds_and_only_those_do_without_classifier_free_guidance(
 ) -> None:
     def same(medium: str, model: AudioLDM | AnimateDiff, **conditions: float) -> bool:
         made = [
-            draft(medium, model.conditioned(["noise"], guidance_scale=scale, **conditions), [3], 10) for scale in (2.0, 5.0)
+            draft(medium, one, one.initial_noise([3]), 10, Stage(0, 8, 1, 1))[0]
+            for one in (model.conditioned(["noise"], guidance_scale=scale, **conditions) for scale in (2.0, 5.0))
         ]
         return torch.equal(*made)
 
@@ -83,7 +102,8 @@ def test_the_samples_of_a_batch_choose_each_for_themselves(exact_audioldm: Audio
 
 def best(terms: list, **embedded: list[Tensor]) -> list[list[int]]:
     """Of one sample and one window."""
-    return _best(WeightedLoss({}, [terms]), {medium: torch.stack(rows)[None, :, None] for medium, rows in embedded.items()})
+    drafts = {medium: torch.stack(rows)[None, :, None] for medium, rows in embedded.items()}
+    return [numbers[0].tolist() for numbers in _best(WeightedLoss({}, [terms]), drafts, 1)]
 
 
 def test_what_the_user_wrote_comes_before_what_the_target_suggests() -> None:

@@ -15,7 +15,7 @@ from seeing_core.candidates import audio_defects, rank_candidates
 from seeing_core.errors import InputError
 from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.generators.audioldm import AudioLDM
-from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase, left_open
+from seeing_core.guidance.prompt_completion import complete_prompt, draw_phrase, give_way_notes, left_open
 from seeing_core.guidance.settings import (
     AUDIO_PRESETS,
     JOINT_PRESETS,
@@ -210,6 +210,20 @@ def test_the_share_weighs_the_target_and_not_the_moments() -> None:
     target = Embedded(torch.zeros(2, 3, 4), torch.zeros(2, 3, 5, 4))
     fit, moments = fit_terms("vision", 2.0, "audio", target, AlignSettings(moment_weight=1.0), torch.tensor([0.25, 1.0]))
     assert torch.equal(torch.as_tensor(fit.weight), torch.tensor([0.5, 2.0])) and moments.weight == 2.0
+
+
+def test_the_trace_says_when_the_target_gives_way(audioldm: AudioLDM, pocket_binder: ImageBind) -> None:
+    assert give_way_notes("audio", torch.tensor([1.0, 0.12, 0.12])) == [
+        "audio: gives way to the prompt; 12 % of its weight is left"
+    ]
+    assert give_way_notes("vision", 1.0) == []
+    clip = make_clip(TEST_SEEDS + 40)
+    other = make_clip(clip.seed, kind=KIND_NAMES[kind_index(clip.kind) - 3])
+    run = RunConfig(steps=2, settings=replace(AUDIO_PRESETS["balanced"], drafts=1, sync_weight=0.0))
+    for prompt, said in ((other.caption, True), (clip.caption, False)):
+        video = VideoFrames(clip.frames, clip.fps)
+        notes = video_to_audio(audioldm, pocket_binder, video, run, prompt=prompt, duration_s=1.0).trace.notes
+        assert any(note.startswith("vision: gives way to the prompt; ") for note in notes) == said
 
 
 def test_the_seed_decides_what_a_vague_prompt_means(pocket_binder: ImageBind) -> None:

@@ -1,13 +1,16 @@
 """Drafts: a run may begin with any noise, and much of what it becomes is settled by which.
 
 Where the prompt leaves a thing open, the noise decides it, and no gradient that comes later turns a drum into a bell. So several
-noises are denoised in a few coarse steps, the binder compares what came of them, and the run begins with the best one's. Random
-search over initial noise with a verifier: Ma et al., "Inference-time scaling for diffusion models beyond scaling denoising
-steps", 2025. What is compared has not been guided, so it is nothing that the binder could have been fooled with.
+noises are denoised in a few coarse steps, the binder compares what came of them, and the run begins with the best one's. Most are
+given up after a few of these steps: what something becomes shows early. Random search over initial noise with a verifier: Ma et
+al., "Inference-time scaling for diffusion models beyond scaling denoising steps", 2025; giving up early: successive halving
+(Jamieson and Talwalkar, AISTATS 2016). What is compared has not been guided, so it is nothing that the binder could have been
+fooled with.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +24,8 @@ from .state import SamplerState
 from .sync import Curve
 
 EVALUATIONS = 8  # of the UNet for a draft
+SCREENED = 3  # evaluations after which only the best go on to the end
+GO_ON = 1 / 4  # of the drafts, at least two
 EARLY = 1.5  # above 1 the first steps lie closer together: it is they that settle what something becomes
 # Classifier-free guidance doubles the work of a draft. A sound comes out as the same thing without it; a video does not.
 CFG_END_FRACTION = {"audio": 0.0, "vision": 1.0}
@@ -33,6 +38,24 @@ FAITHFUL = 2 / 3  # a draft counts if it fits the prompt at least this well, of 
 def has_drafts(settings: AlignSettings, loss: WeightedLoss) -> bool:
     """Whether a run asks for several drafts and has terms to compare them by."""
     return settings.enabled and settings.drafts > 1 and any(loss.window_terms)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some drafts on their way through these evaluations, of each sample and generator; the best of them are kept."""
+
+    start: int
+    stop: int
+    drafts: int
+    kept: int
+
+
+def stages(drafts: int, steps: int) -> list[Stage]:
+    """The way to one draft of each sample and generator.  steps: of the run, which drafts do not have more of."""
+    evaluations, best = min(EVALUATIONS, steps), max(2, math.ceil(drafts * GO_ON))
+    if evaluations <= SCREENED or best >= drafts:
+        return [Stage(0, evaluations, drafts, 1)]
+    return [Stage(0, SCREENED, drafts, best), Stage(SCREENED, evaluations, best, 1)]
 
 
 @torch.no_grad()
@@ -48,21 +71,33 @@ def best_noise(
     """For each generator the noise (B, ...) with which to begin, and the seeds that it is of.
 
     drafts: of each sample and generator; the first one begins with the noise of the run's own seed.  steps: of the run.
-    callback: given the number of drafts done and of all.
+    callback: given the number of evaluations done and of all.
     Of two generators every draft of one is compared with every draft of the other.
     """
     tried = [draft_seeds(seed, drafts) for seed in seeds]  # B rows
-    together = TOGETHER if len(seeds) == 1 else 1
-    embedded: dict[str, Tensor] = {}
-    for place, (medium, generator) in enumerate(zip(loss.views, generators, strict=True)):
-        rows = []
-        for first in range(0, drafts, together):
-            batch = [row[number] for number in range(first, min(first + together, drafts)) for row in tried]
-            rows.append(loss.embeddings(medium, draft(medium, generator, batch, steps)).unflatten(1, (-1, len(seeds))))
-            callback(place * drafts + first + len(batch) // len(seeds), len(generators) * drafts)
-        embedded[medium] = torch.cat(rows, 1)
-    chosen = _best(loss, embedded)
-    own = [[row[number] for row, number in zip(tried, numbers, strict=True)] for numbers in chosen]
+    rows, batch = torch.arange(len(seeds)), TOGETHER if len(seeds) == 1 else len(seeds)
+    media = dict(zip(loss.views, generators, strict=True))
+    way = stages(drafts, steps)
+    done, work = 0, len(media) * sum(stage.drafts * (stage.stop - stage.start) for stage in way)
+    numbers = {medium: torch.arange(drafts)[:, None].expand(-1, len(seeds)) for medium in media}  # still in: (drafts, B)
+    latents = {  # (drafts, B, ...)
+        medium: torch.stack([generator.initial_noise(own) for own in zip(*tried, strict=True)])
+        for medium, generator in media.items()
+    }
+    for stage in way:
+        embedded = {}
+        for medium, generator in media.items():
+            noisy, seen = [], []
+            for part in latents[medium].flatten(0, 1).split(batch):
+                z, x0 = draft(medium, generator, part, steps, stage)
+                noisy.append(z)
+                seen.append(loss.embeddings(medium, x0).unflatten(1, (-1, len(seeds))))
+                done += (stage.stop - stage.start) * len(part) // len(seeds)
+                callback(done, work)
+            latents[medium], embedded[medium] = torch.cat(noisy).unflatten(0, (-1, len(seeds))), torch.cat(seen, 1)
+        for medium, best in zip(media, _best(loss, embedded, stage.kept), strict=True):
+            numbers[medium], latents[medium] = numbers[medium][best, rows], latents[medium][best, rows]
+    own = [[row[number] for row, number in zip(tried, numbers[medium][0].tolist(), strict=True)] for medium in media]
     return [generator.initial_noise(one) for generator, one in zip(generators, own, strict=True)], own
 
 
@@ -78,17 +113,17 @@ def draft_seeds(seed: int, count: int) -> list[int]:
     return [seed, *more.tolist()]
 
 
-def draft(medium: str, generator: Generator, seeds: Sequence[int], steps: int) -> Tensor:
-    """Clean latents (B, ...) in `EVALUATIONS` coarse steps through the noise levels of a run, without guidance.
+def draft(medium: str, generator: Generator, z: Tensor, steps: int, stage: Stage) -> tuple[Tensor, Tensor]:
+    """Latents (B, ...) after these of the coarse steps, without guidance, and the x0 that the last one predicted, likewise.
 
-    medium: "audio" or "vision", what the generator makes.
+    medium: "audio" or "vision", what the generator makes.  steps: of the run, through whose noise levels a draft goes.
     """
-    levels = coarse_levels(generator.noise_levels(steps))
-    settings = replace(UNGUIDED, cfg_end_fraction=CFG_END_FRACTION[medium])
-    state = SamplerState(generator, generator.initial_noise(seeds), levels, settings)
+    levels = coarse_levels(generator.noise_levels(steps))[stage.start : stage.stop + 1]
+    settings = replace(UNGUIDED, mode="x0", cfg_end_fraction=CFG_END_FRACTION[medium])
+    state = SamplerState(generator, z, levels, settings)
     for step in range(len(levels) - 1):
         state.denoise(step, gradients=False)
-    return state.z_next
+    return state.z_next, state.predict_x0()
 
 
 def coarse_levels(levels: Sequence[NoiseLevel]) -> list[NoiseLevel]:
@@ -114,8 +149,11 @@ class _Drafts:
         raise NotImplementedError(WHAT_NOT_WHEN)
 
 
-def _best(loss: WeightedLoss, embedded: Mapping[str, Tensor]) -> list[list[int]]:
-    """For each medium the number of every sample's best draft.  embedded: by medium, (windows, drafts, B, D)."""
+def _best(loss: WeightedLoss, embedded: Mapping[str, Tensor], count: int) -> list[Tensor]:
+    """For each medium the numbers of every sample's best drafts, best first: (count, B).
+
+    embedded: by medium, (windows, drafts, B, D).  Of two media a draft is as good as with the best of the other's.
+    """
     media = list(embedded)
     axes = {medium: [1] * place + [-1] + [1] * (len(media) - 1 - place) for place, medium in enumerate(media)}
     total = torch.zeros(())
@@ -128,9 +166,9 @@ def _best(loss: WeightedLoss, embedded: Mapping[str, Tensor]) -> list[list[int]]
             total = total + term.weight * value
             if isinstance(term, PromptTerm):
                 total = total + UNFAITHFUL * _strays(value, term.weight)
-    shape = [emb.shape[1] for emb in embedded.values()]
-    best = total.expand(*shape, -1).flatten(0, -2).argmin(0).cpu()  # (B,)
-    return [[int(one) for one in numbers] for numbers in torch.unravel_index(best, shape)]
+    total = total.expand(*(emb.shape[1] for emb in embedded.values()), -1).cpu()
+    others = [[axis for axis in range(len(media)) if axis != own] for own in range(len(media))]
+    return [(total.amin(axes) if axes else total).argsort(dim=0, stable=True)[:count] for axes in others]
 
 
 def _strays(distance: Tensor, weight: float | Tensor) -> Tensor:

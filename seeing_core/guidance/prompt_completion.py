@@ -75,6 +75,12 @@ def left_open(
     return 1 - settings.give_way * written * decided.clamp(0, 1) * (1 - fits.clamp(0, 1))
 
 
+def give_way_notes(medium: str, share: float | Tensor) -> list[str]:
+    """What to tell the user of targets, of the medium, of which the prompts leave open only a share, as in `left_open`."""
+    left = [round(100 * own) for own in torch.as_tensor(share).flatten().tolist()]
+    return [f"{medium}: gives way to the prompt; {own} % of its weight is left" for own in dict.fromkeys(left) if own < 90]
+
+
 def draw_phrase(binder: Binder, prompt: str, seed: int) -> str:
     """The prompt with a phrase drawn from those near to it: the seed decides what a vague prompt means.
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
-from seeing_core.guidance.drafts import best_noise, draft, has_drafts
+from seeing_core.guidance.drafts import Stage, best_noise, draft, has_drafts, stages
 from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import (
     EventTimesTerm,
@@ -73,16 +73,17 @@ class Scene:
         return count(lambda: self.step(settings, guided=guided, cfg=cfg), self.parts)
 
     @torch.no_grad()
-    def draft(self, steps: int) -> None:
-        """One of each medium, made and embedded; comparing them costs nothing beside it."""
+    def draft(self, steps: int, stage: Stage) -> None:
+        """One of each medium, taken through the stage and embedded; comparing them costs nothing beside it."""
         for medium, generator in zip(self.loss.views, self.generators, strict=True):
-            self.loss.embeddings(medium, draft(medium, generator, [0], steps))
+            self.loss.embeddings(medium, draft(medium, generator, generator.initial_noise([0]), steps, stage)[1])
 
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of the drafts and all denoise steps of a run."""
         kinds = [(settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1)) for i in range(steps)]
         each = {kind: self.cost(settings, guided=kind[0], cfg=kind[1]).total for kind in set(kinds)}
-        drafts = settings.drafts * count(lambda: self.draft(steps), self.parts).total if has_drafts(settings, self.loss) else 0
+        way = stages(settings.drafts, steps) if has_drafts(settings, self.loss) else []
+        drafts = sum(stage.drafts * count(lambda: self.draft(steps, stage), self.parts).total for stage in way)
         return drafts + sum(each[kind] for kind in kinds)
 
 
