@@ -49,7 +49,7 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
     )
 
     def fit(seed: int, evaluations: int) -> float:
-        _, x0 = draft("audio", generator, generator.initial_noise([seed]), 10, Stage(0, evaluations, 1, 1))
+        _, x0 = draft(generator, generator.initial_noise([seed]), 10, Stage(0, evaluations, 1, 1))
         decoded = generator.decode(x0, [0])
         return float(torch.cosine_similarity(view.embed(decoded, [0], 0)[0].clips[0, 0], target, dim=0))
 
@@ -70,23 +70,9 @@ def test_a_draft_in_stages_is_the_same_draft(exact_audioldm: AudioLDM) -> None:
     generator = exact_audioldm.conditioned(["noise"], duration_s=0.5)
     z = noise = generator.initial_noise([4])
     for stage in stages(8, 10):
-        z, x0 = draft("audio", generator, z, 10, stage)
-    whole = draft("audio", generator, noise, 10, Stage(0, 8, 1, 1))
+        z, x0 = draft(generator, z, 10, stage)
+    whole = draft(generator, noise, 10, Stage(0, 8, 1, 1))
     assert torch.equal(z, whole[0]) and torch.equal(x0, whole[1])
-
-
-def test_drafts_of_sounds_and_only_those_do_without_classifier_free_guidance(
-    exact_audioldm: AudioLDM, exact_animatediff: AnimateDiff
-) -> None:
-    def same(medium: str, model: AudioLDM | AnimateDiff, **conditions: float) -> bool:
-        made = [
-            draft(medium, one, one.initial_noise([3]), 10, Stage(0, 8, 1, 1))[0]
-            for one in (model.conditioned(["noise"], guidance_scale=scale, **conditions) for scale in (2.0, 5.0))
-        ]
-        return torch.equal(*made)
-
-    assert same("audio", exact_audioldm, duration_s=1.0)
-    assert not same("vision", exact_animatediff, duration_s=0.5, fps=4.0)
 
 
 def test_the_samples_of_a_batch_choose_each_for_themselves(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:

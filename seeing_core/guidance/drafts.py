@@ -27,8 +27,6 @@ EVALUATIONS = 8  # of the UNet for a draft
 SCREENED = 3  # evaluations after which only the best go on to the end
 GO_ON = 1 / 4  # of the drafts, at least two
 EARLY = 1.5  # above 1 the first steps lie closer together: it is they that settle what something becomes
-# Classifier-free guidance doubles the work of a draft. A sound comes out as the same thing without it; a video does not.
-CFG_END_FRACTION = {"audio": 0.0, "vision": 1.0}
 TOGETHER = 4  # drafts of a single sample made as one batch
 UNFAITHFUL = 1e3  # more than all that the other terms can differ by
 WHAT_NOT_WHEN = "drafts are compared by what they are, not by when"
@@ -89,7 +87,7 @@ def best_noise(
         for medium, generator in media.items():
             noisy, seen = [], []
             for part in latents[medium].flatten(0, 1).split(batch):
-                z, x0 = draft(medium, generator, part, steps, stage)
+                z, x0 = draft(generator, part, steps, stage)
                 noisy.append(z)
                 seen.append(loss.embeddings(medium, x0).unflatten(1, (-1, len(seeds))))
                 done += (stage.stop - stage.start) * len(part) // len(seeds)
@@ -113,14 +111,13 @@ def draft_seeds(seed: int, count: int) -> list[int]:
     return [seed, *more.tolist()]
 
 
-def draft(medium: str, generator: Generator, z: Tensor, steps: int, stage: Stage) -> tuple[Tensor, Tensor]:
+def draft(generator: Generator, z: Tensor, steps: int, stage: Stage) -> tuple[Tensor, Tensor]:
     """Latents (B, ...) after these of the coarse steps, without guidance, and the x0 that the last one predicted, likewise.
 
-    medium: "audio" or "vision", what the generator makes.  steps: of the run, through whose noise levels a draft goes.
+    steps: of the run, through whose noise levels a draft goes.
     """
     levels = coarse_levels(generator.noise_levels(steps))[stage.start : stage.stop + 1]
-    settings = replace(UNGUIDED, mode="x0", cfg_end_fraction=CFG_END_FRACTION[medium])
-    state = SamplerState(generator, z, levels, settings)
+    state = SamplerState(generator, z, levels, replace(UNGUIDED, mode="x0"))
     for step in range(len(levels) - 1):
         state.denoise(step, gradients=False)
     return state.z_next, state.predict_x0()

@@ -76,7 +76,7 @@ class Scene:
     def draft(self, steps: int, stage: Stage) -> None:
         """One of each medium, taken through the stage and embedded; comparing them costs nothing beside it."""
         for medium, generator in zip(self.loss.views, self.generators, strict=True):
-            self.loss.embeddings(medium, draft(medium, generator, generator.initial_noise([0]), steps, stage)[1])
+            self.loss.embeddings(medium, draft(generator, generator.initial_noise([0]), steps, stage)[1])
 
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of the drafts and all denoise steps of a run."""
