@@ -110,14 +110,14 @@ class AlignSettings:
 UNGUIDED = AlignSettings(strength=0.0)
 # Found on the pocket models by tests/benchmarks/search.py. What a thing is follows from the prompt, and where that leaves it open
 # from the noise, so several are tried; when things happen is settled early, in the noisiest steps, so only those are guided,
-# and the rest is left to the generator, which makes it sound and look real. The first steps of a video are left alone, because
-# gradients through the UNet would make another thing of it there; of those that follow every other one is guided.
+# and the rest is left to the generator, which makes it sound and look real. Every other step is guided: the fewer are, the less a
+# rounding changes. The first steps of a video are left alone, because gradients through the UNet would make another thing of it.
 _OURS = AlignSettings(
     "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0
 )
 AUDIO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, strength=3.0, drafts=16, give_way=1.0),
-    "quality": replace(_OURS, strength=1.5, inner_steps=2, end_fraction=0.4, drafts=16, give_way=1.0),
+    "balanced": replace(_OURS, strength=4.0, guide_every=2, drafts=28, give_way=1.0),
+    "quality": replace(_OURS, strength=1.5, inner_steps=2, end_fraction=0.4, drafts=32, give_way=1.0),
     "fast": replace(_OURS, strength=2.0, binder_weight=0.0),
     "paper": AlignSettings("paper"),
     "gradient": AlignSettings("gradient"),
@@ -133,8 +133,8 @@ VIDEO_PRESETS: dict[str, AlignSettings] = {
 }
 # Audio follows video more easily than the other way round, and through the UNet a sound becomes another.
 JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
-    "balanced": replace(_OURS, strength=2.0, inner_steps=2, drafts=6),
-    "quality": replace(_OURS, strength=2.0, inner_steps=2, end_fraction=0.4, drafts=6),
+    "balanced": replace(_OURS, strength=3.0, drafts=8),
+    "quality": replace(_OURS, strength=2.0, inner_steps=2, end_fraction=0.4, drafts=8),
 }
 # Of a model whose sampling is someone else's: no drafts there, so that all that the targets say comes from the steps.
 NATIVE = AlignSettings("x0", strength=3.0, start_fraction=0.0, end_fraction=0.5, sync_weight=1.0)
