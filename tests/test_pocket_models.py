@@ -34,7 +34,7 @@ from tests.pocket.training.scoring import (
     generated_kinds,
     rebuilt_scores,
 )
-from tests.pocket.training.scoring_binder import binder_scores
+from tests.pocket.training.scoring_binder import binder_scores, trait_scores
 from tests.pocket.world import TEST_SEEDS, make_clip
 from tests.pocket.world_kinds import KIND_NAMES, KINDS, kind_index, precise_captions
 
@@ -143,6 +143,12 @@ def test_binder_tells_kinds_apart(binder: Binder) -> None:
     scores = binder_scores(binder, 64)
     assert min(scores["picture_text_right"], scores["sound_text_right"], scores["picture_sound_right"]) >= 0.95
     assert scores["own_cosine"] >= 0.45
+
+
+@pytest.mark.parametrize("binder", ["imagebind"], indirect=True)
+def test_binder_tells_the_traits_that_no_word_says(binder: Binder) -> None:
+    scores = trait_scores(binder, 64)
+    assert scores["seen_size"] > 0.7 and scores["heard_size"] > 0.6 and scores["heard_force"] > 0.3, scores
 
 
 @pytest.mark.parametrize("beside", ["vision", "audio"])

@@ -13,7 +13,7 @@ TEMPERATURE = 0.1
 TRAITS = 3
 AXES = slice(-1 - TRAITS, -1)  # of an embedding; the last one is for when (`pe_av`)
 TRAIT_LENGTH = 0.4  # of a unit embedding, along the axis of a trait that is at its largest
-TRAIT_WEIGHT = 100.0
+TRAIT_WEIGHT = 50.0
 
 
 def kind_targets(kinds: Tensor) -> Tensor:
