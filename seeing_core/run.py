@@ -45,8 +45,8 @@ class RunConfig:
     seeds: one output each.  steps: denoise steps.  settings: of the aligner.  targets: further ones that the output should
     fit.  event_times: when something should sound (or move), in seconds, "0.5, 1.2"; empty: when the input moves (or sounds),
     where the settings give the sync term a weight.  callback: called after every step; motion_callback: after every frame
-    whose motion was measured, with the frames done and their number; draft_callback: after drafts, likewise. An exception that
-    one raises cancels the run.
+    whose motion was measured, with the frames done and their number; draft_callback: after drafts, with their
+    evaluations done and in all. An exception that one raises cancels the run.
     low_memory: slower, in less memory; the result is the same.
     """
 

@@ -110,8 +110,9 @@ class AlignSettings:
 UNGUIDED = AlignSettings(strength=0.0)
 # Found on the pocket models by tests/benchmarks/search.py. What a thing is follows from the prompt, and where that leaves it open
 # from the noise, so several are tried; when things happen is settled early, in the noisiest steps, so only those are guided,
-# and the rest is left to the generator, which makes it sound and look real. Every other step is guided: the fewer are, the less a
-# rounding changes. The first steps of a video are left alone, because gradients through the UNet would make another thing of it.
+# and the rest is left to the generator, which makes it sound and look real. Of sounds and videos every other step is guided: the
+# fewer are, the less a rounding changes. The first steps of a video are left alone, because gradients through the UNet would make
+# another thing of it there.
 _OURS = AlignSettings(
     "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0
 )
