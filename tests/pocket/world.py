@@ -2,8 +2,8 @@
 
 A clip shows one object of one of eight kinds. Whenever it strikes, bounces, rolls or flashes it sounds,
 with the timbre of its kind, at exactly that time. How large and hard it is and how forcefully it moves is
-seen and heard (as pitch, as the brightness of the strike, as loudness), and no caption says it. Seeds below TEST_SEEDS are for training, the others for
-tests: no pocket model and no judge has seen a clip of a test seed.
+seen and heard (as pitch, as the brightness of the strike, as loudness), and no caption says it. Seeds below TEST_SEEDS
+are for training, the others for tests: no pocket model and no judge has seen a clip of a test seed.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from seeing_core.binders.imagebind_package import tokenizer
 from seeing_core.guidance.state import unit_rms
 from seeing_core.media.types import VideoFrames
 from tests.pocket.training.common import Card, Folders, Run, fast_precision, init_narrow, save_half, trainable
-from tests.pocket.training.contrast import agreement_loss, place_loss
+from tests.pocket.training.contrast import agreement_loss, trait_loss
 from tests.pocket.training.mel import LogMel
 from tests.pocket.training.pool import DURATION_S, Pool, caption_batch, make_pool, one_second, spoilt_frames, spoilt_sounds
 from tests.pocket.training.scoring import load_sound_decoder
@@ -125,7 +125,7 @@ def run_phase(
             "picture_sound": agreement_loss(vision, audio, seen, heard),
             "picture_text": agreement_loss(vision, text, seen, read),
             "sound_text": agreement_loss(audio, text, heard, read),
-            "places": sum(place_loss(one, means) for one, means in ((vision, seen), (audio, heard), (text, read))),
+            "traits": sum(trait_loss(one, means) for one, means in ((vision, seen), (audio, heard), (text, read))),
         }
         optimiser.zero_grad()
         sum(losses.values()).backward()
@@ -153,7 +153,7 @@ def harden_in_latents(
     Each sound is a decoded latent, moved by up to `LATENT_REACH` towards a wrong reading in two normalised steps.
     parameters: of the sound tower.  losses_for: three rows of clips (3, B), the first those that are heard from this latent frame
     on, and what is heard means -> two losses of a second of samples (B, 16000): the one that the moves raise, and the rest. A move
-    that raises the loss of places may well change a trait, and to withstand that would be to tell nothing of it.
+    that raises the loss of a trait may well change the trait, and to withstand that would be to tell nothing of it.
     """
     vae, vocoder = (part.requires_grad_(False) for part in load_sound_decoder(folders.out / "audioldm"))
     log_mel, factor = LogMel(), vae.config.scaling_factor
@@ -205,7 +205,7 @@ def train_binder(folders: Folders) -> Card:
 
         def losses(samples: Tensor) -> tuple[Tensor, Tensor]:
             (audio,) = encode(towers, audio=audio_input(samples, SECOND))
-            return agreement_loss(audio, anchors, heard, meanings), place_loss(audio, heard)
+            return agreement_loss(audio, anchors, heard, meanings), trait_loss(audio, heard)
 
         return losses
 

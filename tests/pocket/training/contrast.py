@@ -1,4 +1,4 @@
-"""What embeddings should agree on: contrast by kind, and a place for each meaning, which has the traits along axes of their own.
+"""What embeddings should agree on: contrast by kind, and the traits along axes of their own.
 
 A *meaning* says of a clip or a caption how certain each kind is, K shares, and what its traits are, three of -1 (little) to 1
 (much), 0 where nothing is said of them: (K + 3,).
@@ -12,8 +12,8 @@ from tests.pocket.world_kinds import KINDS, Traits
 TEMPERATURE = 0.1
 TRAITS = 3
 AXES = slice(-1 - TRAITS, -1)  # of an embedding; the last one is for when (`pe_av`)
-TRAIT_LENGTH = 0.5  # of a unit embedding, along the axis of a trait that is at its largest
-PLACE_WEIGHT = 15.0
+TRAIT_LENGTH = 0.4  # of a unit embedding, along the axis of a trait that is at its largest
+TRAIT_WEIGHT = 50.0
 
 
 def kind_targets(kinds: Tensor) -> Tensor:
@@ -44,19 +44,9 @@ def agreement_loss(first: Tensor, second: Tensor, first_means: Tensor, second_me
     return -0.5 * ((rows * logits.log_softmax(1)).sum(1).mean() + (columns * logits.log_softmax(0)).sum(0).mean())
 
 
-def place_loss(embeddings: Tensor, means: Tensor) -> Tensor:
-    """How far unit embeddings (B, D) are from the places of their meanings (B, K + 3), squared.
+def trait_loss(embeddings: Tensor, means: Tensor) -> Tensor:
+    """How far unit embeddings (B, D) are from telling the traits of their meanings along `AXES`.
 
-    Fixed places, the same for what is seen, heard and read: by pairs alone, what differs within a kind is learned last, if at all,
-    and is lost among all else by which two embeddings of a kind differ.
+    Fixed axes, the same for what is seen and heard: by pairs alone, what differs within a kind is learned last, if at all.
     """
-    return PLACE_WEIGHT * (embeddings.float() - places(means, embeddings.shape[-1])).square().sum(1).mean()
-
-
-def places(means: Tensor, dimensions: int) -> Tensor:
-    """Unit embeddings (B, D) of meanings (B, K + 3): an axis for each kind, and one for each trait."""
-    points = torch.zeros(len(means), dimensions)
-    points[:, AXES] = TRAIT_LENGTH * means[:, len(KINDS) :]
-    left = (1 - points.square().sum(1, keepdim=True)).sqrt()
-    points[:, : len(KINDS)] = left * torch.nn.functional.normalize(means[:, : len(KINDS)], dim=1)
-    return points
+    return TRAIT_WEIGHT * (embeddings[:, AXES].float() - TRAIT_LENGTH * means[:, len(KINDS) :]).square().mean()
