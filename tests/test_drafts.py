@@ -43,13 +43,13 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
     view = AudioView(generator, exact_binder)
     target = exact_binder.embed_text(["rain"], "vision")[0]
     loss = WeightedLoss({"audio": view}, [[TargetTerm("vision", 1.0, "audio", target)]])
-    counted: list[tuple[int, int]] = []
+    levels, counted = coarse_levels(generator.noise_levels(10)), list[tuple[int, int]]()
     [noise], [begun] = best_noise(
         [generator], loss, seeds=[3], drafts=6, steps=10, callback=lambda done, total: counted.append((done, total))
     )
 
     def fit(seed: int, evaluations: int) -> float:
-        _, x0 = draft(generator, generator.initial_noise([seed]), 10, Stage(0, evaluations, 1, 1))
+        _, x0 = draft(generator, generator.initial_noise([seed]), levels[: evaluations + 1])
         decoded = generator.decode(x0, [0])
         return float(torch.cosine_similarity(view.embed(decoded, [0], 0)[0].clips[0, 0], target, dim=0))
 
@@ -69,9 +69,10 @@ def test_most_drafts_are_given_up_early() -> None:
 def test_a_draft_in_stages_is_the_same_draft(exact_audioldm: AudioLDM) -> None:
     generator = exact_audioldm.conditioned(["noise"], duration_s=0.5)
     z = noise = generator.initial_noise([4])
+    levels = coarse_levels(generator.noise_levels(10))
     for stage in stages(8, 10):
-        z, x0 = draft(generator, z, 10, stage)
-    whole = draft(generator, noise, 10, Stage(0, 8, 1, 1))
+        z, x0 = draft(generator, z, stage.levels_of(levels))
+    whole = draft(generator, noise, levels)
     assert torch.equal(z, whole[0]) and torch.equal(x0, whole[1])
 
 

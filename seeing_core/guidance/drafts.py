@@ -11,7 +11,7 @@ fooled with.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -47,6 +47,10 @@ class Stage:
     drafts: int
     kept: int
 
+    def levels_of(self, coarse: Sequence[NoiseLevel]) -> Sequence[NoiseLevel]:
+        """The noise levels between which its evaluations go, of all the coarse ones."""
+        return coarse[self.start : self.stop + 1]
+
 
 def stages(drafts: int, steps: int) -> list[Stage]:
     """The way to one draft of each sample and generator.  steps: of the run, which drafts do not have more of."""
@@ -72,31 +76,56 @@ def best_noise(
     callback: given the number of evaluations done and of all.
     Of two generators every draft of one is compared with every draft of the other.
     """
-    tried = [draft_seeds(seed, drafts) for seed in seeds]  # B rows
-    rows, batch = torch.arange(len(seeds)), TOGETHER if len(seeds) == 1 else len(seeds)
-    media = dict(zip(loss.views, generators, strict=True))
-    way = stages(drafts, steps)
-    done, work = 0, len(media) * sum(stage.drafts * (stage.stop - stage.start) for stage in way)
-    numbers = {medium: torch.arange(drafts)[:, None].expand(-1, len(seeds)) for medium in media}  # still in: (drafts, B)
-    latents = {  # (drafts, B, ...)
-        medium: torch.stack([generator.initial_noise(own) for own in zip(*tried, strict=True)])
-        for medium, generator in media.items()
+    ours = {
+        medium: _Candidates(generator, seeds, drafts, steps) for medium, generator in zip(loss.views, generators, strict=True)
     }
+    way = stages(drafts, steps)
+    done, work = 0, len(ours) * sum(stage.drafts * (stage.stop - stage.start) for stage in way)
     for stage in way:
         embedded = {}
-        for medium, generator in media.items():
-            noisy, seen = [], []
-            for part in latents[medium].flatten(0, 1).split(batch):
-                z, x0 = draft(generator, part, steps, stage)
-                noisy.append(z)
-                seen.append(loss.embeddings(medium, x0).unflatten(1, (-1, len(seeds))))
-                done += (stage.stop - stage.start) * len(part) // len(seeds)
+        for medium, own in ours.items():
+            rows = []
+            for drafted, x0 in own.go_on(stage):
+                rows.append(loss.embeddings(medium, x0).unflatten(1, (-1, len(seeds))))
+                done += drafted * (stage.stop - stage.start)
                 callback(done, work)
-            latents[medium], embedded[medium] = torch.cat(noisy).unflatten(0, (-1, len(seeds))), torch.cat(seen, 1)
-        for medium, best in zip(media, _best(loss, embedded, stage.kept), strict=True):
-            numbers[medium], latents[medium] = numbers[medium][best, rows], latents[medium][best, rows]
-    own = [[row[number] for row, number in zip(tried, numbers[medium][0].tolist(), strict=True)] for medium in media]
-    return [generator.initial_noise(one) for generator, one in zip(generators, own, strict=True)], own
+            embedded[medium] = torch.cat(rows, 1)
+        for own, best in zip(ours.values(), _best(loss, embedded, stage.kept), strict=True):
+            own.keep(best)
+    begun = [own.seeds() for own in ours.values()]
+    return [generator.initial_noise(own) for generator, own in zip(generators, begun, strict=True)], begun
+
+
+class _Candidates:
+    """The drafts of one generator that have not been given up.
+
+    numbers: which ones, best first, (drafts, B).  latents: as far as they have come, (drafts, B, ...).
+    """
+
+    def __init__(self, generator: Generator, seeds: Sequence[int], drafts: int, steps: int) -> None:
+        self.generator, self.levels = generator, coarse_levels(generator.noise_levels(steps))
+        self.tried = [draft_seeds(seed, drafts) for seed in seeds]  # B rows
+        self.numbers = torch.arange(drafts)[:, None].expand(-1, len(seeds))
+        self.latents = torch.stack([generator.initial_noise(own) for own in zip(*self.tried, strict=True)])
+
+    def go_on(self, stage: Stage) -> Iterator[tuple[int, Tensor]]:
+        """Through a stage, some drafts at once: how many, and what x0 they predict, (drafts x B, ...)."""
+        samples = len(self.tried)
+        latents = []
+        for part in self.latents.flatten(0, 1).split(TOGETHER if samples == 1 else samples):
+            z, x0 = draft(self.generator, part, stage.levels_of(self.levels))
+            latents.append(z)
+            yield len(part) // samples, x0
+        self.latents = torch.cat(latents).unflatten(0, (-1, samples))
+
+    def keep(self, best: Tensor) -> None:
+        """Of each sample these, (drafts, B) of those that there are."""
+        samples = torch.arange(len(self.tried))
+        self.numbers, self.latents = self.numbers[best, samples], self.latents[best, samples]
+
+    def seeds(self) -> list[int]:
+        """That with which each sample's best draft began."""
+        return [tried[number] for tried, number in zip(self.tried, self.numbers[0].tolist(), strict=True)]
 
 
 def draft_notes(seeds: Sequence[int], begun: Sequence[Sequence[int]]) -> list[str]:
@@ -111,12 +140,8 @@ def draft_seeds(seed: int, count: int) -> list[int]:
     return [seed, *more.tolist()]
 
 
-def draft(generator: Generator, z: Tensor, steps: int, stage: Stage) -> tuple[Tensor, Tensor]:
-    """Latents (B, ...) after these of the coarse steps, without guidance, and the x0 that the last one predicted, likewise.
-
-    steps: of the run, through whose noise levels a draft goes.
-    """
-    levels = coarse_levels(generator.noise_levels(steps))[stage.start : stage.stop + 1]
+def draft(generator: Generator, z: Tensor, levels: Sequence[NoiseLevel]) -> tuple[Tensor, Tensor]:
+    """Latents (B, ...) after denoising through these levels without guidance, and the x0 that the last step predicted, likewise."""
     state = SamplerState(generator, z, levels, replace(UNGUIDED, mode="x0"))
     for step in range(len(levels) - 1):
         state.denoise(step, gradients=False)

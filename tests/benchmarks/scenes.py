@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
-from seeing_core.guidance.drafts import Stage, best_noise, draft, has_drafts, stages
+from seeing_core.guidance.drafts import Stage, best_noise, coarse_levels, draft, has_drafts, stages
 from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import (
     EventTimesTerm,
@@ -76,7 +76,8 @@ class Scene:
     def draft(self, steps: int, stage: Stage) -> None:
         """One of each medium, taken through the stage and embedded; comparing them costs nothing beside it."""
         for medium, generator in zip(self.loss.views, self.generators, strict=True):
-            self.loss.embeddings(medium, draft(generator, generator.initial_noise([0]), steps, stage)[1])
+            levels = stage.levels_of(coarse_levels(generator.noise_levels(steps)))
+            self.loss.embeddings(medium, draft(generator, generator.initial_noise([0]), levels)[1])
 
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of the drafts and all denoise steps of a run."""
