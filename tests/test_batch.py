@@ -144,7 +144,7 @@ def test_a_result_says_what_it_was_made_from(made: tuple[int, str, Path]) -> Non
         assert json.loads(file.metadata["comment"]) == beside
     losses = [json.loads((out / name).read_text())["trace"][0]["loss"] for name in ("good 0.mp4.json", "a/same.mp4.json")]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)  # the same video: each result has its own trace, not the batch's
-    assert json.loads((out / "good 3.mp4.json").read_text())["trace"][0]["loss"] != pytest.approx(losses[0], abs=1e-4)
+    assert json.loads((out / "good 2.mp4.json").read_text())["trace"][0]["loss"] != pytest.approx(losses[0], abs=1e-4)
 
 
 def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(clips: Path, made: tuple[int, str, Path]) -> None:
