@@ -31,7 +31,8 @@ class Bench:
         self.align = nodes["AlignModel"].PREPARE_CLASS_CLONE(None)
         self.binder = nodes["LoadImageBind"].execute("pocket (built in)").args[0]
         target, random = nodes["AlignTargetNode"], torch.Generator().manual_seed(0)
-        moving = torch.rand(8, 32, 32, 3, generator=random)
+        moving = torch.zeros(8, 32, 32, 3)
+        moving[:4, 4:12, 8:16] = moving[4:, 20:28, 16:24] = 1
         sound = {"waveform": torch.rand(1, 1, 16000, generator=random) - 0.5, "sample_rate": 16000}
         self.words = target.execute("a bell", 1.0).args[0]
         self.video = target.execute("", 1.0, media=moving).args[0]
