@@ -11,12 +11,12 @@ from torch import Tensor
 
 from .errors import InputError, check_number
 from .generators.base import AudioGenerator, Generator, VideoGenerator
-from .guidance.drafts import best_noise, draft_notes, has_drafts
+from .guidance.drafts import DraftCallback, best_beginning, draft_notes, has_drafts
 from .guidance.loop import Progress, sample
 from .guidance.losses import WeightedLoss
 from .guidance.settings import AlignSettings
 from .guidance.targets import AlignTarget
-from .guidance.trace import Recorder, Trace
+from .guidance.trace import Comparison, Recorder, Trace
 from .media.types import Video, VideoFrames, Waveform
 from .metrics.motion import Motion
 
@@ -46,7 +46,7 @@ class RunConfig:
     fit.  event_times: when something should sound (or move), in seconds, "0.5, 1.2"; empty: when the input moves (or sounds),
     where the settings give the sync term a weight.  callback: called after every step; motion_callback: after every frame
     whose motion was measured, with the frames done and their number; draft_callback: after drafts, with their
-    evaluations done and in all. An exception that one raises cancels the run.
+    evaluations done and in all, and what was compared last. An exception that one raises cancels the run.
     low_memory: slower, in less memory; the result is the same.
     """
 
@@ -57,7 +57,7 @@ class RunConfig:
     event_times: str = ""
     callback: Callable[[Progress], None] = lambda progress: None
     motion_callback: Callable[[int, int], None] = lambda done, total: None
-    draft_callback: Callable[[int, int], None] = lambda done, total: None
+    draft_callback: DraftCallback = lambda done, total, preview: None
     low_memory: bool = False
 
     def __post_init__(self) -> None:
@@ -112,8 +112,7 @@ def run_guided(
     generators: Sequence[Generator], binder: Reader, loss: WeightedLoss, run: RunConfig, notes: Sequence[str]
 ) -> tuple[list[Tensor], Trace]:
     """The clean latents of each generator, and the trace. A loss without terms is plain sampling."""
-    guided = bool(loss.whole_terms or any(loss.window_terms))
-    settings = run.settings if guided else replace(run.settings, strength=0.0, prompt_strength=0.0)
+    settings = run.settings if loss else replace(run.settings, strength=0.0, prompt_strength=0.0)
     record = Recorder()
 
     def callback(progress: Progress) -> None:
@@ -121,16 +120,20 @@ def run_guided(
             record.add(progress.step, progress.inner or 0, progress.evaluation)
         run.callback(progress)
 
-    noise: list[Tensor] | None = None
-    if has_drafts(settings, loss):
-        noise, tried = best_noise(
-            generators, loss, seeds=run.seeds, drafts=settings.drafts, steps=run.steps, callback=run.draft_callback
-        )
-        notes = [*notes, *draft_notes(run.seeds, tried)]
-    elif settings.enabled and settings.drafts > 1:
+    first_step, latents, comparisons = 0, None, list[Comparison]()
+    if has_drafts(settings, loss) or (settings.enabled and settings.draft_fraction):
+        begun = best_beginning(generators, loss, settings, seeds=run.seeds, steps=run.steps, callback=run.draft_callback)
+        first_step, latents, comparisons = begun.step, begun.latents, begun.comparisons
+        for step, inner, seen in begun.seen:
+            callback(Progress(step, run.steps, inner, replace(seen, previews=begun.previews)))
+        notes = [*notes, *draft_notes(run.seeds, begun.seeds)]
+    if settings.enabled and settings.drafts > 1 and not has_drafts(settings, loss):
         notes = [*notes, f"drafts: none of the {settings.drafts} were made, because nothing that compares them has a weight"]
-    latents = sample(generators, loss, settings, seeds=run.seeds, steps=run.steps, noise=noise, callback=callback)
-    return latents, Trace(settings, run.steps, record.points(), tuple(dict.fromkeys(notes)), binder.name)
+    made = sample(
+        generators, loss, settings, seeds=run.seeds, steps=run.steps, first_step=first_step, latents=latents, callback=callback
+    )
+    notes = tuple(dict.fromkeys(notes))
+    return made, Trace(settings, run.steps, record.points(), notes, binder.name, tuple(comparisons))
 
 
 def finished_waveforms(generator: AudioGenerator, z: Tensor) -> tuple[Waveform, ...]:

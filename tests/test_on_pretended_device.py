@@ -37,7 +37,8 @@ def test_every_preset_runs_there_as_on_the_cpu_and_waits_for_nothing(task: str) 
         found = report[f"{task}:{preset}"]
         assert found["difference"] < 1e-6, preset
         assert found["waits"] == [], preset
-        assert found["guided steps"] > 1 or preset == "fast", preset
+        chosen = preset == "fast" or (task, preset) == ("i2a", "balanced")  # among drafts, or by words: no step is guided
+        assert found["guided steps"] > 1 or chosen, preset
 
 
 @pytest.mark.parametrize("case", ["v2a:x0:pe_av", "a2v:balanced:pe_av", "joint:balanced:pe_av"])

@@ -6,7 +6,7 @@ import comfy.model_management as management
 from comfy.cli_args import LatentPreviewMethod, args
 from comfy.utils import ProgressBar
 
-from ...seeing_core.guidance.loop import Progress
+from ...seeing_core.guidance.loop import Preview, Progress
 from ...seeing_core.visuals.preview import WIDTH, preview
 
 
@@ -34,7 +34,7 @@ class TaskProgress:
 
 
 class StageProgress:
-    """Moves the node's bar through what comes before or after the steps; stops on cancel.
+    """Moves the node's bar through what comes before or after the steps; stops on cancel. Drafts are shown as they form.
 
     videos: whose motion is measured one after another.
     """
@@ -42,7 +42,9 @@ class StageProgress:
     def __init__(self, videos: int = 1) -> None:
         self.bar, self.videos, self.finished = ProgressBar(1000), videos, 0
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, formed: Preview | None = None) -> None:
         management.throw_exception_if_processing_interrupted()
-        self.bar.update_absolute(round(1000 * (self.finished + done / total) / self.videos), 1000)
+        shown = formed is not None and args.preview_method != LatentPreviewMethod.NoPreviews
+        picture = ("JPEG", preview([formed], [], 1), WIDTH) if shown else None
+        self.bar.update_absolute(round(1000 * (self.finished + done / total) / self.videos), 1000, picture)
         self.finished = (self.finished + (done == total)) % self.videos  # measured again in a second attempt

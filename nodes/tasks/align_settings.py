@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ...seeing_core.guidance.settings import (
     AUDIO_PRESETS,
+    IMAGE_PRESETS,
     JOINT_PRESETS,
     MODES,
     VIDEO_PRESETS,
@@ -20,8 +21,14 @@ from .presets import complete_prompt, known_preset
 JOINT = "video and audio"
 PRESETS: dict[str, AlignSettings] = {
     f"{task}: {name}": settings
-    for task, presets in (("audio", AUDIO_PRESETS), ("video", VIDEO_PRESETS), (JOINT, JOINT_PRESETS))
+    for task, presets in (
+        ("audio", AUDIO_PRESETS),
+        ("image", IMAGE_PRESETS),
+        ("video", VIDEO_PRESETS),
+        (JOINT, JOINT_PRESETS),
+    )
     for name, settings in presets.items()
+    if task != "image" or settings != AUDIO_PRESETS[name]  # the others are those for audio
 }
 
 
@@ -136,8 +143,16 @@ def fields(preset: AlignSettings, *, has_target: bool = True) -> list[io.Input]:
             default=value["drafts"],
             min=1,
             max=64,
-            tooltip="So many starts are tried in a few coarse steps, and the run begins with the one that fits best, among those "
-            "that fit the prompt. Helps where the prompt leaves open what it is. 1 tries none.",
+            tooltip="So many starts are tried in a few coarse steps, and the run goes on from the one that fits best, among those "
+            "that fit the prompt. Helps where the prompt leaves open what it is. 1 compares none.",
+        ),
+        _float(
+            "draft_fraction",
+            value["draft_fraction"],
+            "The share of the steps that the run takes over from a draft. These steps are coarse, and only timing guides them (sync "
+            "and moment weight): the binder compares what comes of them, and guides the later steps, up to the end fraction. 0: "
+            "drafts lend the run only their noise, and no step of it is coarse.",
+            high=1.0,
         ),
         *([_give_way(preset)] if has_target else []),
         complete_prompt(preset),

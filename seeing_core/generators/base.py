@@ -27,6 +27,11 @@ class NoiseLevel:
     alpha: float
     sigma: float
 
+    @property
+    def log_ratio(self) -> float:
+        """log(alpha / sigma), in which steps of a solver are measured."""
+        return math.log(self.alpha / self.sigma)
+
     def clean(self, z: Tensor, eps: Tensor) -> Tensor:
         """The x0 that z holds beside this noise (eq. 11 of the paper)."""
         return (z - self.sigma * eps) / self.alpha

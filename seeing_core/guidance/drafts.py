@@ -1,41 +1,120 @@
-"""Drafts: a run may begin with any noise, and much of what it becomes is settled by which.
+"""Drafts: several beginnings of a run, of which the one that fits best goes on.
 
 Where the prompt leaves a thing open, the noise decides it, and no gradient that comes later turns a drum into a bell. So several
-noises are denoised in a few coarse steps, the binder compares what came of them, and the run begins with the best one's. Most are
-given up after a few of these steps: what something becomes shows early. Random search over initial noise with a verifier: Ma et
-al., "Inference-time scaling for diffusion models beyond scaling denoising steps", 2025; giving up early: successive halving
-(Jamieson and Talwalkar, AISTATS 2016). What is compared has not been guided, so it is nothing that the binder could have been
-fooled with.
+noises are denoised in a few coarse steps, the binder compares what comes of them, and the run goes on from the best. Most are
+given up early: what something becomes shows soon. Random search over initial noise with a verifier: Ma et al., "Inference-time
+scaling for diffusion models beyond scaling denoising steps", 2025; giving up early: successive halving (Jamieson and Talwalkar,
+AISTATS 2016).
+
+The beginning that drafts share with the run (`AlignSettings.draft_fraction`) is guided by the terms of *when* alone. The binder,
+which says *what*, guides nothing there, so it compares what it could not have been fooled with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..generators.base import Generator, NoiseLevel
+from .loop import Evaluation, Preview, align
 from .losses import MOMENT_TERMS, PromptTerm, WeightedLoss
 from .settings import UNGUIDED, AlignSettings
 from .state import SamplerState
 from .sync import Curve
+from .trace import Comparison
 
 EVALUATIONS = 8  # of the UNet for a draft
-SCREENED = 3  # evaluations after which only the best go on to the end
+SCREENED = 3  # evaluations after which only the best go on to the end; or those of a beginning that the run goes on from
 GO_ON = 1 / 4  # of the drafts, at least two
 EARLY = 1.5  # above 1 the first steps lie closer together: it is they that settle what something becomes
 TOGETHER = 4  # drafts of a single sample made as one batch
 UNFAITHFUL = 1e3  # more than all that the other terms can differ by
 WHAT_NOT_WHEN = "drafts are compared by what they are, not by when"
 FAITHFUL = 2 / 3  # a draft counts if it fits the prompt at least this well, of what the best one does
+PLAIN = replace(UNGUIDED, mode="x0")
+
+
+Seen = list[tuple[int, int, Evaluation]]  # step, inner step
+Embeddings = Callable[[Tensor], tuple[Tensor, Preview]]  # of an x0 (drafts x B, ...), for each window
+DraftCallback = Callable[[int, int, Preview | None], None]
+
+
+class Count(Protocol):
+    def __call__(self, more: int, preview: Preview | None = None) -> None: ...
 
 
 def has_drafts(settings: AlignSettings, loss: WeightedLoss) -> bool:
     """Whether a run asks for several drafts and has terms to compare them by."""
     return settings.enabled and settings.drafts > 1 and any(loss.window_terms)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """With what a run goes on.
+
+    step: of the run, that comes next.  latents: of each generator, (B, ...).  seeds: of each generator, whose noise they come from.
+    seen: what the guided steps so far saw of them, each with its step and inner step.  comparisons: of the first sample's drafts.
+    previews: of the first sample, as its draft ended.
+    """
+
+    step: int
+    latents: list[Tensor]
+    seeds: list[list[int]]
+    seen: Seen
+    comparisons: list[Comparison]
+    previews: tuple[Preview, ...]
+
+
+@torch.no_grad()
+def best_beginning(
+    generators: Sequence[Generator],
+    loss: WeightedLoss,
+    settings: AlignSettings,
+    *,
+    seeds: Sequence[int],
+    steps: int,
+    callback: DraftCallback = lambda done, total, preview: None,
+) -> Beginning:
+    """The beginning of the best of `settings.drafts` drafts of each sample and generator, the first of which is the run's own seed's.
+
+    steps: of the run.  callback: given the number of evaluations done and of all, and what was compared last, if anything.
+    Of two generators every draft of one is compared with every draft of the other; they begin together, in pairs.
+    """
+    plan = Plan.of(settings, settings.drafts if has_drafts(settings, loss) else 1, steps)
+    count = _Count(callback, len(generators) * plan.evaluations)
+    tried = [draft_seeds(seed, plan.drafts) for seed in seeds]  # B rows
+    begun, seen = begin(generators, loss, settings, list(zip(*tried, strict=True)), plan, count)
+    ours = {
+        medium: _Candidates(generator, latents, plan.levels(generator, plan.rest))
+        for medium, generator, latents in zip(loss.views, generators, begun, strict=True)
+    }
+    first = next(iter(ours.values()))
+    compared: list[tuple[int, list[int], Tensor]] = []
+    for stage in plan.way:
+        losses = _losses(
+            loss, {medium: own.go_on(stage, partial(loss.embeddings, medium), count) for medium, own in ours.items()}
+        )
+        compared.append((plan.rest[stage.stop], first.numbers[:, 0].tolist(), losses[0][:, 0]))
+        for own, each in zip(ours.values(), losses, strict=True):
+            own.keep(each.argsort(dim=0, stable=True)[: stage.kept])
+    numbers = [own.numbers[0].tolist() for own in ours.values()]
+    return Beginning(
+        plan.shared[-1],
+        [own.begun[0] for own in ours.values()],
+        [[row[number] for row, number in zip(tried, chosen, strict=True)] for chosen in numbers],
+        _of_chosen(seen, numbers[0]),
+        [
+            Comparison(step, tuple(each[each < UNFAITHFUL].tolist()), float(each[then.index(numbers[0][0])]))
+            for step, then, each in compared
+        ],
+        tuple(own.preview for own in ours.values() if own.preview),
+    )
 
 
 @dataclass(frozen=True)
@@ -47,85 +126,157 @@ class Stage:
     drafts: int
     kept: int
 
-    def levels_of(self, coarse: Sequence[NoiseLevel]) -> Sequence[NoiseLevel]:
-        """The noise levels between which its evaluations go, of all the coarse ones."""
-        return coarse[self.start : self.stop + 1]
+
+@dataclass(frozen=True)
+class Plan:
+    """How drafts go.
+
+    steps: of the run.  shared, rest: its steps between which their evaluations go, those that the run goes on from and the others.
+    """
+
+    steps: int
+    drafts: int
+    shared: Sequence[int]
+    rest: Sequence[int]
+    way: Sequence[Stage]
+
+    @classmethod
+    def of(cls, settings: AlignSettings, drafts: int, steps: int) -> Plan:
+        shared = coarse_places(0, settings.shared_steps(steps), SCREENED, 1.0)
+        rest = coarse_places(shared[-1], steps, EVALUATIONS - len(shared) + 1, EARLY)
+        way = stages(drafts, len(rest) - 1, 1 if shared[-1] else SCREENED) if drafts > 1 else []
+        return cls(steps, drafts, shared, rest, way)
+
+    @property
+    def evaluations(self) -> int:
+        """Of one generator's UNet, for one sample."""
+        return self.drafts * (len(self.shared) - 1) + sum(stage.drafts * (stage.stop - stage.start) for stage in self.way)
+
+    def levels(self, generator: Generator, places: Sequence[int]) -> list[NoiseLevel]:
+        levels = generator.noise_levels(self.steps)
+        return [levels[place] for place in places]
 
 
-def stages(drafts: int, steps: int) -> list[Stage]:
-    """The way to one draft of each sample and generator.  steps: of the run, which drafts do not have more of."""
-    evaluations, best = min(EVALUATIONS, steps), max(2, math.ceil(drafts * GO_ON))
-    if evaluations <= SCREENED or best >= drafts:
+def stages(drafts: int, evaluations: int, screened: int) -> list[Stage]:
+    """The way to one draft of each sample and generator.  screened: after how many of the evaluations most are given up."""
+    best = max(2, math.ceil(drafts * GO_ON))
+    if evaluations <= screened or best >= drafts:
         return [Stage(0, evaluations, drafts, 1)]
-    return [Stage(0, SCREENED, drafts, best), Stage(SCREENED, evaluations, best, 1)]
+    return [Stage(0, screened, drafts, best), Stage(screened, evaluations, best, 1)]
+
+
+def coarse_places(first: int, last: int, evaluations: int, early: float) -> list[int]:
+    """Between first and last, both among them, one more than evaluations, or all.  early: above 1 they lie closer at first."""
+    return sorted({first + round((last - first) * (i / evaluations) ** early) for i in range(evaluations + 1)})
+
+
+class _Count:
+    """Of the evaluations that are done."""
+
+    def __init__(self, callback: DraftCallback, total: int) -> None:
+        self.callback, self.done, self.total = callback, 0, total
+
+    def __call__(self, more: int, preview: Preview | None = None) -> None:
+        self.done += more
+        self.callback(self.done, self.total, preview)
 
 
 @torch.no_grad()
-def best_noise(
+def begin(
     generators: Sequence[Generator],
     loss: WeightedLoss,
-    *,
-    seeds: Sequence[int],
-    drafts: int,
-    steps: int,
-    callback: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[list[Tensor], list[list[int]]]:
-    """For each generator the noise (B, ...) with which to begin, and the seeds that it is of.
+    settings: AlignSettings,
+    tried: Sequence[Sequence[int]],
+    plan: Plan,
+    count: Count = lambda more, preview=None: None,
+) -> tuple[list[Tensor], list[Seen]]:
+    """Drafts at the end of the steps that they share with the run, of each generator (drafts, B, ...), and what each draft saw.
 
-    drafts: of each sample and generator; the first one begins with the noise of the run's own seed.  steps: of the run.
-    callback: given the number of evaluations done and of all.
-    Of two generators every draft of one is compared with every draft of the other.
+    tried: the seeds of the samples of each draft. The prompt stays as it is.
     """
-    ours = {
-        medium: _Candidates(generator, seeds, drafts, steps) for medium, generator in zip(loss.views, generators, strict=True)
+    settings = replace(settings, prompt_strength=0.0, cfg_end_fraction=1.0)
+    when = loss.of_moments()
+    guided = {
+        number
+        for number, step in enumerate(plan.shared[:-1])
+        if when and settings.is_within(step, plan.steps) and number % settings.guide_every == 0
     }
-    way = stages(drafts, steps)
-    done, work = 0, len(ours) * sum(stage.drafts * (stage.stop - stage.start) for stage in way)
-    for stage in way:
-        embedded = {}
-        for medium, own in ours.items():
-            rows = []
-            for drafted, x0 in own.go_on(stage):
-                rows.append(loss.embeddings(medium, x0).unflatten(1, (-1, len(seeds))))
-                done += drafted * (stage.stop - stage.start)
-                callback(done, work)
-            embedded[medium] = torch.cat(rows, 1)
-        for own, best in zip(ours.values(), _best(loss, embedded, stage.kept), strict=True):
-            own.keep(best)
-    begun = [own.seeds() for own in ours.values()]
-    return [generator.initial_noise(own) for generator, own in zip(generators, begun, strict=True)], begun
+    together = 1 if guided or len(tried[0]) > 1 else TOGETHER  # a guided step takes memory as if alone
+    seen: list[Seen] = [[] for _ in tried]
+    found: list[tuple[int, Evaluation]] = []
+    latents: list[list[Tensor]] = [[] for _ in generators]
+    for first in range(0, len(tried), together):
+        part = tried[first : first + together]
+        states = []
+        for generator in generators:
+            noise = generator.initial_noise([seed for samples in part for seed in samples])
+            levels = plan.levels(generator, plan.shared)
+            states.append(SamplerState(generator, noise, levels, settings, second_order=True))
+        for number, step in enumerate(plan.shared[:-1]):
+            for state in states:
+                state.denoise(number, gradients=number in guided and settings.through_unet)
+            if number in guided:
+                align(states, when, settings, lambda inner, evaluation: found.append((inner, _numbers_of(evaluation))))
+                seen[first] += [(step, *one) for one in found]
+                found.clear()
+            count(len(states) * len(part))
+        for so_far, state in zip(latents, states, strict=True):
+            so_far.append(state.z_next.unflatten(0, (len(part), -1)))
+    return [torch.cat(own) for own in latents], seen
+
+
+def _numbers_of(evaluation: Evaluation) -> Evaluation:
+    """Without what takes memory."""
+    return replace(evaluation, gradients=(), previews=())
+
+
+def _of_chosen(seen: Sequence[Seen], numbers: Sequence[int]) -> Seen:
+    """What the chosen drafts saw.  numbers: of each sample the draft."""
+    rows = [seen[number] for number in numbers]
+    found = []
+    for place, (step, inner, first) in enumerate(rows[0]):
+        own = [row[place][2] for row in rows]
+        terms = {name: torch.stack([one.terms[name][i] for i, one in enumerate(own)]) for name in first.terms}
+        found.append((step, inner, Evaluation(torch.stack([one.loss[i] for i, one in enumerate(own)]), (), terms, ())))
+    return found
 
 
 class _Candidates:
     """The drafts of one generator that have not been given up.
 
-    numbers: which ones, best first, (drafts, B).  latents: as far as they have come, (drafts, B, ...).
+    numbers: which ones, best first, (drafts, B).  begun, latents: at the beginning that the run would go on from, and as far as
+    they have come, (drafts, B, ...).  levels: the coarse ones on their way.  preview: of the first sample's best, once one is left.
     """
 
-    def __init__(self, generator: Generator, seeds: Sequence[int], drafts: int, steps: int) -> None:
-        self.generator, self.levels = generator, coarse_levels(generator.noise_levels(steps))
-        self.tried = [draft_seeds(seed, drafts) for seed in seeds]  # B rows
-        self.numbers = torch.arange(drafts)[:, None].expand(-1, len(seeds))
-        self.latents = torch.stack([generator.initial_noise(own) for own in zip(*self.tried, strict=True)])
+    def __init__(self, generator: Generator, begun: Tensor, levels: Sequence[NoiseLevel]) -> None:
+        self.generator, self.levels = generator, levels
+        self.begun = self.latents = begun
+        self.numbers = torch.arange(len(begun))[:, None].expand(-1, begun.shape[1])
+        self.preview: Preview | None = None
+        self._previews: list[Preview] = []
 
-    def go_on(self, stage: Stage) -> Iterator[tuple[int, Tensor]]:
-        """Through a stage, some drafts at once: how many, and what x0 they predict, (drafts x B, ...)."""
-        samples = len(self.tried)
-        latents = []
+    def go_on(self, stage: Stage, embeddings: Embeddings, count: Count) -> Tensor:
+        """Through a stage, some drafts at once: what their x0 is embedded as, (windows, drafts, B, D)."""
+        samples = self.latents.shape[1]
+        latents, embedded = [], []
         for part in self.latents.flatten(0, 1).split(TOGETHER if samples == 1 else samples):
-            z, x0 = draft(self.generator, part, stage.levels_of(self.levels))
+            z, x0 = draft(self.generator, part, self.levels[stage.start : stage.stop + 1])
+            row, preview = embeddings(x0)
             latents.append(z)
-            yield len(part) // samples, x0
+            embedded.append(row.unflatten(1, (-1, samples)))
+            drafted = len(part) // samples
+            if stage.kept == 1:
+                self._previews += [replace(preview, data=one[:1]) for one in preview.data.chunk(drafted)]
+            count(drafted * (stage.stop - stage.start), preview)
         self.latents = torch.cat(latents).unflatten(0, (-1, samples))
+        return torch.cat(embedded, 1)
 
     def keep(self, best: Tensor) -> None:
         """Of each sample these, (drafts, B) of those that there are."""
-        samples = torch.arange(len(self.tried))
-        self.numbers, self.latents = self.numbers[best, samples], self.latents[best, samples]
-
-    def seeds(self) -> list[int]:
-        """That with which each sample's best draft began."""
-        return [tried[number] for tried, number in zip(self.tried, self.numbers[0].tolist(), strict=True)]
+        samples = torch.arange(self.latents.shape[1])
+        self.numbers, self.begun, self.latents = (one[best, samples] for one in (self.numbers, self.begun, self.latents))
+        if self._previews:
+            self.preview = self._previews[int(best[0, 0])]
 
 
 def draft_notes(seeds: Sequence[int], begun: Sequence[Sequence[int]]) -> list[str]:
@@ -142,17 +293,10 @@ def draft_seeds(seed: int, count: int) -> list[int]:
 
 def draft(generator: Generator, z: Tensor, levels: Sequence[NoiseLevel]) -> tuple[Tensor, Tensor]:
     """Latents (B, ...) after denoising through these levels without guidance, and the x0 that the last step predicted, likewise."""
-    state = SamplerState(generator, z, levels, replace(UNGUIDED, mode="x0"))
+    state = SamplerState(generator, z, levels, PLAIN)
     for step in range(len(levels) - 1):
         state.denoise(step, gradients=False)
     return state.z_next, state.predict_x0()
-
-
-def coarse_levels(levels: Sequence[NoiseLevel]) -> list[NoiseLevel]:
-    """`EVALUATIONS` + 1 of these levels, or all where there are no more, the first and the last among them."""
-    last = len(levels) - 1
-    places = {round(last * (i / EVALUATIONS) ** EARLY) for i in range(EVALUATIONS + 1)}
-    return [levels[place] for place in sorted(places)]
 
 
 @dataclass(frozen=True)
@@ -171,8 +315,8 @@ class _Drafts:
         raise NotImplementedError(WHAT_NOT_WHEN)
 
 
-def _best(loss: WeightedLoss, embedded: Mapping[str, Tensor], count: int) -> list[Tensor]:
-    """For each medium the numbers of every sample's best drafts, best first: (count, B).
+def _losses(loss: WeightedLoss, embedded: Mapping[str, Tensor]) -> list[Tensor]:
+    """For each medium how badly every draft fits, (drafts, B); above `UNFAITHFUL` those that do not say what the user wrote.
 
     embedded: by medium, (windows, drafts, B, D).  Of two media a draft is as good as with the best of the other's.
     """
@@ -190,7 +334,7 @@ def _best(loss: WeightedLoss, embedded: Mapping[str, Tensor], count: int) -> lis
                 total = total + UNFAITHFUL * _strays(value, term.weight)
     total = total.expand(*(emb.shape[1] for emb in embedded.values()), -1).cpu()
     others = [[axis for axis in range(len(media)) if axis != own] for own in range(len(media))]
-    return [(total.amin(axes) if axes else total).argsort(dim=0, stable=True)[:count] for axes in others]
+    return [total.amin(axes) if axes else total for axes in others]
 
 
 def _strays(distance: Tensor, weight: float | Tensor) -> Tensor:

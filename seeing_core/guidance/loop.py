@@ -84,20 +84,22 @@ def sample(
     *,
     seeds: Sequence[int],
     steps: int,
-    noise: Sequence[Tensor] | None = None,
+    first_step: int = 0,
+    latents: Sequence[Tensor] | None = None,
     callback: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Tensor]:
     """Denoises one latent per seed with each generator, in lock-step; guided steps are followed by the aligner (§3.2).
 
     One generator: V2A, I2A, A2V. Two: Joint-VA (Algorithm 1). Settings of strength 0 guide nothing.
-    noise: of each generator, (B, ...), what to begin with; by default that of the seeds. Returns the clean latents, (B, ...) each.
+    first_step, latents: where to begin and what each generator has come to there, (B, ...); by default at the noise of the seeds.
+    Returns the clean latents, (B, ...) each.
     """
-    noise = noise or [generator.initial_noise(seeds) for generator in generators]
+    latents = latents or [generator.initial_noise(seeds) for generator in generators]
     states = [
         SamplerState(generator, own, generator.noise_levels(steps), settings)
-        for generator, own in zip(generators, noise, strict=True)
+        for generator, own in zip(generators, latents, strict=True)
     ]
-    for step in range(steps):
+    for step in range(first_step, steps):
         guided = settings.is_guided(step, steps)
         for state in states:
             state.denoise(step, gradients=guided and settings.through_unet)

@@ -6,7 +6,7 @@ A new term is one class here and one line in `tasks.py`, where the terms of a ta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -179,6 +179,16 @@ class WeightedLoss:
     window_terms: Sequence[Sequence[Term]]
     whole_terms: Sequence[Term] = ()
 
+    def __bool__(self) -> bool:
+        """Whether there is any term."""
+        return bool(self.whole_terms) or any(self.window_terms)
+
+    def of_moments(self) -> WeightedLoss:
+        """The terms that say when, without those that say what."""
+        return replace(
+            self, window_terms=[[term for term in own if isinstance(term, MOMENT_TERMS)] for own in self.window_terms]
+        )
+
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
         sums = _Sums()
         total = [torch.zeros_like(x0) for x0 in x0s]
@@ -193,14 +203,16 @@ class WeightedLoss:
             total = [so_far + own for so_far, own in zip(total, torch.autograd.grad(decoded, leaves, gradients), strict=True)]
         return sums.evaluation(total)
 
-    def embeddings(self, medium: str, x0: Tensor) -> Tensor:
-        """(windows, B, D) of what one generator's x0 decodes to, window by window; takes no gradients."""
-        view, rows = self.views[medium], []
+    def embeddings(self, medium: str, x0: Tensor) -> tuple[Tensor, Preview]:
+        """(windows, B, D) of what one generator's x0 decodes to, window by window, and the first window; takes no gradients."""
+        view, rows, previews = self.views[medium], [], list[Preview]()
         with torch.no_grad():
             for window in range(len(self.window_terms)):
                 parts = view.parts([window], whole=False)
-                rows.append(view.embed(view.decode(x0, parts), parts, window)[0].clips.mean(1))
-        return torch.stack(rows)
+                embedded, preview = view.embed(view.decode(x0, parts), parts, window)
+                rows.append(embedded.clips.mean(1))
+                previews.append(preview)
+        return torch.stack(rows), previews[0]
 
     def _passes(self) -> Iterator[Sequence[int]]:
         """Windows that are decoded together: all of them where a term looks at the whole, else one after another."""

@@ -35,7 +35,9 @@ class AlignSettings:
     binder_weight: of all that the binder compares. 0: it may complete the prompt, but takes no part in the steps.
     sync_weight: of the term that makes things sound when they move.
     moment_weight: of what fits moment by moment, in the eyes and ears of a binder that tells when; times the weights above.
-    drafts: noises that are tried in a few coarse steps before the run, which begins with the best one's (`drafts`). 1: none is.
+    drafts: beginnings that are tried in a few coarse steps, of which the run goes on with the best (`drafts`). 1: none is compared.
+    draft_fraction: of the denoise steps, those at the start that a draft shares with the run: made in a few coarse ones, and guided by
+        the sync and moment terms alone, so that the run goes on from there. 0: nothing but the noise is shared, and no draft is guided.
     give_way: how far the target gives way to a prompt that says another thing (`prompt_completion.left_open`): 1 is all that the
         prompt decides, 0 nothing.
     complete_prompt: which prompts are completed in the binder's words before anything is made (`prompt_completion`): those
@@ -57,6 +59,7 @@ class AlignSettings:
     sync_weight: float = 0.0
     moment_weight: float = 0.0
     drafts: int = 1
+    draft_fraction: float = 0.0
     give_way: float = 0.0
     complete_prompt: Completion = "never"
 
@@ -73,6 +76,7 @@ class AlignSettings:
         check_number("guide every", self.guide_every, 1, 1000)
         check_number("end of classifier-free guidance", self.cfg_end_fraction, 0, 1)
         check_number("drafts", self.drafts, 1, 64)
+        check_number("draft fraction", self.draft_fraction, 0, 1)
         check_number("give way to the prompt", self.give_way, 0, 1)
         for name in ("vision", "audio", "text", "binder", "sync", "moment"):
             check_number(f"{name} weight", getattr(self, f"{name}_weight"), 0, 100)
@@ -94,9 +98,18 @@ class AlignSettings:
 
     def is_guided(self, step: int, steps: int) -> bool:
         """Whether denoise step `step` of `steps` is guided."""
-        first = 0 if self.start_fraction == 0 else int(steps * self.start_fraction) + 1
-        within = first <= step < math.ceil(steps * self.end_fraction)
-        return self.enabled and within and (step - first) % self.guide_every == 0
+        return self.is_within(step, steps) and (step - self._first(steps)) % self.guide_every == 0
+
+    def is_within(self, step: int, steps: int) -> bool:
+        """Whether denoise step `step` of `steps` lies where guidance is on."""
+        return self.enabled and self._first(steps) <= step < math.ceil(steps * self.end_fraction)
+
+    def _first(self, steps: int) -> int:
+        return 0 if self.start_fraction == 0 else int(steps * self.start_fraction) + 1
+
+    def shared_steps(self, steps: int) -> int:
+        """Of a run's steps those that its drafts share with it; at least one is left."""
+        return min(math.ceil(steps * self.draft_fraction), steps - 1)
 
     def completes(self, prompt: str) -> bool:
         """Whether this prompt is to be completed."""
@@ -123,6 +136,10 @@ AUDIO_PRESETS: dict[str, AlignSettings] = {
     "paper": AlignSettings("paper"),
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
+}
+# An image does not say when, so nothing has to be guided: what was chosen is made, and a seed sounds the same on every machine.
+IMAGE_PRESETS: dict[str, AlignSettings] = AUDIO_PRESETS | {
+    "balanced": replace(_OURS, strength=4.0, drafts=28, draft_fraction=0.3, give_way=1.0)
 }
 VIDEO_PRESETS: dict[str, AlignSettings] = {
     "balanced": replace(

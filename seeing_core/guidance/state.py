@@ -19,9 +19,19 @@ class SamplerState:
     `prompt` when gradients go through the UNet.  level, next_level: the noise levels of z_t and z_next.
     """
 
-    def __init__(self, generator: Generator, noise: Tensor, levels: Sequence[NoiseLevel], settings: AlignSettings) -> None:
-        """noise: (B, ...).  levels: one more than steps."""
+    def __init__(
+        self,
+        generator: Generator,
+        noise: Tensor,
+        levels: Sequence[NoiseLevel],
+        settings: AlignSettings,
+        *,
+        second_order: bool = False,
+    ) -> None:
+        """noise: (B, ...).  levels: one more than steps.  second_order: for coarse steps, which DDIM, of first order, strays in."""
         self.generator, self.levels, self.settings = generator, levels, settings
+        self.second_order = second_order
+        self.seen: tuple[float, Tensor] | None = None  # level and unguided x0 of the step before
         self.cfg_steps = math.ceil((len(levels) - 1) * settings.cfg_end_fraction)
         self.z_next = noise
         self.prompt = generator.initial_prompt(len(noise))
@@ -35,6 +45,8 @@ class SamplerState:
         self.z_t = self.z_next
         self._predict(gradients)
         self.z_next = self._step()
+        if self.second_order:
+            self._bend()
         # The released code makes its optimiser afresh at every denoise step, so its update is close to a sign.
         if self.settings.mode == "paper":
             self.adam = torch.optim.Adam([self.z_next], lr=self.step_size)
@@ -48,6 +60,16 @@ class SamplerState:
     def _step(self) -> Tensor:
         eps = self.eps.detach()
         return self.next_level.mix(self.level.clean(self.z_t.detach(), eps), eps)
+
+    def _bend(self) -> None:
+        """Adds to the DDIM step what the change of x0 since the step before means (DPM-Solver++ 2M, Lu et al., 2022)."""
+        level, x0 = self.level.log_ratio, self.level.clean(self.z_t.detach(), self.eps.detach())
+        if self.seen and self.next_level.sigma:
+            level_before, x0_before = self.seen
+            length = self.next_level.log_ratio - level
+            change = (x0 - x0_before) * length / (level - level_before)
+            self.z_next = self.z_next - 0.5 * self.next_level.alpha * math.expm1(-length) * change
+        self.seen = level, x0
 
     def _predict(self, gradients: bool) -> None:
         with torch.set_grad_enabled(gradients):

@@ -22,10 +22,28 @@ class TracePoint:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Drafts of the first sample, compared.
+
+    step: of the run, that they had come to.  losses: of those that fit the prompt.  chosen: of the one that the run goes on from.
+    """
+
+    step: int
+    losses: tuple[float, ...]
+    chosen: float
+
+    def __str__(self) -> str:
+        spread = f"{min(self.losses):.4f} to {max(self.losses):.4f}; " if self.losses else ""
+        return (
+            f"step {self.step}: {len(self.losses)} drafts that fit the prompt, loss {spread}the chosen one's {self.chosen:.4f}"
+        )
+
+
+@dataclass(frozen=True)
 class Trace:
     """All inner steps of a run, in order, and what the user should know of it (`notes`). Prints as a small table.
 
-    binder: the name of the one that guided.
+    binder: the name of the one that guided.  comparisons: of drafts.
     """
 
     settings: AlignSettings
@@ -33,19 +51,20 @@ class Trace:
     points: tuple[TracePoint, ...]
     notes: tuple[str, ...] = ()
     binder: str = ""
+    comparisons: tuple[Comparison, ...] = ()
 
     def __str__(self) -> str:
         names = list(self.points[0].terms) if self.points else []
         tuning = f", prompt tuning {self.settings.prompt_strength:g}" if self.settings.prompt_strength else ""
         head = f"{self.settings.mode} mode, strength {self.settings.strength:g}{tuning}, {self.steps} steps"
         if not self.points:
-            return "\n".join([head + ": no step was guided", *self.notes])
+            return "\n".join([head + ": no step was guided", *map(str, self.comparisons), *self.notes])
         head += f", guided by {self.binder}" if self.binder and self.settings.binder_weight else ""
         rows = ["step  inner  loss    " + "  ".join(f"{name:8}" for name in names)]
         for point in self.points:
             values = "  ".join(f"{point.terms[name]:8.4f}" for name in names)
             rows.append(f"{point.step:4}  {point.inner:5}  {point.loss:.4f}  {values}")
-        return "\n".join([head, *rows, *self.notes])
+        return "\n".join([head, *rows, *map(str, self.comparisons), *self.notes])
 
 
 class Recorder:

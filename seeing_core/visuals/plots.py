@@ -52,7 +52,7 @@ def fit_plot(fit: AVFit) -> Tensor:
 
 
 def trace_plot(trace: Trace) -> Tensor:
-    """(720, 1200, 3), 0..1: the loss of a guided run and its terms, over the denoise steps."""
+    """(720, 1200, 3), 0..1: the loss of a guided run and its terms, over the denoise steps, and how well its drafts fit."""
     figure, (axis,) = _figure([1])
     names = list(trace.points[0].terms) if trace.points else []
     counts: dict[int, int] = {}
@@ -62,13 +62,19 @@ def trace_plot(trace: Trace) -> Tensor:
     style = {"marker": "o", "markersize": 3}
     for name, colour in zip(names, np.resize(TERMS, len(names)), strict=True):
         axis.plot(steps, [point.terms[name] for point in trace.points], color=colour, linewidth=1.4, label=name, **style)
-    axis.plot(steps, [point.loss for point in trace.points], color=TEXT, linewidth=2.2, label="loss", **style)
+    if trace.points:
+        axis.plot(steps, [point.loss for point in trace.points], color=TEXT, linewidth=2.2, label="loss", **style)
+    for number, compared in enumerate(trace.comparisons):
+        drafts = {"drafts": (FAINT, 22, list(compared.losses)), "the draft that goes on": (HIT, 48, [compared.chosen])}
+        for label, (colour, size, losses) in drafts.items():
+            places = [compared.step] * len(losses)
+            axis.scatter(places, losses, s=size, color=colour, label=None if number else label, zorder=3)
     axis.set_xlim(0, trace.steps + 1)
     axis.set_xlabel("denoise step")
     axis.set_ylabel("1 - cosine, smaller is closer", color=TEXT)
     title = str(trace).splitlines()[0]
     axis.set_title(title, loc="left", color=TEXT, fontsize=10, pad=8)
-    if trace.points:
+    if trace.points or trace.comparisons:
         axis.legend(facecolor=PANEL, edgecolor=FAINT, labelcolor=TEXT, fontsize=9)
     else:
         axis.text(0.5, 0.5, "no step was guided", color=TEXT, ha="center", transform=axis.transAxes)

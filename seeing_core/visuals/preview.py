@@ -26,12 +26,12 @@ HEAT = np.array([(10, 8, 32), (90, 20, 110), (200, 60, 90), (250, 150, 60), (255
 def preview(previews: Sequence[Preview], losses: Sequence[tuple[int, float]], steps: int) -> Image.Image:
     """The first sample of each medium: frames as a strip, audio as waveform and spectrogram.
 
-    Below them the loss so far: `losses` are pairs of denoise step and loss, of `steps` steps in all.
+    Below them the loss so far, if there is any: `losses` are pairs of denoise step and loss, of `steps` steps in all.
     """
     rows = [
         frame_strip(one.data[0]) if one.medium == "vision" else sound_picture(one.data[0], round(one.rate)) for one in previews
     ]
-    rows.append(loss_curve(losses, steps))
+    rows += [loss_curve(losses, steps)] if losses else []
     return stacked(rows)
 
 

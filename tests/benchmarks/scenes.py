@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
-from seeing_core.guidance.drafts import Stage, best_noise, coarse_levels, draft, has_drafts, stages
+from seeing_core.guidance.drafts import Plan, Stage, begin, best_beginning, draft, has_drafts
 from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import (
     EventTimesTerm,
@@ -27,6 +27,7 @@ from seeing_core.guidance.losses import (
 )
 from seeing_core.guidance.settings import (
     AUDIO_PRESETS,
+    IMAGE_PRESETS,
     JOINT_PRESETS,
     VIDEO_PRESETS,
     AlignSettings,
@@ -38,7 +39,7 @@ STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 TUNED = AlignSettings("paper", prompt_strength=1.0)
 PRESETS: dict[str, dict[str, AlignSettings]] = {
     "v2a": AUDIO_PRESETS,
-    "i2a": AUDIO_PRESETS,
+    "i2a": IMAGE_PRESETS,
     "a2v": VIDEO_PRESETS,
     "joint": JOINT_PRESETS,
 }
@@ -64,28 +65,33 @@ class Scene:
 
     def run(self, settings: AlignSettings, steps: int) -> None:
         """Drafts and all denoise steps of a run, without the final decoding."""
-        noise = None
+        first_step, latents = 0, None
         if has_drafts(settings, self.loss):
-            noise, _ = best_noise(self.generators, self.loss, seeds=[0], drafts=settings.drafts, steps=steps)
-        sample(self.generators, self.loss, settings, seeds=[0], steps=steps, noise=noise)
+            begun = best_beginning(self.generators, self.loss, settings, seeds=[0], steps=steps)
+            first_step, latents = begun.step, begun.latents
+        sample(self.generators, self.loss, settings, seeds=[0], steps=steps, first_step=first_step, latents=latents)
 
     def cost(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> Cost:
         return count(lambda: self.step(settings, guided=guided, cfg=cfg), self.parts)
 
-    @torch.no_grad()
-    def draft(self, steps: int, stage: Stage) -> None:
-        """One of each medium, taken through the stage and embedded; comparing them costs nothing beside it."""
-        for medium, generator in zip(self.loss.views, self.generators, strict=True):
-            levels = stage.levels_of(coarse_levels(generator.noise_levels(steps)))
-            self.loss.embeddings(medium, draft(generator, generator.initial_noise([0]), levels)[1])
-
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of the drafts and all denoise steps of a run."""
-        kinds = [(settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1)) for i in range(steps)]
+        plan = Plan.of(settings, settings.drafts if has_drafts(settings, self.loss) else 1, steps)
+        kinds = [
+            (settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1))
+            for i in range(plan.shared[-1], steps)
+        ]
         each = {kind: self.cost(settings, guided=kind[0], cfg=kind[1]).total for kind in set(kinds)}
-        way = stages(settings.drafts, steps) if has_drafts(settings, self.loss) else []
-        drafts = sum(stage.drafts * count(lambda: self.draft(steps, stage), self.parts).total for stage in way)
-        return drafts + sum(each[kind] for kind in kinds)
+        begun = count(lambda: begin(self.generators, self.loss, settings, [[0]], plan), self.parts).total
+        drafts = sum(stage.drafts * count(lambda: self.draft(plan, stage), self.parts).total for stage in plan.way)
+        return plan.drafts * begun + drafts + sum(each[kind] for kind in kinds)
+
+    @torch.no_grad()
+    def draft(self, plan: Plan, stage: Stage) -> None:
+        """One of each medium, taken through the stage and embedded; comparing them costs nothing beside it."""
+        for medium, generator in zip(self.loss.views, self.generators, strict=True):
+            levels = plan.levels(generator, plan.rest)[stage.start : stage.stop + 1]
+            self.loss.embeddings(medium, draft(generator, generator.initial_noise([0]), levels)[1])
 
 
 def scene(

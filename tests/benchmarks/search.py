@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, UNGUIDED, VIDEO_PRESETS, AlignSettings
+from seeing_core.guidance.settings import AUDIO_PRESETS, IMAGE_PRESETS, JOINT_PRESETS, UNGUIDED, VIDEO_PRESETS, AlignSettings
 from tests.benchmarks.scoreboard import CAPTIONS, real_features, run, summary, table
 
 SEARCH_SEEDS = 20_000_000
@@ -26,13 +26,13 @@ def ways(presets: dict[str, AlignSettings]) -> dict[str, AlignSettings]:
         "words": WORDS,
         **presets,
         **{f"drafts {count}": replace(ours, drafts=count) for count in (1, 4, 6, 8, 12, 16, 24)},
-        "hardly any binder": replace(ours, binder_weight=1e-6),
+        "guide, then choose": replace(ours, strength=4.5, guide_every=1, drafts=17, draft_fraction=0.3),
         "two inner steps": replace(ours, inner_steps=2),
         "strength 2": replace(ours, strength=2.0),
     }
 
 
-WAYS = {task: ways(presets) for task, presets in (("v2a", AUDIO_PRESETS), ("i2a", AUDIO_PRESETS), ("a2v", VIDEO_PRESETS))}
+WAYS = {task: ways(presets) for task, presets in (("v2a", AUDIO_PRESETS), ("i2a", IMAGE_PRESETS), ("a2v", VIDEO_PRESETS))}
 WAYS["joint"] = ways(JOINT_PRESETS)
 
 
