@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .errors import InputError, check_number
 from .generators.base import AudioGenerator, Generator, VideoGenerator
-from .guidance.drafts import DraftCallback, best_beginning, draft_notes, has_drafts
+from .guidance.drafts import DraftCallback, best_beginning, draft_count, draft_notes
 from .guidance.loop import Progress, sample
 from .guidance.losses import WeightedLoss
 from .guidance.settings import AlignSettings
@@ -121,13 +121,14 @@ def run_guided(
         run.callback(progress)
 
     first_step, latents, comparisons = 0, None, list[Comparison]()
-    if has_drafts(settings, loss) or (settings.enabled and settings.draft_fraction):
+    drafts = draft_count(settings, loss)
+    if drafts > 1 or (settings.enabled and settings.draft_fraction):
         begun = best_beginning(generators, loss, settings, seeds=run.seeds, steps=run.steps, callback=run.draft_callback)
         first_step, latents, comparisons = begun.step, begun.latents, begun.comparisons
-        for step, inner, seen in begun.seen:
-            callback(Progress(step, run.steps, inner, replace(seen, previews=begun.previews)))
+        for progress in begun.seen:
+            callback(progress)
         notes = [*notes, *draft_notes(run.seeds, begun.seeds)]
-    if settings.enabled and settings.drafts > 1 and not has_drafts(settings, loss):
+    if settings.enabled and settings.drafts > drafts:
         notes = [*notes, f"drafts: none of the {settings.drafts} were made, because nothing that compares them has a weight"]
     made = sample(
         generators, loss, settings, seeds=run.seeds, steps=run.steps, first_step=first_step, latents=latents, callback=callback

@@ -146,7 +146,7 @@ def test_a_beginning_is_guided_by_when_and_not_by_what(exact_audioldm: AudioLDM,
     def begun(window: list[TargetTerm], *whole: EventTimesTerm) -> tuple[Tensor, list[list[tuple[int, int, set[str]]]]]:
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [window], whole)
         [z], seen = begin([generator], loss, settings, [[4], [5]], Plan.of(settings, 2, 12))
-        return z, [[(step, inner, set(one.terms)) for step, inner, one in own] for own in seen]
+        return z, [[(one.step, one.inner, set(one.evaluation.terms)) for one in own] for own in seen]
 
     plain, nothing = begun([])
     by_what, still_nothing = begun([what])

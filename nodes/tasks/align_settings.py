@@ -23,12 +23,11 @@ PRESETS: dict[str, AlignSettings] = {
     f"{task}: {name}": settings
     for task, presets in (
         ("audio", AUDIO_PRESETS),
-        ("image", IMAGE_PRESETS),
+        ("image", {"balanced": IMAGE_PRESETS["balanced"]}),  # the others are those for audio
         ("video", VIDEO_PRESETS),
         (JOINT, JOINT_PRESETS),
     )
     for name, settings in presets.items()
-    if task != "image" or settings != AUDIO_PRESETS[name]  # the others are those for audio
 }
 
 

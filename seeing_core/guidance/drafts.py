@@ -16,13 +16,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..generators.base import Generator, NoiseLevel
-from .loop import Evaluation, Preview, align
+from .loop import Evaluation, Preview, Progress, denoise
 from .losses import MOMENT_TERMS, PromptTerm, WeightedLoss
 from .settings import UNGUIDED, AlignSettings
 from .state import SamplerState
@@ -39,19 +38,13 @@ WHAT_NOT_WHEN = "drafts are compared by what they are, not by when"
 FAITHFUL = 2 / 3  # a draft counts if it fits the prompt at least this well, of what the best one does
 PLAIN = replace(UNGUIDED, mode="x0")
 
-
-Seen = list[tuple[int, int, Evaluation]]  # step, inner step
 Embeddings = Callable[[Tensor], tuple[Tensor, Preview]]  # of an x0 (drafts x B, ...), for each window
 DraftCallback = Callable[[int, int, Preview | None], None]
 
 
-class Count(Protocol):
-    def __call__(self, more: int, preview: Preview | None = None) -> None: ...
-
-
-def has_drafts(settings: AlignSettings, loss: WeightedLoss) -> bool:
-    """Whether a run asks for several drafts and has terms to compare them by."""
-    return settings.enabled and settings.drafts > 1 and any(loss.window_terms)
+def draft_count(settings: AlignSettings, loss: WeightedLoss) -> int:
+    """How many drafts a run compares; 1 where it asks for no more, or has no terms to compare them by."""
+    return settings.drafts if settings.enabled and any(loss.window_terms) else 1
 
 
 @dataclass(frozen=True)
@@ -59,16 +52,15 @@ class Beginning:
     """With what a run goes on.
 
     step: of the run, that comes next.  latents: of each generator, (B, ...).  seeds: of each generator, whose noise they come from.
-    seen: what the guided steps so far saw of them, each with its step and inner step.  comparisons: of the first sample's drafts.
-    previews: of the first sample, as its draft ended.
+    seen: what the guided steps so far saw of them, with previews of how the first sample's draft ended.
+    comparisons: of the first sample's drafts.
     """
 
     step: int
     latents: list[Tensor]
     seeds: list[list[int]]
-    seen: Seen
+    seen: list[Progress]
     comparisons: list[Comparison]
-    previews: tuple[Preview, ...]
 
 
 @torch.no_grad()
@@ -86,7 +78,7 @@ def best_beginning(
     steps: of the run.  callback: given the number of evaluations done and of all, and what was compared last, if anything.
     Of two generators every draft of one is compared with every draft of the other; they begin together, in pairs.
     """
-    plan = Plan.of(settings, settings.drafts if has_drafts(settings, loss) else 1, steps)
+    plan = Plan.of(settings, draft_count(settings, loss), steps)
     count = _Count(callback, len(generators) * plan.evaluations)
     tried = [draft_seeds(seed, plan.drafts) for seed in seeds]  # B rows
     begun, seen = begin(generators, loss, settings, list(zip(*tried, strict=True)), plan, count)
@@ -108,12 +100,11 @@ def best_beginning(
         plan.shared[-1],
         [own.begun[0] for own in ours.values()],
         [[row[number] for row, number in zip(tried, chosen, strict=True)] for chosen in numbers],
-        _of_chosen(seen, numbers[0]),
+        _of_chosen(seen, numbers[0], tuple(own.preview for own in ours.values() if own.preview)),
         [
             Comparison(step, tuple(each[each < UNFAITHFUL].tolist()), float(each[then.index(numbers[0][0])]))
             for step, then, each in compared
         ],
-        tuple(own.preview for own in ours.values() if own.preview),
     )
 
 
@@ -188,22 +179,18 @@ def begin(
     settings: AlignSettings,
     tried: Sequence[Sequence[int]],
     plan: Plan,
-    count: Count = lambda more, preview=None: None,
-) -> tuple[list[Tensor], list[Seen]]:
+    count: Callable[[int], None] = lambda more: None,
+) -> tuple[list[Tensor], list[list[Progress]]]:
     """Drafts at the end of the steps that they share with the run, of each generator (drafts, B, ...), and what each draft saw.
 
     tried: the seeds of the samples of each draft. The prompt stays as it is.
     """
     settings = replace(settings, prompt_strength=0.0, cfg_end_fraction=1.0)
     when = loss.of_moments()
-    guided = {
-        number
-        for number, step in enumerate(plan.shared[:-1])
-        if when and settings.is_within(step, plan.steps) and number % settings.guide_every == 0
-    }
+    within = [number for number, step in enumerate(plan.shared[:-1]) if when and settings.is_within(step, plan.steps)]
+    guided = within[:: settings.guide_every]
     together = 1 if guided or len(tried[0]) > 1 else TOGETHER  # a guided step takes memory as if alone
-    seen: list[Seen] = [[] for _ in tried]
-    found: list[tuple[int, Evaluation]] = []
+    seen: list[list[Progress]] = [[] for _ in tried]
     latents: list[list[Tensor]] = [[] for _ in generators]
     for first in range(0, len(tried), together):
         part = tried[first : first + together]
@@ -212,32 +199,28 @@ def begin(
             noise = generator.initial_noise([seed for samples in part for seed in samples])
             levels = plan.levels(generator, plan.shared)
             states.append(SamplerState(generator, noise, levels, settings, second_order=True))
-        for number, step in enumerate(plan.shared[:-1]):
-            for state in states:
-                state.denoise(number, gradients=number in guided and settings.through_unet)
-            if number in guided:
-                align(states, when, settings, lambda inner, evaluation: found.append((inner, _numbers_of(evaluation))))
-                seen[first] += [(step, *one) for one in found]
-                found.clear()
-            count(len(states) * len(part))
+
+        def callback(progress: Progress, own: list[Progress] = seen[first], drafted: int = len(states) * len(part)) -> None:
+            if progress.evaluation is None:
+                count(drafted)
+            else:  # without what takes memory
+                found = replace(progress.evaluation, gradients=(), previews=())
+                own.append(Progress(plan.shared[progress.step], plan.steps, progress.inner, found))
+
+        denoise(states, when, settings, range(len(plan.shared) - 1), guided, callback)
         for so_far, state in zip(latents, states, strict=True):
             so_far.append(state.z_next.unflatten(0, (len(part), -1)))
     return [torch.cat(own) for own in latents], seen
 
 
-def _numbers_of(evaluation: Evaluation) -> Evaluation:
-    """Without what takes memory."""
-    return replace(evaluation, gradients=(), previews=())
-
-
-def _of_chosen(seen: Sequence[Seen], numbers: Sequence[int]) -> Seen:
+def _of_chosen(seen: Sequence[Sequence[Progress]], numbers: Sequence[int], previews: tuple[Preview, ...]) -> list[Progress]:
     """What the chosen drafts saw.  numbers: of each sample the draft."""
-    rows = [seen[number] for number in numbers]
     found = []
-    for place, (step, inner, first) in enumerate(rows[0]):
-        own = [row[place][2] for row in rows]
-        terms = {name: torch.stack([one.terms[name][i] for i, one in enumerate(own)]) for name in first.terms}
-        found.append((step, inner, Evaluation(torch.stack([one.loss[i] for i, one in enumerate(own)]), (), terms, ())))
+    for steps in zip(*(seen[number] for number in numbers), strict=True):  # of each sample the same step
+        evaluations = [step.evaluation for step in steps if step.evaluation]
+        loss = torch.stack([one.loss[i] for i, one in enumerate(evaluations)])
+        terms = {name: torch.stack([one.terms[name][i] for i, one in enumerate(evaluations)]) for name in evaluations[0].terms}
+        found.append(replace(steps[0], evaluation=Evaluation(loss, (), terms, previews)))
     return found
 
 
@@ -255,7 +238,7 @@ class _Candidates:
         self.preview: Preview | None = None
         self._previews: list[Preview] = []
 
-    def go_on(self, stage: Stage, embeddings: Embeddings, count: Count) -> Tensor:
+    def go_on(self, stage: Stage, embeddings: Embeddings, count: _Count) -> Tensor:
         """Through a stage, some drafts at once: what their x0 is embedded as, (windows, drafts, B, D)."""
         samples = self.latents.shape[1]
         latents, embedded = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -99,14 +99,26 @@ def sample(
         SamplerState(generator, own, generator.noise_levels(steps), settings)
         for generator, own in zip(generators, latents, strict=True)
     ]
-    for step in range(first_step, steps):
-        guided = settings.is_guided(step, steps)
-        for state in states:
-            state.denoise(step, gradients=guided and settings.through_unet)
-        if guided:
-            align(states, loss, settings, lambda inner, seen: callback(Progress(step, steps, inner, seen)))
-        callback(Progress(step, steps))
+    guided = [step for step in range(steps) if settings.is_guided(step, steps)]
+    denoise(states, loss, settings, range(first_step, steps), guided, callback)
     return [state.z_next for state in states]
+
+
+def denoise(
+    states: Sequence[SamplerState],
+    loss: Loss,
+    settings: AlignSettings,
+    steps: range,
+    guided: Container[int],
+    callback: Callable[[Progress], None],
+) -> None:
+    """Through these steps, the guided ones followed by the aligner."""
+    for step in steps:
+        for state in states:
+            state.denoise(step, gradients=step in guided and settings.through_unet)
+        if step in guided:
+            align(states, loss, settings, lambda inner, seen: callback(Progress(step, steps.stop, inner, seen)))
+        callback(Progress(step, steps.stop))
 
 
 def align(states: Sequence[Guided], loss: Loss, settings: AlignSettings, callback: Callable[[int, Evaluation], None]) -> None:

@@ -53,18 +53,23 @@ class Trace:
     binder: str = ""
     comparisons: tuple[Comparison, ...] = ()
 
+    @property
+    def terms(self) -> list[str]:
+        """The names of all terms; the beginning of a draft has fewer than the steps that follow."""
+        return list(dict.fromkeys(name for point in self.points for name in point.terms))
+
     def __str__(self) -> str:
-        names = list(self.points[0].terms) if self.points else []
         tuning = f", prompt tuning {self.settings.prompt_strength:g}" if self.settings.prompt_strength else ""
         head = f"{self.settings.mode} mode, strength {self.settings.strength:g}{tuning}, {self.steps} steps"
+        rest = [*map(str, self.comparisons), *self.notes]
         if not self.points:
-            return "\n".join([head + ": no step was guided", *map(str, self.comparisons), *self.notes])
+            return "\n".join([head + ": no step was guided", *rest])
         head += f", guided by {self.binder}" if self.binder and self.settings.binder_weight else ""
-        rows = ["step  inner  loss    " + "  ".join(f"{name:8}" for name in names)]
+        rows = ["step  inner  loss    " + "  ".join(f"{name:8}" for name in self.terms)]
         for point in self.points:
-            values = "  ".join(f"{point.terms[name]:8.4f}" for name in names)
+            values = "  ".join(f"{point.terms[name]:8.4f}" if name in point.terms else " " * 8 for name in self.terms)
             rows.append(f"{point.step:4}  {point.inner:5}  {point.loss:.4f}  {values}")
-        return "\n".join([head, *rows, *map(str, self.comparisons), *self.notes])
+        return "\n".join([head, *rows, *rest])
 
 
 class Recorder:

@@ -54,14 +54,14 @@ def fit_plot(fit: AVFit) -> Tensor:
 def trace_plot(trace: Trace) -> Tensor:
     """(720, 1200, 3), 0..1: the loss of a guided run and its terms, over the denoise steps, and how well its drafts fit."""
     figure, (axis,) = _figure([1])
-    names = list(trace.points[0].terms) if trace.points else []
     counts: dict[int, int] = {}
     for point in trace.points:
         counts[point.step] = counts.get(point.step, 0) + 1
     steps = [point.step + 1 + point.inner / counts[point.step] for point in trace.points]
     style = {"marker": "o", "markersize": 3}
-    for name, colour in zip(names, np.resize(TERMS, len(names)), strict=True):
-        axis.plot(steps, [point.terms[name] for point in trace.points], color=colour, linewidth=1.4, label=name, **style)
+    for name, colour in zip(trace.terms, np.resize(TERMS, len(trace.terms)), strict=True):
+        values = [point.terms.get(name, np.nan) for point in trace.points]
+        axis.plot(steps, values, color=colour, linewidth=1.4, label=name, **style)
     if trace.points:
         axis.plot(steps, [point.loss for point in trace.points], color=TEXT, linewidth=2.2, label="loss", **style)
     for number, compared in enumerate(trace.comparisons):

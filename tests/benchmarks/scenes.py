@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
-from seeing_core.guidance.drafts import Plan, Stage, begin, best_beginning, draft, has_drafts
+from seeing_core.guidance.drafts import Plan, Stage, begin, best_beginning, draft, draft_count
 from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import (
     EventTimesTerm,
@@ -66,7 +66,7 @@ class Scene:
     def run(self, settings: AlignSettings, steps: int) -> None:
         """Drafts and all denoise steps of a run, without the final decoding."""
         first_step, latents = 0, None
-        if has_drafts(settings, self.loss):
+        if draft_count(settings, self.loss) > 1:
             begun = best_beginning(self.generators, self.loss, settings, seeds=[0], steps=steps)
             first_step, latents = begun.step, begun.latents
         sample(self.generators, self.loss, settings, seeds=[0], steps=steps, first_step=first_step, latents=latents)
@@ -76,7 +76,7 @@ class Scene:
 
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of the drafts and all denoise steps of a run."""
-        plan = Plan.of(settings, settings.drafts if has_drafts(settings, self.loss) else 1, steps)
+        plan = Plan.of(settings, draft_count(settings, self.loss), steps)
         kinds = [
             (settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1))
             for i in range(plan.shared[-1], steps)
