@@ -176,6 +176,17 @@ def test_the_trace_tells_of_the_draft_that_goes_on(audioldm: AudioLDM, binder: I
     assert [point.loss for point in other.points] == pytest.approx([point.loss for point in trace.points], abs=1e-4)
 
 
+def test_the_trace_shows_what_only_later_steps_see(audioldm: AudioLDM, binder: ImageBind) -> None:
+    """Timing alone guides the draft's beginning, the binder the steps after it."""
+    video = VideoFrames(torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)), 8.0)
+    settings = replace(SETTINGS, end_fraction=0.6, draft_fraction=0.3, sync_weight=1.0)
+    run = RunConfig([2], 10, settings, event_times="0.2")
+    trace = video_to_audio(audioldm, binder, video, run, duration_s=0.5).trace
+    assert [sorted(point.terms) for point in trace.points] == [["sync"]] * 3 + [["sync", "vision"]] * 3
+    head, *rows = str(trace).splitlines()[1:8]
+    assert "sync" in head and "vision" in head and len(rows[0].split()) == 4 and len(rows[-1].split()) == 5
+
+
 def test_a_rounding_hardly_changes_a_sound() -> None:
     """The same seed should sound the same on every machine: wanted 0.01 of full scale for 1e-6 in one layer."""
     models, changed = pocket(), changed_pocket()

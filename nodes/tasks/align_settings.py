@@ -176,7 +176,7 @@ class AlignSettingsNode(io.ComfyNode):
                         for name, one in PRESETS.items()
                     ],
                     tooltip="Where to start: choosing a preset fills in its values. 'audio' presets are for Video to "
-                    "Audio and Image to Audio, 'video' presets for Audio to Video, 'video and audio' presets for Video "
+                    "Audio and Image to Audio ('image: balanced' for the latter), 'video' presets for Audio to Video, 'video and audio' presets for Video "
                     "and Audio Together.",
                 ),
             ],
