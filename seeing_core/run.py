@@ -46,7 +46,7 @@ class RunConfig:
     fit.  event_times: when something should sound (or move), in seconds, "0.5, 1.2"; empty: when the input moves (or sounds),
     where the settings give the sync term a weight.  callback: called after every step; motion_callback: after every frame
     whose motion was measured, with the frames done and their number; draft_callback: after drafts, with their
-    evaluations done and in all, and what was compared last. An exception that one raises cancels the run.
+    evaluations done and in all, and what was compared last, at the end what goes on. An exception that one raises cancels the run.
     low_memory: slower, in less memory; the result is the same.
     """
 
@@ -57,7 +57,7 @@ class RunConfig:
     event_times: str = ""
     callback: Callable[[Progress], None] = lambda progress: None
     motion_callback: Callable[[int, int], None] = lambda done, total: None
-    draft_callback: DraftCallback = lambda done, total, preview: None
+    draft_callback: DraftCallback = lambda done, total, previews: None
     low_memory: bool = False
 
     def __post_init__(self) -> None:
@@ -125,6 +125,8 @@ def run_guided(
     if drafts > 1 or (settings.enabled and settings.draft_fraction):
         begun = best_beginning(generators, loss, settings, seeds=run.seeds, steps=run.steps, callback=run.draft_callback)
         first_step, latents, comparisons = begun.step, begun.latents, begun.comparisons
+        if begun.previews:  # of the best one, which is not the one compared last
+            run.draft_callback(1, 1, begun.previews)
         for progress in begun.seen:
             callback(progress)
         notes = [*notes, *draft_notes(run.seeds, begun.seeds)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
     settings, counted = replace(SETTINGS, drafts=6), list[tuple[int, int]]()
     plan = Plan.of(settings, 6, 10)
     begun = best_beginning(
-        [generator], loss, settings, seeds=[3], steps=10, callback=lambda done, total, preview: counted.append((done, total))
+        [generator], loss, settings, seeds=[3], steps=10, callback=lambda done, total, previews: counted.append((done, total))
     )
 
     def fit(seed: int, evaluations: int) -> float:
@@ -162,14 +163,25 @@ def test_the_trace_tells_of_the_draft_that_goes_on(audioldm: AudioLDM, binder: I
     video = VideoFrames(torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)), 8.0)
     settings = replace(SETTINGS, drafts=5, draft_fraction=0.3, sync_weight=1.0)
 
+    shown: list[Sequence[Preview]] = []
+
     def made(seed: int, drafts: int) -> tuple[Tensor, Trace]:
-        run = RunConfig([seed], 10, replace(settings, drafts=drafts), event_times="0.2")
+        run = RunConfig(
+            [seed],
+            10,
+            replace(settings, drafts=drafts),
+            event_times="0.2",
+            draft_callback=lambda done, total, previews: shown.append(previews),
+        )
         result = video_to_audio(audioldm, binder, video, run, duration_s=0.5)
         return result.waveforms[0].samples, result.trace
 
     several, trace = made(2, 5)
     assert [point.step for point in trace.points] == [0, 1, 2] and set(trace.points[0].terms) == {"sync"}
     assert [len(one.losses) for one in trace.comparisons] == [5, 2] and "5 drafts that fit the prompt" in str(trace)
+    compared, goes_on = shown[-2], shown[-1]  # two finished drafts, and the better one
+    best = trace.comparisons[-1].losses.index(trace.comparisons[-1].chosen)
+    assert torch.equal(goes_on[0].data, compared[0].data[best : best + 1])
     [note] = [note for note in trace.notes if note.startswith("drafts: ")] or ["drafts: 2"]
     alone, other = made(int(note.rsplit(" ", 1)[1]), 1)  # can be had again without drafts
     assert (several - alone).abs().max() <= 1e-4 and other.comparisons == ()
@@ -280,7 +292,7 @@ class Cancelled(Exception):
 
 
 def test_drafts_can_be_cancelled(audioldm: AudioLDM, binder: ImageBind) -> None:
-    def cancel(done: int, total: int, preview: Preview | None) -> None:
+    def cancel(done: int, total: int, previews: Sequence[Preview]) -> None:
         raise Cancelled
 
     run = RunConfig([0], 2, replace(SETTINGS, drafts=5), draft_callback=cancel)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.model_management as management
 from comfy.cli_args import LatentPreviewMethod, args
 from comfy.utils import ProgressBar
@@ -42,9 +44,9 @@ class StageProgress:
     def __init__(self, videos: int = 1) -> None:
         self.bar, self.videos, self.finished = ProgressBar(1000), videos, 0
 
-    def __call__(self, done: int, total: int, formed: Preview | None = None) -> None:
+    def __call__(self, done: int, total: int, formed: Sequence[Preview] = ()) -> None:
         management.throw_exception_if_processing_interrupted()
-        shown = formed is not None and args.preview_method != LatentPreviewMethod.NoPreviews
-        picture = ("JPEG", preview([formed], [], 1), WIDTH) if shown else None
+        shown = formed and args.preview_method != LatentPreviewMethod.NoPreviews
+        picture = ("JPEG", preview(formed, [], 1), WIDTH) if shown else None
         self.bar.update_absolute(round(1000 * (self.finished + done / total) / self.videos), 1000, picture)
         self.finished = (self.finished + (done == total)) % self.videos  # measured again in a second attempt

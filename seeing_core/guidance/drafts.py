@@ -39,7 +39,7 @@ FAITHFUL = 2 / 3  # a draft counts if it fits the prompt at least this well, of 
 PLAIN = replace(UNGUIDED, mode="x0")
 
 Embeddings = Callable[[Tensor], tuple[Tensor, Preview]]  # of an x0 (drafts x B, ...), for each window
-DraftCallback = Callable[[int, int, Preview | None], None]
+DraftCallback = Callable[[int, int, Sequence[Preview]], None]
 
 
 def draft_count(settings: AlignSettings, loss: WeightedLoss) -> int:
@@ -52,8 +52,7 @@ class Beginning:
     """With what a run goes on.
 
     step: of the run, that comes next.  latents: of each generator, (B, ...).  seeds: of each generator, whose noise they come from.
-    seen: what the guided steps so far saw of them, with previews of how the first sample's draft ended.
-    comparisons: of the first sample's drafts.
+    seen: what the guided steps so far saw of them.  comparisons: of the first sample's drafts.  previews: of how its own ended.
     """
 
     step: int
@@ -61,6 +60,7 @@ class Beginning:
     seeds: list[list[int]]
     seen: list[Progress]
     comparisons: list[Comparison]
+    previews: tuple[Preview, ...]
 
 
 @torch.no_grad()
@@ -71,7 +71,7 @@ def best_beginning(
     *,
     seeds: Sequence[int],
     steps: int,
-    callback: DraftCallback = lambda done, total, preview: None,
+    callback: DraftCallback = lambda done, total, previews: None,
 ) -> Beginning:
     """The beginning of the best of `settings.drafts` drafts of each sample and generator, the first of which is the run's own seed's.
 
@@ -96,15 +96,17 @@ def best_beginning(
         for own, each in zip(ours.values(), losses, strict=True):
             own.keep(each.argsort(dim=0, stable=True)[: stage.kept])
     numbers = [own.numbers[0].tolist() for own in ours.values()]
+    previews = tuple(own.preview for own in ours.values() if own.preview)
     return Beginning(
         plan.shared[-1],
         [own.begun[0] for own in ours.values()],
         [[row[number] for row, number in zip(tried, chosen, strict=True)] for chosen in numbers],
-        _of_chosen(seen, numbers[0], tuple(own.preview for own in ours.values() if own.preview)),
+        _of_chosen(seen, numbers[0], previews),
         [
             Comparison(step, tuple(each[each < UNFAITHFUL].tolist()), float(each[then.index(numbers[0][0])]))
             for step, then, each in compared
         ],
+        previews,
     )
 
 
@@ -167,9 +169,9 @@ class _Count:
     def __init__(self, callback: DraftCallback, total: int) -> None:
         self.callback, self.done, self.total = callback, 0, total
 
-    def __call__(self, more: int, preview: Preview | None = None) -> None:
+    def __call__(self, more: int, *previews: Preview) -> None:
         self.done += more
-        self.callback(self.done, self.total, preview)
+        self.callback(self.done, self.total, previews)
 
 
 @torch.no_grad()
