@@ -179,6 +179,7 @@ def test_the_trace_tells_of_the_draft_that_goes_on(audioldm: AudioLDM, binder: I
     several, trace = made(2, 5)
     assert [point.step for point in trace.points] == [0, 1, 2] and set(trace.points[0].terms) == {"sync"}
     assert [len(one.losses) for one in trace.comparisons] == [5, 2] and "5 drafts that fit the prompt" in str(trace)
+    assert "drafts compared by ImageBind" in str(trace) and "guided by" not in str(trace)
     compared, goes_on = shown[-2], shown[-1]  # two finished drafts, and the better one
     best = trace.comparisons[-1].losses.index(trace.comparisons[-1].chosen)
     assert torch.equal(goes_on[0].data, compared[0].data[best : best + 1])

@@ -19,6 +19,9 @@ from .loop import Evaluation, Preview
 from .sync import Curve, EventTarget, curves_correlation, moments_distance
 
 
+SYNC = "sync"  # the name of the terms that no binder has a part in
+
+
 class Seen(Protocol):
     """What the terms look at."""
 
@@ -145,7 +148,7 @@ class EventTimesTerm:
     weight: float
     medium: str
     times_s: Sequence[Sequence[float]]
-    name: str = "sync"
+    name: str = SYNC
     _target: list[EventTarget] = field(default_factory=list)
 
     def __call__(self, seen: Seen) -> Tensor:
@@ -160,7 +163,7 @@ class OnsetMotionTerm:
     """1 - correlation of a video's motion with the onset strength of the sound that is made with it. Looks at the whole."""
 
     weight: float
-    name: str = "sync"
+    name: str = SYNC
 
     def __call__(self, seen: Seen) -> Tensor:
         return 1 - curves_correlation(seen.curve("vision"), seen.curve("audio"))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .loop import Evaluation
+from .losses import SYNC
 from .settings import AlignSettings
 
 
@@ -43,7 +44,7 @@ class Comparison:
 class Trace:
     """All inner steps of a run, in order, and what the user should know of it (`notes`). Prints as a small table.
 
-    binder: the name of the one that guided.  comparisons: of drafts.
+    binder: the name of the one that guided, or compared the drafts.  comparisons: of drafts.
     """
 
     settings: AlignSettings
@@ -61,10 +62,13 @@ class Trace:
     def __str__(self) -> str:
         tuning = f", prompt tuning {self.settings.prompt_strength:g}" if self.settings.prompt_strength else ""
         head = f"{self.settings.mode} mode, strength {self.settings.strength:g}{tuning}, {self.steps} steps"
+        if self.binder and set(self.terms) - {SYNC}:
+            head += f", guided by {self.binder}"
+        elif self.binder and self.comparisons:
+            head += f", drafts compared by {self.binder}"
         rest = [*map(str, self.comparisons), *self.notes]
         if not self.points:
             return "\n".join([head + ": no step was guided", *rest])
-        head += f", guided by {self.binder}" if self.binder and self.settings.binder_weight else ""
         rows = ["step  inner  loss    " + "  ".join(f"{name:8}" for name in self.terms)]
         for point in self.points:
             values = "  ".join(f"{point.terms[name]:8.4f}" if name in point.terms else " " * 8 for name in self.terms)
