@@ -5,7 +5,6 @@ The public face: the four tasks, what they are given and give, the settings with
 
 from .guidance.settings import (
     AUDIO_PRESETS,
-    IMAGE_PRESETS,
     JOINT_PRESETS,
     VIDEO_PRESETS,
     AlignSettings,
@@ -23,7 +22,6 @@ from .weights import load_animatediff, load_audioldm, load_binder, load_imagebin
 
 __all__ = [
     "AUDIO_PRESETS",
-    "IMAGE_PRESETS",
     "JOINT_PRESETS",
     "VIDEO_PRESETS",
     "AlignSettings",

@@ -17,7 +17,7 @@ from torch import Tensor
 from seeing_core.captions.describe import describe
 from seeing_core.guidance import state
 from seeing_core.guidance.loop import Progress
-from seeing_core.guidance.settings import AUDIO_PRESETS, IMAGE_PRESETS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
+from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
 from seeing_core.media.key_frames import key_frames
 from seeing_core.metrics.fit import measure_fit
 from seeing_core.metrics.motion import measure_motion
@@ -30,7 +30,7 @@ from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
 STEPS = {"v2a": 7, "i2a": 7, "a2v": 8, "joint": 6}  # with which every guided preset guides twice or more
 VIDEO, SOUND = jumping_video(8, 8.0, [3, 5]), bursts([0.4], 1.0)
-PRESETS = {"v2a": AUDIO_PRESETS, "i2a": IMAGE_PRESETS, "a2v": VIDEO_PRESETS, "joint": JOINT_PRESETS}
+PRESETS = {"v2a": AUDIO_PRESETS, "i2a": AUDIO_PRESETS, "a2v": VIDEO_PRESETS, "joint": JOINT_PRESETS}
 
 
 @cache

@@ -18,6 +18,7 @@ from seeing_core.guidance.clips import AudioView
 from seeing_core.guidance.drafts import (
     UNFAITHFUL,
     Plan,
+    Round,
     Stage,
     _losses,
     begin,
@@ -61,7 +62,7 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
     target = exact_binder.embed_text(["rain"], "vision")[0]
     loss = WeightedLoss({"audio": view}, [[TargetTerm("vision", 1.0, "audio", target)]])
     settings, counted = replace(SETTINGS, drafts=6), list[tuple[int, int]]()
-    plan = Plan.of(settings, 6, 10)
+    plan = Plan.of(settings, 6, 10, in_time=False)
     begun = best_beginning(
         [generator], loss, settings, seeds=[3], steps=10, callback=lambda done, total, previews: counted.append((done, total))
     )
@@ -85,7 +86,9 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
 
 def test_most_drafts_are_given_up_early() -> None:
     def way(drafts: int, steps: int, shared: float = 0.0) -> list[Stage]:
-        return list(Plan.of(replace(SETTINGS, draft_fraction=shared), drafts, steps).way)
+        plan = Plan.of(replace(SETTINGS, draft_fraction=shared), drafts, steps, in_time=False)
+        assert len(plan.rounds) == 1 and not plan.rounds[0].guided and plan.drafts == drafts
+        return list(plan.rounds[0].stages)
 
     assert way(16, 30) == [Stage(0, 3, 16, 4), Stage(3, 8, 4, 1)]
     assert way(3, 30) == [Stage(0, 3, 3, 2), Stage(3, 8, 2, 1)]
@@ -95,9 +98,23 @@ def test_most_drafts_are_given_up_early() -> None:
     assert way(1, 30) == way(1, 30, 0.3) == []
 
 
+def test_only_the_best_beginnings_are_guided() -> None:
+    def rounds(drafts: int, **fields: Any) -> list[Round]:
+        settings = replace(SETTINGS, **({"draft_fraction": 0.3} | fields))
+        return list(Plan.of(settings, drafts, 30, in_time=True).rounds)
+
+    assert rounds(28) == [Round(28, False, [Stage(0, 1, 28, 7)]), Round(7, True, [Stage(0, 5, 7, 1)])]
+    assert rounds(2) == [Round(2, False, [Stage(0, 1, 2, 2)]), Round(2, True, [Stage(0, 5, 2, 1)])]
+    assert rounds(1) == [Round(1, False, [Stage(0, 1, 1, 1)]), Round(1, True, [])]
+    for unguided in ({"draft_fraction": 0.0}, {"start_fraction": 0.5}, {"strength": 0.0}):
+        assert [one.guided for one in rounds(28, **unguided)] == [False]
+    guided = Plan.of(replace(SETTINGS, draft_fraction=0.3), 28, 30, in_time=True)
+    assert guided.guided == [0, 1, 2] and guided.evaluations == 28 * 4 + 7 * 8
+
+
 def test_of_a_run_at_least_one_step_is_its_own() -> None:
     def shared(fraction: float, steps: int) -> list[int]:
-        return list(Plan.of(replace(SETTINGS, draft_fraction=fraction), 4, steps).shared)
+        return list(Plan.of(replace(SETTINGS, draft_fraction=fraction), 4, steps, in_time=False).shared)
 
     assert shared(0.3, 30) == [0, 3, 6, 9] and shared(0.0, 30) == [0]
     assert shared(1.0, 4) == [0, 1, 2, 3] and shared(1.0, 1) == [0]
@@ -105,10 +122,10 @@ def test_of_a_run_at_least_one_step_is_its_own() -> None:
 
 def test_a_draft_in_stages_is_the_same_draft(exact_audioldm: AudioLDM) -> None:
     generator = exact_audioldm.conditioned(["noise"], duration_s=0.5)
-    plan = Plan.of(SETTINGS, 8, 10)
+    plan = Plan.of(SETTINGS, 8, 10, in_time=False)
     z = noise = generator.initial_noise([4])
     levels = plan.levels(generator, plan.rest)
-    for stage in plan.way:
+    for stage in plan.rounds[0].stages:
         z, x0 = draft(generator, z, levels[stage.start : stage.stop + 1])
     whole = draft(generator, noise, levels)
     assert torch.equal(z, whole[0]) and torch.equal(x0, whole[1])
@@ -129,11 +146,11 @@ def test_coarse_steps_come_to_where_fine_ones_come(pocket_audioldm: AudioLDM, po
     """Three of second order stray from the run's nine less than half as far as three of first order."""
     generator = pocket_audioldm.conditioned(["something making a sound"], duration_s=2.0)
     loss = WeightedLoss({"audio": AudioView(generator, pocket_binder)}, [[]])
-    plan = Plan.of(replace(SETTINGS, draft_fraction=0.3), 1, 30)
+    plan = Plan.of(replace(SETTINGS, draft_fraction=0.3), 1, 30, in_time=False)
     seeds = [1, 2, 3, 4]
     noise = generator.initial_noise(seeds)
     nine, _ = draft(generator, noise, generator.noise_levels(30)[:10])
-    [[second_order]], _ = begin([generator], loss, SETTINGS, [seeds], plan)
+    [[second_order]], _ = begin([generator], loss, SETTINGS, [noise[None]], plan)
     first_order, _ = draft(generator, noise, plan.levels(generator, plan.shared))
     away = [float((z - nine).norm()) for z in (second_order, first_order)]
     assert away[0] < 0.5 * away[1], away
@@ -143,10 +160,12 @@ def test_a_beginning_is_guided_by_when_and_not_by_what(exact_audioldm: AudioLDM,
     generator = exact_audioldm.conditioned(["noise"], duration_s=0.5)
     what = TargetTerm("vision", 1.0, "audio", exact_binder.embed_text(["rain"], "vision")[0])
     settings = replace(SETTINGS, draft_fraction=0.3, inner_steps=2)
+    noise = generator.initial_noise([4, 5])[:, None]
 
     def begun(window: list[TargetTerm], *whole: EventTimesTerm) -> tuple[Tensor, list[list[tuple[int, int, set[str]]]]]:
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [window], whole)
-        [z], seen = begin([generator], loss, settings, [[4], [5]], Plan.of(settings, 2, 12))
+        plan = Plan.of(settings, 2, 12, in_time=bool(loss.of_moments()))
+        [z], seen = begin([generator], loss, settings, [noise], plan, [noise])
         return z, [[(one.step, one.inner, set(one.evaluation.terms)) for one in own] for own in seen]
 
     plain, nothing = begun([])
@@ -156,7 +175,7 @@ def test_a_beginning_is_guided_by_when_and_not_by_what(exact_audioldm: AudioLDM,
     by_when, seen = begun([], times)
     both, _ = begun([what], EventTimesTerm(1.0, "audio", [[0.2]]))
     assert torch.equal(by_when, both) and not torch.equal(by_when, plain)
-    assert seen == [[(step, inner, {"sync"}) for step in (0, 1, 3) for inner in (0, 1)]] * 2  # of four steps three
+    assert seen == [[(step, inner, {"sync", "texture"}) for step in (0, 1, 3) for inner in (0, 1)]] * 2  # of four steps three
 
 
 def test_the_trace_tells_of_the_draft_that_goes_on(audioldm: AudioLDM, binder: ImageBind) -> None:
@@ -177,7 +196,7 @@ def test_the_trace_tells_of_the_draft_that_goes_on(audioldm: AudioLDM, binder: I
         return result.waveforms[0].samples, result.trace
 
     several, trace = made(2, 5)
-    assert [point.step for point in trace.points] == [0, 1, 2] and set(trace.points[0].terms) == {"sync"}
+    assert [point.step for point in trace.points] == [0, 1, 2] and set(trace.points[0].terms) == {"sync", "texture"}
     assert [len(one.losses) for one in trace.comparisons] == [5, 2] and "5 drafts that fit the prompt" in str(trace)
     assert "drafts compared by ImageBind" in str(trace) and "guided by" not in str(trace)
     compared, goes_on = shown[-2], shown[-1]  # two finished drafts, and the better one
@@ -195,15 +214,15 @@ def test_the_trace_shows_what_only_later_steps_see(audioldm: AudioLDM, binder: I
     settings = replace(SETTINGS, end_fraction=0.6, draft_fraction=0.3, sync_weight=1.0)
     run = RunConfig([2], 10, settings, event_times="0.2")
     trace = video_to_audio(audioldm, binder, video, run, duration_s=0.5).trace
-    assert [sorted(point.terms) for point in trace.points] == [["sync"]] * 3 + [["sync", "vision"]] * 3
+    assert [sorted(point.terms) for point in trace.points] == [["sync", "texture"]] * 3 + [["sync", "vision"]] * 3
     head, *rows = str(trace).splitlines()[1:8]
-    assert "sync" in head and "vision" in head and len(rows[0].split()) == 4 and len(rows[-1].split()) == 5
+    assert head.split()[3:] == ["sync", "texture", "vision"] and {len(row.split()) for row in rows} == {5}
 
 
 def test_a_rounding_hardly_changes_a_sound() -> None:
     """The same seed should sound the same on every machine: wanted 0.01 of full scale for 1e-6 in one layer."""
     models, changed = pocket(), changed_pocket()
-    settings = replace(AUDIO_PRESETS["balanced"], strength=4.5, guide_every=1, drafts=4, draft_fraction=0.3)
+    settings = replace(AUDIO_PRESETS["balanced"], drafts=4)
     for seed in (TEST_SEEDS, TEST_SEEDS + 1):
         assert 0 < moved("v2a", models, changed, settings, seed, "vague") <= 0.01
 

@@ -9,7 +9,6 @@ from comfy_api.latest import io
 
 from ...seeing_core.guidance.settings import (
     AUDIO_PRESETS,
-    IMAGE_PRESETS,
     JOINT_PRESETS,
     MODES,
     VIDEO_PRESETS,
@@ -23,7 +22,6 @@ PRESETS: dict[str, AlignSettings] = {
     f"{task}: {name}": settings
     for task, presets in (
         ("audio", AUDIO_PRESETS),
-        ("image", {"balanced": IMAGE_PRESETS["balanced"]}),  # the others are those for audio
         ("video", VIDEO_PRESETS),
         (JOINT, JOINT_PRESETS),
     )
@@ -176,7 +174,7 @@ class AlignSettingsNode(io.ComfyNode):
                         for name, one in PRESETS.items()
                     ],
                     tooltip="Where to start: choosing a preset fills in its values. 'audio' presets are for Video to "
-                    "Audio and Image to Audio ('image: balanced' for the latter), 'video' presets for Audio to Video, 'video and audio' presets for Video "
+                    "Audio and Image to Audio, 'video' presets for Audio to Video, 'video and audio' presets for Video "
                     "and Audio Together.",
                 ),
             ],

@@ -8,7 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...seeing_core.guidance.settings import IMAGE_PRESETS, AlignSettings
+from ...seeing_core.guidance.settings import AUDIO_PRESETS, AlignSettings
 from ...seeing_core.guidance.targets import AlignTarget
 from ..comfy.convert import audio_outputs, images_from, log_notes
 from ..comfy.memory import ModelHandle, audio_bytes, on_device, retry_on_oom
@@ -44,8 +44,7 @@ class ImageToAudio(io.ComfyNode):
                 inputs.steps(30),
                 presets.for_audio(
                     "the image and the prompt",
-                    " In 'balanced' and 'fast' it acts only when event times are given; 0 also compares no starts.",
-                    presets=IMAGE_PRESETS,
+                    " In 'balanced', 'quality' and 'fast' it acts only when event times are given; 0 also compares no starts.",
                 ),
                 inputs.seed(),
                 inputs.guidance_scale("guidance_scale", "AudioLDM", 2.5, "2 to 5"),
@@ -82,7 +81,7 @@ class ImageToAudio(io.ComfyNode):
         from ...seeing_core.tasks import TaskResult, image_to_audio
 
         chosen = presets.chosen_settings(
-            "Image to Audio", IMAGE_PRESETS, preset, settings, targets=targets, event_times=event_times
+            "Image to Audio", AUDIO_PRESETS, preset, settings, targets=targets, event_times=event_times
         )
         run = inputs.run_config(inputs.seeds(seed, candidates), steps, chosen, targets, event_times)
 

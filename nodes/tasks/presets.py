@@ -49,12 +49,12 @@ def complete_prompt(settings: AlignSettings) -> io.Input:
     )
 
 
-def for_audio(target: str, remark: str = "", *, presets: Mapping[str, AlignSettings] = AUDIO_PRESETS) -> io.Input:
+def for_audio(target: str, remark: str = "") -> io.Input:
     return _preset(
-        presets,
+        AUDIO_PRESETS,
         "How the sound is guided. 'balanced': tries several starts and keeps the one that fits best; where something says when "
-        "things sound, it guides the early steps, which settle that; best in our tests. 'quality': guides for longer; best timing, slightly "
-        "less natural sound. 'fast': completes an empty prompt and sets the timing, no more. 'paper': the rule of the paper's released code. "
+        "things sound, it guides the early steps, which settle that; best in our tests. 'quality': tries twice as many. "
+        "'fast': completes an empty prompt and sets the timing, no more. 'paper': the rule of the paper's released code. "
         "'gradient': plain gradient descent. 'x0': gradient steps in the predicted clean sound.",
         target,
         remark=remark,

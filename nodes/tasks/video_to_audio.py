@@ -40,7 +40,10 @@ class VideoToAudio(io.ComfyNode):
                 inputs.prompt("heard", "a dog barking in a hall"),
                 inputs.negative_prompt("heard", "music, speech, low quality"),
                 inputs.steps(30),
-                presets.for_audio("the video and the prompt"),
+                presets.for_audio(
+                    "the video and the prompt",
+                    " In 'balanced', 'quality' and 'fast' it only moves sounds in time; 0 also compares no starts.",
+                ),
                 inputs.seed(),
                 inputs.fps_of_images(),
                 io.Float.Input(

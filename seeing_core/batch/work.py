@@ -14,7 +14,7 @@ from torch import nn
 from ..candidates import rank_candidates
 from ..errors import InputError
 from ..guidance.loop import Progress
-from ..guidance.settings import AUDIO_PRESETS, IMAGE_PRESETS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
+from ..guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
 from ..guidance.trace import TracePoint
 from ..media.audio_file import read_sound
 from ..media.image_file import read_image
@@ -27,7 +27,7 @@ from ..weights import load_animatediff, load_audioldm, load_binder
 from .jobs import Job
 from .results import Recipe, Results, identity
 
-PRESETS = {"v2a": AUDIO_PRESETS, "i2a": IMAGE_PRESETS, "a2v": VIDEO_PRESETS, "joint": JOINT_PRESETS}
+PRESETS = {"v2a": AUDIO_PRESETS, "i2a": AUDIO_PRESETS, "a2v": VIDEO_PRESETS, "joint": JOINT_PRESETS}
 STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 Outcome = list[tuple[Job, "Failure | None"]]

@@ -69,9 +69,12 @@ class AudioView:
         embedded = self.binder.embed_audio(samples, self._clips(window))
         return embedded, Preview("audio", waveform.detach(), self.generator.rate_hz)
 
+    def bands(self, decoded: Tensor) -> Tensor:
+        """(B, T, M) log energies of all there is."""
+        return self.generator.onset_features(decoded)
+
     def curve(self, decoded: Tensor) -> Curve:
-        generator = self.generator
-        return onset_curve(generator.onset_features(decoded), generator.onset_start_s, generator.onset_step_s)
+        return onset_curve(self.bands(decoded), self.generator.onset_start_s, self.generator.onset_step_s)
 
 
 @dataclass(frozen=True)

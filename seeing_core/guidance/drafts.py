@@ -6,8 +6,8 @@ given up early: what something becomes shows soon. Random search over initial no
 scaling for diffusion models beyond scaling denoising steps", 2025; giving up early: successive halving (Jamieson and Talwalkar,
 AISTATS 2016).
 
-The beginning that drafts share with the run (`AlignSettings.draft_fraction`) is guided by the terms of *when* alone. The binder,
-which says *what*, guides nothing there, so it compares what it could not have been fooled with.
+The beginning that drafts share with the run (`AlignSettings.draft_fraction`) is guided by the terms of *when* alone, while a sound
+keeps its texture. The binder, which says *what*, guides nothing there, so it compares what it could not have been fooled with.
 """
 
 from __future__ import annotations
@@ -78,30 +78,38 @@ def best_beginning(
     steps: of the run.  callback: given the number of evaluations done and of all, and what was compared last, if anything.
     Of two generators every draft of one is compared with every draft of the other; they begin together, in pairs.
     """
-    plan = Plan.of(settings, draft_count(settings, loss), steps)
+    plan = Plan.of(settings, draft_count(settings, loss), steps, in_time=bool(loss.of_moments()))
     count = _Count(callback, len(generators) * plan.evaluations)
     tried = [draft_seeds(seed, plan.drafts) for seed in seeds]  # B rows
-    begun, seen = begin(generators, loss, settings, list(zip(*tried, strict=True)), plan, count)
+    noises = [torch.stack([generator.initial_noise(own) for own in zip(*tried, strict=True)]) for generator in generators]
     ours = {
-        medium: _Candidates(generator, latents, plan.levels(generator, plan.rest))
-        for medium, generator, latents in zip(loss.views, generators, begun, strict=True)
+        medium: _Candidates(generator, noise, plan.levels(generator, plan.rest))
+        for medium, generator, noise in zip(loss.views, generators, noises, strict=True)
     }
     first = next(iter(ours.values()))
     compared: list[tuple[int, list[int], Tensor]] = []
-    for stage in plan.way:
-        losses = _losses(
-            loss, {medium: own.go_on(stage, partial(loss.embeddings, medium), count) for medium, own in ours.items()}
-        )
-        compared.append((plan.rest[stage.stop], first.numbers[:, 0].tolist(), losses[0][:, 0]))
-        for own, each in zip(ours.values(), losses, strict=True):
-            own.keep(each.argsort(dim=0, stable=True)[: stage.kept])
+    for way in plan.rounds:
+        began = first.numbers
+        plain = [own.x0 for own in ours.values()] if way.guided else None
+        begun, seen = begin(generators, loss, settings, [own.noise for own in ours.values()], plan, plain, count)
+        for own, latents in zip(ours.values(), begun, strict=True):
+            own.begun = own.latents = latents
+        for stage in way.stages:
+            embedded = {medium: own.go_on(stage, partial(loss.embeddings, medium), count) for medium, own in ours.items()}
+            if stage.kept == stage.drafts:
+                continue
+            losses = _losses(loss, embedded)
+            compared.append((plan.rest[stage.stop], first.numbers[:, 0].tolist(), losses[0][:, 0]))
+            for own, each in zip(ours.values(), losses, strict=True):
+                own.keep(each.argsort(dim=0, stable=True)[: stage.kept])
+    places = (began == first.numbers[0]).int().argmax(0).tolist()  # of those that the last round began with
     numbers = [own.numbers[0].tolist() for own in ours.values()]
     previews = tuple(own.preview for own in ours.values() if own.preview)
     return Beginning(
         plan.shared[-1],
         [own.begun[0] for own in ours.values()],
         [[row[number] for row, number in zip(tried, chosen, strict=True)] for chosen in numbers],
-        _of_chosen(seen, numbers[0], previews),
+        _of_chosen(seen, places, previews),
         [
             Comparison(step, tuple(each[each < UNFAITHFUL].tolist()), float(each[then.index(numbers[0][0])]))
             for step, then, each in compared
@@ -121,39 +129,72 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Round:
+    """Drafts from their noise to where some are kept.  guided: in the beginning that they share with the run."""
+
+    drafts: int
+    guided: bool
+    stages: Sequence[Stage]
+
+
+@dataclass(frozen=True)
 class Plan:
     """How drafts go.
 
     steps: of the run.  shared, rest: its steps between which their evaluations go, those that the run goes on from and the others.
+    guided: which of the evaluations of the shared steps are.
     """
 
     steps: int
-    drafts: int
     shared: Sequence[int]
     rest: Sequence[int]
-    way: Sequence[Stage]
+    guided: Sequence[int]
+    rounds: Sequence[Round]
 
     @classmethod
-    def of(cls, settings: AlignSettings, drafts: int, steps: int) -> Plan:
+    def of(cls, settings: AlignSettings, drafts: int, steps: int, *, in_time: bool) -> Plan:
+        """in_time: whether any term of the loss says when.
+
+        Guiding a beginning costs more than all else, and makes another thing of some, so it is done to the best quarter of those
+        that were made without. What each of these came to is what its texture is kept to.
+        """
         shared = coarse_places(0, settings.shared_steps(steps), SCREENED, 1.0)
         rest = coarse_places(shared[-1], steps, EVALUATIONS - len(shared) + 1, EARLY)
-        way = stages(drafts, len(rest) - 1, 1 if shared[-1] else SCREENED) if drafts > 1 else []
-        return cls(steps, drafts, shared, rest, way)
+        within = [number for number, step in enumerate(shared[:-1]) if in_time and settings.is_within(step, steps)]
+        guided, to_end, kept = within[:: settings.guide_every], len(rest) - 1, going_on(drafts)
+        if guided:
+            finish = [Stage(0, to_end, kept, 1)] if kept > 1 else []
+            rounds = [Round(drafts, False, [Stage(0, 1, drafts, kept)]), Round(kept, True, finish)]
+        else:
+            rounds = [Round(drafts, False, stages(drafts, to_end, 1 if shared[-1] else SCREENED))]
+        return cls(steps, shared, rest, guided, rounds)
+
+    @property
+    def drafts(self) -> int:
+        return self.rounds[0].drafts
 
     @property
     def evaluations(self) -> int:
         """Of one generator's UNet, for one sample."""
-        return self.drafts * (len(self.shared) - 1) + sum(stage.drafts * (stage.stop - stage.start) for stage in self.way)
+        shared = sum(way.drafts for way in self.rounds) * (len(self.shared) - 1)
+        return shared + sum(stage.drafts * (stage.stop - stage.start) for way in self.rounds for stage in way.stages)
 
     def levels(self, generator: Generator, places: Sequence[int]) -> list[NoiseLevel]:
         levels = generator.noise_levels(self.steps)
         return [levels[place] for place in places]
 
 
+def going_on(drafts: int) -> int:
+    """How many of them."""
+    return min(drafts, max(2, math.ceil(drafts * GO_ON)))
+
+
 def stages(drafts: int, evaluations: int, screened: int) -> list[Stage]:
     """The way to one draft of each sample and generator.  screened: after how many of the evaluations most are given up."""
-    best = max(2, math.ceil(drafts * GO_ON))
-    if evaluations <= screened or best >= drafts:
+    if drafts == 1:
+        return []
+    best = going_on(drafts)
+    if evaluations <= screened or best == drafts:
         return [Stage(0, evaluations, drafts, 1)]
     return [Stage(0, screened, drafts, best), Stage(screened, evaluations, best, 1)]
 
@@ -179,46 +220,47 @@ def begin(
     generators: Sequence[Generator],
     loss: WeightedLoss,
     settings: AlignSettings,
-    tried: Sequence[Sequence[int]],
+    noises: Sequence[Tensor],
     plan: Plan,
+    plain: Sequence[Tensor] | None = None,
     count: Callable[[int], None] = lambda more: None,
 ) -> tuple[list[Tensor], list[list[Progress]]]:
     """Drafts at the end of the steps that they share with the run, of each generator (drafts, B, ...), and what each draft saw.
 
-    tried: the seeds of the samples of each draft. The prompt stays as it is.
+    noises: of each generator, (drafts, B, ...).  plain: likewise, x0s of these drafts, whose texture those keep that are guided;
+    without it none is. The prompt stays as it is.
     """
     settings = replace(settings, prompt_strength=0.0, cfg_end_fraction=1.0)
-    when = loss.of_moments()
-    within = [number for number, step in enumerate(plan.shared[:-1]) if when and settings.is_within(step, plan.steps)]
-    guided = within[:: settings.guide_every]
-    together = 1 if guided or len(tried[0]) > 1 else TOGETHER  # a guided step takes memory as if alone
-    seen: list[list[Progress]] = [[] for _ in tried]
+    guided = plan.guided if plain else []
+    drafts, samples = noises[0].shape[:2]
+    together = 1 if guided or samples > 1 else TOGETHER  # a guided step takes memory as if alone
+    seen: list[list[Progress]] = [[] for _ in range(drafts)]
     latents: list[list[Tensor]] = [[] for _ in generators]
-    for first in range(0, len(tried), together):
-        part = tried[first : first + together]
-        states = []
-        for generator in generators:
-            noise = generator.initial_noise([seed for samples in part for seed in samples])
-            levels = plan.levels(generator, plan.shared)
-            states.append(SamplerState(generator, noise, levels, settings, second_order=True))
+    for first in range(0, drafts, together):
+        part = slice(first, first + together)
+        states = [
+            SamplerState(generator, noise[part].flatten(0, 1), plan.levels(generator, plan.shared), settings, second_order=True)
+            for generator, noise in zip(generators, noises, strict=True)
+        ]
+        when = loss.of_moments().keeping([own[first] for own in plain]) if plain else loss
 
-        def callback(progress: Progress, own: list[Progress] = seen[first], drafted: int = len(states) * len(part)) -> None:
+        def callback(progress: Progress, own: list[Progress] = seen[first], drafted: int = len(seen[part])) -> None:
             if progress.evaluation is None:
-                count(drafted)
+                count(len(generators) * drafted)
             else:  # without what takes memory
                 found = replace(progress.evaluation, gradients=(), previews=())
                 own.append(Progress(plan.shared[progress.step], plan.steps, progress.inner, found))
 
         denoise(states, when, settings, range(len(plan.shared) - 1), guided, callback)
         for so_far, state in zip(latents, states, strict=True):
-            so_far.append(state.z_next.unflatten(0, (len(part), -1)))
+            so_far.append(state.z_next.unflatten(0, (-1, samples)))
     return [torch.cat(own) for own in latents], seen
 
 
-def _of_chosen(seen: Sequence[Sequence[Progress]], numbers: Sequence[int], previews: tuple[Preview, ...]) -> list[Progress]:
-    """What the chosen drafts saw.  numbers: of each sample the draft."""
+def _of_chosen(seen: Sequence[Sequence[Progress]], places: Sequence[int], previews: tuple[Preview, ...]) -> list[Progress]:
+    """What the chosen drafts saw.  places: of each sample the draft's."""
     found = []
-    for steps in zip(*(seen[number] for number in numbers), strict=True):  # of each sample the same step
+    for steps in zip(*(seen[place] for place in places), strict=True):  # of each sample the same step
         evaluations = [step.evaluation for step in steps if step.evaluation]
         loss = torch.stack([one.loss[i] for i, one in enumerate(evaluations)])
         terms = {name: torch.stack([one.terms[name][i] for i, one in enumerate(evaluations)]) for name in evaluations[0].terms}
@@ -229,37 +271,44 @@ def _of_chosen(seen: Sequence[Sequence[Progress]], numbers: Sequence[int], previ
 class _Candidates:
     """The drafts of one generator that have not been given up.
 
-    numbers: which ones, best first, (drafts, B).  begun, latents: at the beginning that the run would go on from, and as far as
-    they have come, (drafts, B, ...).  levels: the coarse ones on their way.  preview: of the first sample's best, once one is left.
+    numbers: which ones, best first, (drafts, B).  noise, begun, latents: at first, at the beginning that the run would go on from,
+    and as far as they have come, (drafts, B, ...).  x0: what was predicted on the way there.  levels: the coarse ones on their way.
+    preview: of the first sample's best, once one is left.
     """
 
-    def __init__(self, generator: Generator, begun: Tensor, levels: Sequence[NoiseLevel]) -> None:
+    def __init__(self, generator: Generator, noise: Tensor, levels: Sequence[NoiseLevel]) -> None:
         self.generator, self.levels = generator, levels
-        self.begun = self.latents = begun
-        self.numbers = torch.arange(len(begun))[:, None].expand(-1, begun.shape[1])
+        self.noise = self.begun = self.latents = self.x0 = noise
+        self.numbers = torch.arange(len(noise))[:, None].expand(-1, noise.shape[1])
         self.preview: Preview | None = None
         self._previews: list[Preview] = []
 
     def go_on(self, stage: Stage, embeddings: Embeddings, count: _Count) -> Tensor:
-        """Through a stage, some drafts at once: what their x0 is embedded as, (windows, drafts, B, D)."""
+        """Through a stage, some drafts at once: what their x0 is embedded as, (windows, drafts, B, D), where any is given up."""
         samples = self.latents.shape[1]
-        latents, embedded = [], []
+        latents, x0s, embedded = [], [], []
         for part in self.latents.flatten(0, 1).split(TOGETHER if samples == 1 else samples):
             z, x0 = draft(self.generator, part, self.levels[stage.start : stage.stop + 1])
-            row, preview = embeddings(x0)
             latents.append(z)
-            embedded.append(row.unflatten(1, (-1, samples)))
+            x0s.append(x0)
             drafted = len(part) // samples
+            if stage.kept == stage.drafts:
+                count(drafted * (stage.stop - stage.start))
+                continue
+            row, preview = embeddings(x0)
+            embedded.append(row.unflatten(1, (-1, samples)))
             if stage.kept == 1:
                 self._previews += [replace(preview, data=one[:1]) for one in preview.data.chunk(drafted)]
             count(drafted * (stage.stop - stage.start), preview)
-        self.latents = torch.cat(latents).unflatten(0, (-1, samples))
-        return torch.cat(embedded, 1)
+        self.latents, self.x0 = (torch.cat(own).unflatten(0, (-1, samples)) for own in (latents, x0s))
+        return torch.cat(embedded, 1) if embedded else self.x0.new_zeros(0)
 
     def keep(self, best: Tensor) -> None:
         """Of each sample these, (drafts, B) of those that there are."""
         samples = torch.arange(self.latents.shape[1])
-        self.numbers, self.begun, self.latents = (one[best, samples] for one in (self.numbers, self.begun, self.latents))
+        self.numbers, self.noise, self.begun, self.latents, self.x0 = (
+            one[best, samples] for one in (self.numbers, self.noise, self.begun, self.latents, self.x0)
+        )
         if self._previews:
             self.preview = self._previews[int(best[0, 0])]
 
@@ -297,6 +346,9 @@ class _Drafts:
         raise NotImplementedError(WHAT_NOT_WHEN)
 
     def curve(self, medium: str) -> Curve:
+        raise NotImplementedError(WHAT_NOT_WHEN)
+
+    def bands(self, medium: str) -> Tensor:
         raise NotImplementedError(WHAT_NOT_WHEN)
 
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..binders.base import Embedded
-from .clips import View
+from .clips import AudioView, View
 from .loop import Evaluation, Preview
 from .sync import Curve, EventTarget, curves_correlation, moments_distance
+from .texture import Texture, silence, texture
 
-
-SYNC = "sync"  # the name of the terms that no binder has a part in
+SYNC, TEXTURE = "sync", "texture"  # the names of the terms that no binder has a part in
+KEEP = 2.0  # the weight with which a sound keeps its texture while a sync term of weight 1 moves it
 
 
 class Seen(Protocol):
@@ -33,6 +34,9 @@ class Seen(Protocol):
 
     def curve(self, medium: str) -> Curve:
         """When things start in the whole of the medium."""
+
+    def bands(self, medium: str) -> Tensor:
+        """(B, T, M) log energies, of the whole of a sound."""
 
 
 class SeenDecoded:
@@ -68,6 +72,12 @@ class SeenDecoded:
     def curve(self, medium: str) -> Curve:
         """When things start in the whole of the medium."""
         return self.views[medium].curve(self.decoded[medium])
+
+    def bands(self, medium: str) -> Tensor:
+        """(B, T, M) log energies, of the whole of a sound."""
+        view = self.views[medium]
+        assert isinstance(view, AudioView), "only a sound has bands"
+        return view.bands(self.decoded[medium])
 
 
 class Term(Protocol):
@@ -170,6 +180,29 @@ class OnsetMotionTerm:
 
 
 @dataclass(frozen=True)
+class TextureTerm:
+    """A sound keeps the texture that it had.  kept: of each sample.  silent: (B, 1, 1), what counted as silence.  step_s: of bands."""
+
+    weight: float
+    medium: str
+    kept: Texture
+    silent: Tensor
+    step_s: float
+    name: str = TEXTURE
+
+    @classmethod
+    def of(cls, weight: float, medium: str, view: AudioView, x0: Tensor) -> TextureTerm:
+        """Of what this x0, (B, ...), sounds like."""
+        windows = range(len(view.generator.windows_s))
+        bands = view.bands(view.decode(x0, view.parts(windows, whole=True)))
+        silent, step_s = silence(bands), view.generator.onset_step_s
+        return cls(weight, medium, texture(bands, silent, step_s), silent, step_s)
+
+    def __call__(self, seen: Seen) -> Tensor:
+        return texture(seen.bands(self.medium), self.silent, self.step_s).distance(self.kept)
+
+
+@dataclass(frozen=True)
 class WeightedLoss:
     """x0s -> the mean over the windows of their terms, and the terms that look at the whole.
 
@@ -191,6 +224,12 @@ class WeightedLoss:
         return replace(
             self, window_terms=[[term for term in own if isinstance(term, MOMENT_TERMS)] for own in self.window_terms]
         )
+
+    def keeping(self, x0s: Sequence[Tensor]) -> WeightedLoss:
+        """With a term that keeps the texture of each of these that is a sound, (B, ...)."""
+        sounds = [(medium, view, x0) for (medium, view), x0 in zip(self.views.items(), x0s, strict=True)]
+        kept = [TextureTerm.of(KEEP, medium, view, x0) for medium, view, x0 in sounds if isinstance(view, AudioView)]
+        return replace(self, whole_terms=[*self.whole_terms, *kept])
 
     def __call__(self, x0s: Sequence[Tensor]) -> Evaluation:
         sums = _Sums()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .loop import Evaluation
-from .losses import SYNC
+from .losses import SYNC, TEXTURE
 from .settings import AlignSettings
 
 
@@ -62,7 +62,7 @@ class Trace:
     def __str__(self) -> str:
         tuning = f", prompt tuning {self.settings.prompt_strength:g}" if self.settings.prompt_strength else ""
         head = f"{self.settings.mode} mode, strength {self.settings.strength:g}{tuning}, {self.steps} steps"
-        if self.binder and set(self.terms) - {SYNC}:
+        if self.binder and set(self.terms) - {SYNC, TEXTURE}:
             head += f", guided by {self.binder}"
         elif self.binder and self.comparisons:
             head += f", drafts compared by {self.binder}"

@@ -27,7 +27,6 @@ from seeing_core.guidance.losses import (
 )
 from seeing_core.guidance.settings import (
     AUDIO_PRESETS,
-    IMAGE_PRESETS,
     JOINT_PRESETS,
     VIDEO_PRESETS,
     AlignSettings,
@@ -39,7 +38,7 @@ STEPS = {"v2a": 30, "i2a": 30, "a2v": 25, "joint": 25}
 TUNED = AlignSettings("paper", prompt_strength=1.0)
 PRESETS: dict[str, dict[str, AlignSettings]] = {
     "v2a": AUDIO_PRESETS,
-    "i2a": IMAGE_PRESETS,
+    "i2a": AUDIO_PRESETS,
     "a2v": VIDEO_PRESETS,
     "joint": JOINT_PRESETS,
 }
@@ -76,15 +75,20 @@ class Scene:
 
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of the drafts and all denoise steps of a run."""
-        plan = Plan.of(settings, draft_count(settings, self.loss), steps)
+        plan = Plan.of(settings, draft_count(settings, self.loss), steps, in_time=bool(self.loss.of_moments()))
         kinds = [
             (settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1))
             for i in range(plan.shared[-1], steps)
         ]
         each = {kind: self.cost(settings, guided=kind[0], cfg=kind[1]).total for kind in set(kinds)}
-        begun = count(lambda: begin(self.generators, self.loss, settings, [[0]], plan), self.parts).total
-        drafts = sum(stage.drafts * count(lambda: self.draft(plan, stage), self.parts).total for stage in plan.way)
-        return plan.drafts * begun + drafts + sum(each[kind] for kind in kinds)
+        noises = [generator.initial_noise([0])[None] for generator in self.generators]
+        drafts = 0
+        for way in plan.rounds:
+            plain = noises if way.guided else None
+            begun = count(lambda: begin(self.generators, self.loss, settings, noises, plan, plain), self.parts).total
+            drafts += way.drafts * begun
+            drafts += sum(stage.drafts * count(lambda: self.draft(plan, stage), self.parts).total for stage in way.stages)
+        return drafts + sum(each[kind] for kind in kinds)
 
     @torch.no_grad()
     def draft(self, plan: Plan, stage: Stage) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from seeing_core.guidance.settings import AUDIO_PRESETS, IMAGE_PRESETS, JOINT_PRESETS, UNGUIDED, VIDEO_PRESETS, AlignSettings
+from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, UNGUIDED, VIDEO_PRESETS, AlignSettings
 from tests.benchmarks.scoreboard import CAPTIONS, real_features, run, summary, table
 
 SEARCH_SEEDS = 20_000_000
@@ -32,7 +32,7 @@ def ways(presets: dict[str, AlignSettings]) -> dict[str, AlignSettings]:
     }
 
 
-WAYS = {task: ways(presets) for task, presets in (("v2a", AUDIO_PRESETS), ("i2a", IMAGE_PRESETS), ("a2v", VIDEO_PRESETS))}
+WAYS = {task: ways(presets) for task, presets in (("v2a", AUDIO_PRESETS), ("i2a", AUDIO_PRESETS), ("a2v", VIDEO_PRESETS))}
 WAYS["joint"] = ways(JOINT_PRESETS)
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from scripts.comfy_server import COMFYUI, ROOT
-from seeing_core.guidance.settings import AUDIO_PRESETS, IMAGE_PRESETS, JOINT_PRESETS, VIDEO_PRESETS
+from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS
 from tests.server.own_process import run_script
 
 PRESETS = {
     "audio": AUDIO_PRESETS,
-    "image": {"balanced": IMAGE_PRESETS["balanced"]},
     "video": VIDEO_PRESETS,
     "video and audio": JOINT_PRESETS,
 }
 TASKS = {
     "VideoToAudio": AUDIO_PRESETS,
-    "ImageToAudio": IMAGE_PRESETS,
+    "ImageToAudio": AUDIO_PRESETS,
     "AudioToVideo": VIDEO_PRESETS,
     "VideoAndAudio": JOINT_PRESETS,
 }

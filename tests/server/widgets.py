@@ -23,11 +23,11 @@ def changed(value: Any) -> Any:
 async def main() -> None:
     nodes = await nodes_of(pack)
     from pack.nodes.tasks import align_settings, presets
-    from pack.seeing_core.guidance.settings import AUDIO_PRESETS, IMAGE_PRESETS, JOINT_PRESETS, VIDEO_PRESETS
+    from pack.seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS
 
     tables = {
         "VideoToAudio": AUDIO_PRESETS,
-        "ImageToAudio": IMAGE_PRESETS,
+        "ImageToAudio": AUDIO_PRESETS,
         "AudioToVideo": VIDEO_PRESETS,
         "VideoAndAudio": JOINT_PRESETS,
     }
