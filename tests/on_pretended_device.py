@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from seeing_core.captions.describe import describe
-from seeing_core.guidance import state
+from seeing_core.guidance import drafts, state
 from seeing_core.guidance.loop import Progress
 from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS, AlignSettings
 from seeing_core.media.key_frames import key_frames
@@ -55,8 +55,18 @@ class Models:
         return self
 
 
-def made(models: Models, task: str, settings: AlignSettings, callback: Callable[[Progress], None]) -> TaskResult:
-    run = RunConfig([1, 2], STEPS[task], settings, callback=callback)
+def nothing(*seen: Any) -> None:
+    pass
+
+
+def made(
+    models: Models,
+    task: str,
+    settings: AlignSettings,
+    callback: Callable[[Progress], None] = nothing,
+    draft_callback: Callable[..., None] = nothing,
+) -> TaskResult:
+    run = RunConfig([1, 2], STEPS[task], settings, callback=callback, draft_callback=draft_callback)
     if task == "v2a":
         return video_to_audio(models.audio, models.binder, VIDEO, run, prompt="a bell")
     if task == "i2a":
@@ -74,7 +84,7 @@ def compare(folder: Path, task: str, preset: str, binder: str = "imagebind") -> 
     """The largest difference from the CPU, and the waits within a step: where they are, at most in any step."""
     settings = PRESETS[task][preset]
     settings = replace(settings, drafts=min(3, settings.drafts), moment_weight=1.0)  # of three drafts two go on
-    expected = outputs(made(Models(folder, binder), task, settings, lambda progress: None))
+    expected = outputs(made(Models(folder, binder), task, settings))
     found, guided = made_there(Models(folder, binder), task, settings)
     return {
         "difference": max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True)),
@@ -84,8 +94,9 @@ def compare(folder: Path, task: str, preset: str, binder: str = "imagebind") -> 
 
 
 def made_there(models: Models, task: str, settings: AlignSettings) -> tuple[list[Tensor], list[list[str]]]:
-    """What is made on the pretended device, and the waits within each step that was guided."""
+    """What is made on the pretended device, and the waits within each step that was guided, of the run or of a draft."""
     guided: list[list[str]] = []
+    inner = drafts.denoise
     with pretended() as waits:
         models.to(DEVICE)
         seen, aligned = 0, False
@@ -93,12 +104,27 @@ def made_there(models: Models, task: str, settings: AlignSettings) -> tuple[list
         def callback(progress: Progress) -> None:
             nonlocal seen, aligned
             if progress.evaluation is not None:
-                aligned = True
+                aligned = aligned or bool(progress.evaluation.gradients)  # without them it tells of a draft again
             else:
                 guided.extend([waits[seen:]] if aligned else [])
                 seen, aligned = len(waits), False
 
-        return outputs(made(models, task, settings, callback)), guided
+        def compared(*done: Any) -> None:
+            nonlocal seen
+            seen = len(waits)
+
+        def watched(*run: Any) -> None:
+            def both(progress: Progress, theirs: Callable[[Progress], None] = run[-1]) -> None:
+                callback(progress)
+                theirs(progress)
+
+            inner(*run[:-1], both)
+
+        drafts.denoise = watched
+        try:
+            return outputs(made(models, task, settings, callback, compared)), guided
+        finally:
+            drafts.denoise = inner
 
 
 def later(guided: list[list[str]]) -> list[str]:

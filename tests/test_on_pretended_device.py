@@ -15,7 +15,7 @@ from seeing_core.guidance.settings import AUDIO_PRESETS
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = {  # of videos those that differ in what runs, for they take long
     "v2a": list(AUDIO_PRESETS),
-    "i2a": ["balanced", "quality", "paper"],
+    "i2a": ["balanced", "paper"],
     "a2v": ["balanced", "paper", "fast"],
     "joint": ["balanced", "paper"],
 }

@@ -81,19 +81,18 @@ def best_beginning(
     plan = Plan.of(settings, draft_count(settings, loss), steps, in_time=bool(loss.of_moments()))
     count = _Count(callback, len(generators) * plan.evaluations)
     tried = [draft_seeds(seed, plan.drafts) for seed in seeds]  # B rows
-    noises = [torch.stack([generator.initial_noise(own) for own in zip(*tried, strict=True)]) for generator in generators]
     ours = {
-        medium: _Candidates(generator, noise, plan.levels(generator, plan.rest))
-        for medium, generator, noise in zip(loss.views, generators, noises, strict=True)
+        medium: _Candidates(generator, tried, plan.levels(generator, plan.rest))
+        for medium, generator in zip(loss.views, generators, strict=True)
     }
     first = next(iter(ours.values()))
     compared: list[tuple[int, list[int], Tensor]] = []
     for way in plan.rounds:
         began = first.numbers
         plain = [own.x0 for own in ours.values()] if way.guided else None
-        begun, seen = begin(generators, loss, settings, [own.noise for own in ours.values()], plan, plain, count)
+        begun, seen = begin(generators, loss, settings, [own.noise() for own in ours.values()], plan, plain, count)
         for own, latents in zip(ours.values(), begun, strict=True):
-            own.begun = own.latents = latents
+            own.start(latents)
         for stage in way.stages:
             embedded = {medium: own.go_on(stage, partial(loss.embeddings, medium), count) for medium, own in ours.items()}
             if stage.kept == stage.drafts:
@@ -108,7 +107,7 @@ def best_beginning(
     return Beginning(
         plan.shared[-1],
         [own.begun[0] for own in ours.values()],
-        [[row[number] for row, number in zip(tried, chosen, strict=True)] for chosen in numbers],
+        [own.seeds()[0] for own in ours.values()],
         _of_chosen(seen, places, previews),
         [
             Comparison(step, tuple(each[each < UNFAITHFUL].tolist()), float(each[then.index(numbers[0][0])]))
@@ -236,11 +235,12 @@ def begin(
     together = 1 if guided or samples > 1 else TOGETHER  # a guided step takes memory as if alone
     seen: list[list[Progress]] = [[] for _ in range(drafts)]
     latents: list[list[Tensor]] = [[] for _ in generators]
+    levels = [plan.levels(generator, plan.shared) for generator in generators]
     for first in range(0, drafts, together):
         part = slice(first, first + together)
         states = [
-            SamplerState(generator, noise[part].flatten(0, 1), plan.levels(generator, plan.shared), settings, second_order=True)
-            for generator, noise in zip(generators, noises, strict=True)
+            SamplerState(generator, noise[part].flatten(0, 1), own, settings, second_order=True)
+            for generator, noise, own in zip(generators, noises, levels, strict=True)
         ]
         when = loss.of_moments().keeping([own[first] for own in plain]) if plain else loss
 
@@ -271,17 +271,29 @@ def _of_chosen(seen: Sequence[Sequence[Progress]], places: Sequence[int], previe
 class _Candidates:
     """The drafts of one generator that have not been given up.
 
-    numbers: which ones, best first, (drafts, B).  noise, begun, latents: at first, at the beginning that the run would go on from,
-    and as far as they have come, (drafts, B, ...).  x0: what was predicted on the way there.  levels: the coarse ones on their way.
+    numbers: which ones, best first, (drafts, B).  begun, latents, x0: at the beginning that the run would go on from, as far as they
+    have come, and what was predicted on the way there, (drafts, B, ...).  levels: the coarse ones on their way.
     preview: of the first sample's best, once one is left.
     """
 
-    def __init__(self, generator: Generator, noise: Tensor, levels: Sequence[NoiseLevel]) -> None:
-        self.generator, self.levels = generator, levels
-        self.noise = self.begun = self.latents = self.x0 = noise
-        self.numbers = torch.arange(len(noise))[:, None].expand(-1, noise.shape[1])
+    def __init__(self, generator: Generator, tried: Sequence[Sequence[int]], levels: Sequence[NoiseLevel]) -> None:
+        """tried: of each sample the seeds of its drafts."""
+        self.generator, self.tried, self.levels = generator, tried, levels
+        self.numbers = torch.arange(len(tried[0]))[:, None].expand(-1, len(tried))
         self.preview: Preview | None = None
         self._previews: list[Preview] = []
+
+    def seeds(self) -> list[list[int]]:
+        """Of each draft, for each sample."""
+        return [[own[number] for own, number in zip(self.tried, row, strict=True)] for row in self.numbers.tolist()]
+
+    def noise(self) -> Tensor:
+        """(drafts, B, ...)."""
+        return torch.stack([self.generator.initial_noise(seeds) for seeds in self.seeds()])
+
+    def start(self, latents: Tensor) -> None:
+        """At the beginning that the run would go on from."""
+        self.begun = self.latents = latents
 
     def go_on(self, stage: Stage, embeddings: Embeddings, count: _Count) -> Tensor:
         """Through a stage, some drafts at once: what their x0 is embedded as, (windows, drafts, B, D), where any is given up."""
@@ -306,8 +318,8 @@ class _Candidates:
     def keep(self, best: Tensor) -> None:
         """Of each sample these, (drafts, B) of those that there are."""
         samples = torch.arange(self.latents.shape[1])
-        self.numbers, self.noise, self.begun, self.latents, self.x0 = (
-            one[best, samples] for one in (self.numbers, self.noise, self.begun, self.latents, self.x0)
+        self.numbers, self.begun, self.latents, self.x0 = (
+            one[best, samples] for one in (self.numbers, self.begun, self.latents, self.x0)
         )
         if self._previews:
             self.preview = self._previews[int(best[0, 0])]

@@ -130,8 +130,8 @@ _OURS = AlignSettings(
     "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0
 )
 AUDIO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_OURS, strength=5.0, drafts=24, draft_fraction=0.3, give_way=1.0),
-    "quality": replace(_OURS, strength=5.0, drafts=48, draft_fraction=0.3, give_way=1.0),
+    "balanced": replace(_OURS, strength=6.0, drafts=24, draft_fraction=0.3, give_way=1.0),
+    "quality": replace(_OURS, strength=6.0, drafts=48, draft_fraction=0.3, give_way=1.0),
     "fast": replace(_OURS, strength=2.0, binder_weight=0.0),
     "paper": AlignSettings("paper"),
     "gradient": AlignSettings("gradient"),

@@ -25,8 +25,9 @@ def ways(presets: dict[str, AlignSettings]) -> dict[str, AlignSettings]:
         "unguided": UNGUIDED,
         "words": WORDS,
         **presets,
-        **{f"drafts {count}": replace(ours, drafts=count) for count in (1, 4, 6, 8, 12, 16, 24)},
-        "guide, then choose": replace(ours, strength=4.5, guide_every=1, drafts=17, draft_fraction=0.3),
+        **{f"drafts {count}": replace(ours, drafts=count) for count in (1, 4, 6, 8, 12, 16, 32)},
+        "drafts that go on": replace(ours, draft_fraction=0.2),
+        "guided after the choice": replace(ours, strength=4.0, guide_every=2, drafts=28, draft_fraction=0.0),
         "two inner steps": replace(ours, inner_steps=2),
         "strength 2": replace(ours, strength=2.0),
     }
