@@ -299,12 +299,14 @@ def test_drafts_that_nothing_compares_are_said_not_to_be_made(exact_audioldm: Au
     assert set(notes) - set(before) == {"drafts: none of the 8 were made, because nothing that compares them has a weight"}
 
 
+@pytest.mark.parametrize("shared", [0.0, 0.5])
 def test_both_media_of_a_pair_are_chosen(
-    exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind
+    exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind, shared: float
 ) -> None:
-    run = RunConfig([5], 2, replace(SETTINGS, drafts=3))
+    run = RunConfig([5], 4, replace(SETTINGS, drafts=3, draft_fraction=shared, sync_weight=1.0))
     result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt="noise", duration_s=0.5)
     assert len(result.videos) == len(result.waveforms) == 1
+    assert ("texture" in result.trace.terms) == bool(shared)  # the sound of a pair that is guided keeps its own
 
 
 class Cancelled(Exception):
