@@ -55,6 +55,8 @@ def made(server, task: str, fails: bool) -> tuple[list[np.ndarray], int]:
     kind = {"video_model": "TestVideoModelOutOfMemory", "audio_model": "TestAudioModelOutOfMemory"}[socket]
     api["test"] = {"class_type": kind, "inputs": {"model": api["4"]["inputs"][socket], "fails": fails}}
     api["4"]["inputs"] |= {"steps": 8, socket: ["test", 0]}
+    if task == "i2a":  # an image does not say when, and then nothing is guided
+        api["4"]["inputs"]["event_times"] = "0.5"
     api = {key: node for key, node in api.items() if key not in ("5", "6", "7")}
     if socket == "video_model":
         api["save"] = {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "made"}}
