@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .errors import InputError, check_number
 from .generators.base import AudioGenerator, Generator, VideoGenerator
-from .guidance.drafts import DraftCallback, best_beginning, draft_count, draft_notes
+from .guidance.drafts import DraftCallback, begins_before, best_beginning, draft_count, draft_notes
 from .guidance.loop import Progress, sample
 from .guidance.losses import WeightedLoss
 from .guidance.settings import AlignSettings
@@ -121,8 +121,7 @@ def run_guided(
         run.callback(progress)
 
     first_step, latents, comparisons = 0, None, list[Comparison]()
-    drafts = draft_count(settings, loss)
-    if drafts > 1 or (settings.enabled and settings.draft_fraction):
+    if begins_before(settings, loss):
         begun = best_beginning(generators, loss, settings, seeds=run.seeds, steps=run.steps, callback=run.draft_callback)
         first_step, latents, comparisons = begun.step, begun.latents, begun.comparisons
         if begun.previews:  # of the best one, which is not the one compared last
@@ -130,7 +129,7 @@ def run_guided(
         for progress in begun.seen:
             callback(progress)
         notes = [*notes, *draft_notes(run.seeds, begun.seeds)]
-    if settings.enabled and settings.drafts > drafts:
+    if settings.enabled and settings.drafts > draft_count(settings, loss):
         notes = [*notes, f"drafts: none of the {settings.drafts} were made, because nothing that compares them has a weight"]
     made = sample(
         generators, loss, settings, seeds=run.seeds, steps=run.steps, first_step=first_step, latents=latents, callback=callback

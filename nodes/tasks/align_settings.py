@@ -20,11 +20,7 @@ from .presets import complete_prompt, known_preset
 JOINT = "video and audio"
 PRESETS: dict[str, AlignSettings] = {
     f"{task}: {name}": settings
-    for task, presets in (
-        ("audio", AUDIO_PRESETS),
-        ("video", VIDEO_PRESETS),
-        (JOINT, JOINT_PRESETS),
-    )
+    for task, presets in (("audio", AUDIO_PRESETS), ("video", VIDEO_PRESETS), (JOINT, JOINT_PRESETS))
     for name, settings in presets.items()
 }
 

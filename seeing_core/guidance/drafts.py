@@ -47,6 +47,11 @@ def draft_count(settings: AlignSettings, loss: WeightedLoss) -> int:
     return settings.drafts if settings.enabled and any(loss.window_terms) else 1
 
 
+def begins_before(settings: AlignSettings, loss: WeightedLoss) -> bool:
+    """Whether anything is made before the run: drafts to compare, or a beginning of the run's own."""
+    return draft_count(settings, loss) > 1 or (settings.enabled and settings.draft_fraction > 0)
+
+
 @dataclass(frozen=True)
 class Beginning:
     """With what a run goes on.

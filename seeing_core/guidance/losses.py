@@ -199,7 +199,7 @@ class TextureTerm:
         return cls(weight, medium, texture(bands, silent, step_s), silent, step_s)
 
     def __call__(self, seen: Seen) -> Tensor:
-        return texture(seen.bands(self.medium), self.silent, self.step_s).distance(self.kept)
+        return texture_distance(texture(seen.bands(self.medium), self.silent, self.step_s), self.kept)
 
 
 @dataclass(frozen=True)
@@ -305,3 +305,8 @@ class _Sums:
 def distance(a: Tensor, b: Tensor) -> Tensor:
     """F(a, b) = 1 - cos(a, b) over the last axis, from 0 (same direction) to 2."""
     return 1 - cosine_similarity(a, b, dim=-1)
+
+
+def texture_distance(a: Texture, b: Texture) -> Tensor:
+    """The mean of how far their spectra and their rhythms are apart, (B,). Differentiable."""
+    return torch.stack([distance(own, other) for own, other in zip(a, b, strict=True)]).mean(0)

@@ -36,8 +36,9 @@ class AlignSettings:
     sync_weight: of the term that makes things sound when they move.
     moment_weight: of what fits moment by moment, in the eyes and ears of a binder that tells when; times the weights above.
     drafts: beginnings that are tried in a few coarse steps, of which the run goes on with the best (`drafts`). 1: none is compared.
-    draft_fraction: of the denoise steps, those at the start that a draft shares with the run: made in a few coarse ones, and guided by
-        the sync and moment terms alone, so that the run goes on from there. 0: nothing but the noise is shared, and no draft is guided.
+    draft_fraction: of the denoise steps, those at the start that a draft shares with the run, which goes on from there: made in a few
+        coarse ones, and guided by the sync and moment terms alone while a sound keeps its texture. 0: nothing but the noise is
+        shared, and no draft is guided.
     give_way: how far the target gives way to a prompt that says another thing (`prompt_completion.left_open`): 1 is all that the
         prompt decides, 0 nothing.
     complete_prompt: which prompts are completed in the binder's words before anything is made (`prompt_completion`): those
@@ -124,7 +125,7 @@ UNGUIDED = AlignSettings(strength=0.0)
 # Found on the pocket models by tests/benchmarks/search.py. What a thing is follows from the prompt, and where that leaves it open
 # from the noise, so several are tried; when things happen is settled early, in the noisiest steps, so only those are guided,
 # and the rest is left to the generator, which makes it sound and look real. Sounds are guided before one is chosen: the binder
-# guides none of their steps, so a rounding changes nothing. The first steps of a video are left alone, because gradients through
+# guides none of their steps, so a rounding changes next to nothing. The first steps of a video are left alone, because gradients through
 # the UNet would make another thing of it there; of the others every second one is guided, which costs half as much.
 _OURS = AlignSettings(
     "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0

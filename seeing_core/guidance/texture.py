@@ -8,27 +8,20 @@ a little later, which tells a knock from a ring. A sound that keeps them while i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 DEPTH = 7.0  # log energies further than this below the loudest count as silence
 LAGS_S = (0.0, 0.02, 0.04, 0.08, 0.16)
 
 
-@dataclass(frozen=True)
-class Texture:
+class Texture(NamedTuple):
     """spectrum: (B, M), the log of each band's mean energy, less the mean of all.  rhythm: (B, lags x M), covariances over time."""
 
     spectrum: Tensor
     rhythm: Tensor
-
-    def distance(self, other: Texture) -> Tensor:
-        """0 of the same, to 2, (B,); of one against several too. Differentiable."""
-        parts = (self.spectrum, other.spectrum), (self.rhythm, other.rhythm)
-        return torch.stack([1 - cosine_similarity(a, b, dim=-1) for a, b in parts]).mean(0)
 
 
 def silence(log_energies: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
-from seeing_core.guidance.drafts import Plan, Stage, begin, best_beginning, draft, draft_count
+from seeing_core.guidance.drafts import Plan, Stage, begin, begins_before, best_beginning, draft, draft_count
 from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import (
     EventTimesTerm,
@@ -65,7 +65,7 @@ class Scene:
     def run(self, settings: AlignSettings, steps: int) -> None:
         """Drafts and all denoise steps of a run, without the final decoding."""
         first_step, latents = 0, None
-        if draft_count(settings, self.loss) > 1:
+        if begins_before(settings, self.loss):
             begun = best_beginning(self.generators, self.loss, settings, seeds=[0], steps=steps)
             first_step, latents = begun.step, begun.latents
         sample(self.generators, self.loss, settings, seeds=[0], steps=steps, first_step=first_step, latents=latents)

@@ -6,11 +6,7 @@ from scripts.comfy_server import COMFYUI, ROOT
 from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, VIDEO_PRESETS
 from tests.server.own_process import run_script
 
-PRESETS = {
-    "audio": AUDIO_PRESETS,
-    "video": VIDEO_PRESETS,
-    "video and audio": JOINT_PRESETS,
-}
+PRESETS = {"audio": AUDIO_PRESETS, "video": VIDEO_PRESETS, "video and audio": JOINT_PRESETS}
 TASKS = {
     "VideoToAudio": AUDIO_PRESETS,
     "ImageToAudio": AUDIO_PRESETS,
