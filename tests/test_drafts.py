@@ -14,6 +14,7 @@ from seeing_core.binders.imagebind import ImageBind
 from seeing_core.errors import InputError
 from seeing_core.generators.animatediff import AnimateDiff
 from seeing_core.generators.audioldm import AudioLDM
+from seeing_core.generators.base import AudioGenerator
 from seeing_core.guidance.clips import AudioView
 from seeing_core.guidance.drafts import (
     UNFAITHFUL,
@@ -94,7 +95,7 @@ def test_most_drafts_are_given_up_early() -> None:
     assert way(3, 30) == [Stage(0, 3, 3, 2), Stage(3, 8, 2, 1)]
     assert way(2, 30) == [Stage(0, 8, 2, 1)]  # two are never too many to finish
     assert way(16, 5) == [Stage(0, 3, 16, 4), Stage(3, 5, 4, 1)] and way(16, 2) == [Stage(0, 2, 16, 1)]
-    assert way(16, 30, 0.3) == [Stage(0, 1, 16, 4), Stage(1, 5, 4, 1)]
+    assert way(16, 30, 0.3) == [Stage(0, 1, 16, 1)]  # not guided, a beginning shows what it comes to
     assert way(1, 30) == way(1, 30, 0.3) == []
 
 
@@ -110,6 +111,26 @@ def test_only_the_best_beginnings_are_guided() -> None:
         assert [one.guided for one in rounds(28, **unguided)] == [False]
     guided = Plan.of(replace(SETTINGS, draft_fraction=0.3), 28, 30, in_time=True)
     assert guided.guided == [0, 1, 2] and guided.evaluations == 28 * 4 + 7 * 8
+
+
+def test_drafts_are_without_classifier_free_guidance_where_the_run_is(
+    exact_audioldm: AudioLDM, exact_binder: ImageBind
+) -> None:
+    on, off = (exact_audioldm.conditioned(["rain"], duration_s=0.5, guidance_scale=scale) for scale in (2.5, 1.0))
+    noise = on.initial_noise([1])[:, None]
+
+    def begun(generator: AudioGenerator, cfg_start: float) -> Tensor:
+        settings = replace(SETTINGS, draft_fraction=0.3, cfg_start_fraction=cfg_start)
+        plan = Plan.of(settings, 1, 10, in_time=False)
+        loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [[]])
+        return begin([generator], loss, settings, [noise], plan)[0][0]
+
+    assert torch.equal(begun(on, 0.3), begun(off, 0.0)) and not torch.equal(begun(on, 0.3), begun(on, 0.0))
+    assert torch.equal(begun(on, 0.2), begun(on, 0.11)) and not torch.equal(begun(on, 0.2), begun(on, 0.3))
+    plan = Plan.of(replace(SETTINGS, cfg_start_fraction=0.2, cfg_end_fraction=0.7), 4, 10, in_time=False)
+    assert [plan.rest[number] for number in plan.cfg(plan.rest)] == [step for step in plan.rest if 2 <= step < 7]
+    levels = on.noise_levels(10)
+    assert torch.equal(draft(on, noise[0], levels, cfg_steps=[])[0], draft(off, noise[0], levels)[0])
 
 
 def test_of_a_run_at_least_one_step_is_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import asdict, replace
 
@@ -134,12 +135,15 @@ def latent_of(generator: object, binder: ImageBind, **settings: float) -> Tensor
     return z
 
 
-def test_without_classifier_free_guidance_at_the_end(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
+def test_classifier_free_guidance_in_an_interval(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
     on, off = (exact_audioldm.conditioned(["rain"], duration_s=1.0, guidance_scale=scale) for scale in (2.5, 1.0))
     assert torch.equal(latent_of(on, exact_binder, cfg_end_fraction=0.0), latent_of(off, exact_binder))
     assert torch.equal(latent_of(on, exact_binder, cfg_end_fraction=1.0), latent_of(on, exact_binder))
-    half = latent_of(on, exact_binder, cfg_end_fraction=0.5)
-    assert not torch.equal(half, latent_of(on, exact_binder)) and not torch.equal(half, latent_of(off, exact_binder))
+    assert torch.equal(latent_of(on, exact_binder, cfg_start_fraction=1.0), latent_of(off, exact_binder))
+    halves = [latent_of(on, exact_binder, **half) for half in ({"cfg_end_fraction": 0.5}, {"cfg_start_fraction": 0.5})]
+    for one, other in itertools.combinations([*halves, latent_of(on, exact_binder), latent_of(off, exact_binder)], 2):
+        assert not torch.equal(one, other)
+    assert list(AlignSettings(cfg_start_fraction=0.3, cfg_end_fraction=0.6).cfg_steps(25)) == list(range(8, 15))
 
 
 @pytest.mark.parametrize("name", [name for name in asdict(AlignSettings()) if name not in ("mode", "complete_prompt")])
@@ -154,6 +158,7 @@ def test_scaling_a_preset() -> None:
     assert (tuned.strength, tuned.prompt_strength, tuned.complete_prompt) == (0.5, 0.5, "never")
     balanced = AUDIO_PRESETS["balanced"]
     assert balanced.scaled(1.0) == balanced
+    assert VIDEO_PRESETS["balanced"].scaled(0.0).cfg_steps(25) == range(25)
     words = balanced.scaled(0.0)
     assert not words.enabled and words.complete_prompt == "when empty" and words.uses_target
 

@@ -19,7 +19,15 @@ from ..tasks.align_settings import fields as settings_widgets
 from .patch import Alignment as AlignmentValue
 from .vae import NativeVae
 
-NOT_USED = ("prompt_strength", "cfg_end_fraction", "drafts", "draft_fraction", "give_way", "complete_prompt")
+NOT_USED = (
+    "prompt_strength",
+    "cfg_start_fraction",
+    "cfg_end_fraction",
+    "drafts",
+    "draft_fraction",
+    "give_way",
+    "complete_prompt",
+)
 
 
 class AlignModel(io.ComfyNode):

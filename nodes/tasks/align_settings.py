@@ -98,6 +98,14 @@ def fields(preset: AlignSettings, *, has_target: bool = True) -> list[io.Input]:
             tooltip="Of the steps between start and end, every k-th is guided. 2 takes half the time.",
         ),
         _float(
+            "cfg_start_fraction",
+            value["cfg_start_fraction"],
+            "The share of the steps at the start without classifier-free guidance: starts differ more from each other, and take half "
+            "the work. 0 has it on from the first step.",
+            "cfg start fraction",
+            high=1.0,
+        ),
+        _float(
             "cfg_end_fraction",
             value["cfg_end_fraction"],
             "The share of the steps after which classifier-free "

@@ -65,7 +65,7 @@ def for_video(target: str) -> io.Input:
     return _preset(
         VIDEO_PRESETS,
         "How the video is guided. 'balanced': tries several starts and keeps the one that fits best, then makes things move "
-        "when they sound; best in our tests. 'quality': goes on to the last step. 'fast': completes an empty prompt, no more. "
+        "when they sound; best in our tests. 'quality': tries twice as many. 'fast': completes an empty prompt, no more. "
         "'paper': the paper's rule, which also tunes the prompt.",
         target,
     )
@@ -75,9 +75,8 @@ def for_both() -> io.Input:
     return _preset(
         JOINT_PRESETS,
         "How video and audio are guided. 'balanced': tries several starts of both and keeps the two that go together best, "
-        "then guides the early steps, so that sounds and movements come together; best in our tests. 'quality': guides for "
-        "longer. 'fast': completes an empty prompt, no more. 'paper': the paper's rule, which also tunes the "
-        "prompt.",
+        "then guides some of the steps, so that sounds and movements come together; best in our tests. 'quality': tries twice "
+        "as many. 'fast': completes an empty prompt, no more. 'paper': the paper's rule, which also tunes the prompt.",
         "a match of video, audio and prompt",
     )
 

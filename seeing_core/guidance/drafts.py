@@ -13,7 +13,7 @@ keeps its texture. The binder, which says *what*, guides nothing there, so it co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -86,10 +86,7 @@ def best_beginning(
     plan = Plan.of(settings, draft_count(settings, loss), steps, in_time=bool(loss.of_moments()))
     count = _Count(callback, len(generators) * plan.evaluations)
     tried = [draft_seeds(seed, plan.drafts) for seed in seeds]  # B rows
-    ours = {
-        medium: _Candidates(generator, tried, plan.levels(generator, plan.rest))
-        for medium, generator in zip(loss.views, generators, strict=True)
-    }
+    ours = {medium: _Candidates(generator, tried, plan) for medium, generator in zip(loss.views, generators, strict=True)}
     first = next(iter(ours.values()))
     compared: list[tuple[int, list[int], Tensor]] = []
     for way in plan.rounds:
@@ -145,11 +142,13 @@ class Round:
 class Plan:
     """How drafts go.
 
-    steps: of the run.  shared, rest: its steps between which their evaluations go, those that the run goes on from and the others.
+    steps: of the run.  cfg_steps: of these those with classifier-free guidance, which drafts share.
+    shared, rest: its steps between which their evaluations go, those that the run goes on from and the others.
     guided: which of the evaluations of the shared steps are.
     """
 
     steps: int
+    cfg_steps: range
     shared: Sequence[int]
     rest: Sequence[int]
     guided: Sequence[int]
@@ -160,7 +159,8 @@ class Plan:
         """in_time: whether any term of the loss says when.
 
         Guiding a beginning costs more than all else, and makes another thing of some, so it is done to the best quarter of those
-        that were made without. What each of these came to is what its texture is kept to.
+        that were made without. What each of these came to is what its texture is kept to. Where none is guided, what a beginning
+        comes to is predicted well enough to choose by.
         """
         shared = coarse_places(0, settings.shared_steps(steps), SCREENED, 1.0)
         rest = coarse_places(shared[-1], steps, EVALUATIONS - len(shared) + 1, EARLY)
@@ -170,8 +170,9 @@ class Plan:
             finish = [Stage(0, to_end, kept, 1)] if kept > 1 else []
             rounds = [Round(drafts, False, [Stage(0, 1, drafts, kept)]), Round(kept, True, finish)]
         else:
-            rounds = [Round(drafts, False, stages(drafts, to_end, 1 if shared[-1] else SCREENED))]
-        return cls(steps, shared, rest, guided, rounds)
+            first = [Stage(0, 1, drafts, 1)] if drafts > 1 else []
+            rounds = [Round(drafts, False, first if shared[-1] else stages(drafts, to_end))]
+        return cls(steps, settings.cfg_steps(steps), shared, rest, guided, rounds)
 
     @property
     def drafts(self) -> int:
@@ -187,20 +188,24 @@ class Plan:
         levels = generator.noise_levels(self.steps)
         return [levels[place] for place in places]
 
+    def cfg(self, places: Sequence[int]) -> list[int]:
+        """Of the evaluations between these steps those with classifier-free guidance."""
+        return [number for number, step in enumerate(places[:-1]) if step in self.cfg_steps]
+
 
 def going_on(drafts: int) -> int:
     """How many of them."""
     return min(drafts, max(2, math.ceil(drafts * GO_ON)))
 
 
-def stages(drafts: int, evaluations: int, screened: int) -> list[Stage]:
-    """The way to one draft of each sample and generator.  screened: after how many of the evaluations most are given up."""
+def stages(drafts: int, evaluations: int) -> list[Stage]:
+    """The way from the noise to one draft of each sample and generator."""
     if drafts == 1:
         return []
     best = going_on(drafts)
-    if evaluations <= screened or best == drafts:
+    if evaluations <= SCREENED or best == drafts:
         return [Stage(0, evaluations, drafts, 1)]
-    return [Stage(0, screened, drafts, best), Stage(screened, evaluations, best, 1)]
+    return [Stage(0, SCREENED, drafts, best), Stage(SCREENED, evaluations, best, 1)]
 
 
 def coarse_places(first: int, last: int, evaluations: int, early: float) -> list[int]:
@@ -234,7 +239,7 @@ def begin(
     noises: of each generator, (drafts, B, ...).  plain: likewise, x0s of these drafts, whose texture those keep that are guided;
     without it none is. The prompt stays as it is.
     """
-    settings = replace(settings, prompt_strength=0.0, cfg_end_fraction=1.0)
+    settings = replace(settings, prompt_strength=0.0)
     guided = plan.guided if plain else []
     drafts, samples = noises[0].shape[:2]
     together = 1 if guided or samples > 1 else TOGETHER  # a guided step takes memory as if alone
@@ -244,7 +249,9 @@ def begin(
     for first in range(0, drafts, together):
         part = slice(first, first + together)
         states = [
-            SamplerState(generator, noise[part].flatten(0, 1), own, settings, second_order=True)
+            SamplerState(
+                generator, noise[part].flatten(0, 1), own, settings, second_order=True, cfg_steps=plan.cfg(plan.shared)
+            )
             for generator, noise, own in zip(generators, noises, levels, strict=True)
         ]
         when = loss.of_moments().keeping([own[first] for own in plain]) if plain else loss
@@ -277,13 +284,13 @@ class _Candidates:
     """The drafts of one generator that have not been given up.
 
     numbers: which ones, best first, (drafts, B).  begun, latents, x0: at the beginning that the run would go on from, as far as they
-    have come, and what was predicted on the way there, (drafts, B, ...).  levels: the coarse ones on their way.
+    have come, and what was predicted on the way there, (drafts, B, ...).  plan: their way.
     preview: of the first sample's best, once one is left.
     """
 
-    def __init__(self, generator: Generator, tried: Sequence[Sequence[int]], levels: Sequence[NoiseLevel]) -> None:
+    def __init__(self, generator: Generator, tried: Sequence[Sequence[int]], plan: Plan) -> None:
         """tried: of each sample the seeds of its drafts."""
-        self.generator, self.tried, self.levels = generator, tried, levels
+        self.generator, self.tried, self.plan = generator, tried, plan
         self.numbers = torch.arange(len(tried[0]))[:, None].expand(-1, len(tried))
         self.preview: Preview | None = None
         self._previews: list[Preview] = []
@@ -304,8 +311,10 @@ class _Candidates:
         """Through a stage, some drafts at once: what their x0 is embedded as, (windows, drafts, B, D), where any is given up."""
         samples = self.latents.shape[1]
         latents, x0s, embedded = [], [], []
+        places = self.plan.rest[stage.start : stage.stop + 1]
+        levels = self.plan.levels(self.generator, places)
         for part in self.latents.flatten(0, 1).split(TOGETHER if samples == 1 else samples):
-            z, x0 = draft(self.generator, part, self.levels[stage.start : stage.stop + 1])
+            z, x0 = draft(self.generator, part, levels, cfg_steps=self.plan.cfg(places))
             latents.append(z)
             x0s.append(x0)
             drafted = len(part) // samples
@@ -342,9 +351,14 @@ def draft_seeds(seed: int, count: int) -> list[int]:
     return [seed, *more.tolist()]
 
 
-def draft(generator: Generator, z: Tensor, levels: Sequence[NoiseLevel]) -> tuple[Tensor, Tensor]:
-    """Latents (B, ...) after denoising through these levels without guidance, and the x0 that the last step predicted, likewise."""
-    state = SamplerState(generator, z, levels, PLAIN)
+def draft(
+    generator: Generator, z: Tensor, levels: Sequence[NoiseLevel], *, cfg_steps: Container[int] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Latents (B, ...) after denoising through these levels without guidance, and the x0 that the last step predicted, likewise.
+
+    cfg_steps: the steps with classifier-free guidance, by default all.
+    """
+    state = SamplerState(generator, z, levels, PLAIN, cfg_steps=cfg_steps)
     for step in range(len(levels) - 1):
         state.denoise(step, gradients=False)
     return state.z_next, state.predict_x0()

@@ -29,8 +29,8 @@ class AlignSettings:
         guides from the first step on, of 1 never.
     inner_steps: gradient steps per guided step.
     guide_every: of the steps between start and end every k-th is guided, beginning with the first.
-    cfg_end_fraction: the part of the steps after which the prompt is followed without classifier-free guidance, which halves
-        the UNet's work.
+    cfg_start_fraction, cfg_end_fraction: the parts of the steps before and after which the prompt is followed without
+        classifier-free guidance, which halves the UNet's work (Kynkäänniemi et al., NeurIPS 2024).
     vision_weight, audio_weight, text_weight: weights of the loss terms (eqs. 14-16).
     binder_weight: of all that the binder compares. 0: it may complete the prompt, but takes no part in the steps.
     sync_weight: of the term that makes things sound when they move.
@@ -52,6 +52,7 @@ class AlignSettings:
     end_fraction: float = 1.0
     inner_steps: int = 1
     guide_every: int = 1
+    cfg_start_fraction: float = 0.0
     cfg_end_fraction: float = 1.0
     vision_weight: float = 1.0
     audio_weight: float = 1.0
@@ -75,6 +76,7 @@ class AlignSettings:
         check_number("end fraction", self.end_fraction, 0, 1)
         check_number("inner steps", self.inner_steps, 1, 100)
         check_number("guide every", self.guide_every, 1, 1000)
+        check_number("start of classifier-free guidance", self.cfg_start_fraction, 0, 1)
         check_number("end of classifier-free guidance", self.cfg_end_fraction, 0, 1)
         check_number("drafts", self.drafts, 1, 64)
         check_number("draft fraction", self.draft_fraction, 0, 1)
@@ -108,6 +110,10 @@ class AlignSettings:
     def _first(self, steps: int) -> int:
         return 0 if self.start_fraction == 0 else int(steps * self.start_fraction) + 1
 
+    def cfg_steps(self, steps: int) -> range:
+        """Of a run's steps those with classifier-free guidance."""
+        return range(math.ceil(steps * self.cfg_start_fraction), math.ceil(steps * self.cfg_end_fraction))
+
     def shared_steps(self, steps: int) -> int:
         """Of a run's steps those that its drafts share with it; at least one is left."""
         return min(math.ceil(steps * self.draft_fraction), steps - 1)
@@ -117,16 +123,20 @@ class AlignSettings:
         return self.complete_prompt == "always" or (self.complete_prompt == "when empty" and not prompt.strip())
 
     def scaled(self, strength: float) -> AlignSettings:
-        """The same with both strengths multiplied."""
-        return replace(self, strength=self.strength * strength, prompt_strength=self.prompt_strength * strength)
+        """The same with both strengths multiplied. At 0 there are no drafts to set apart: classifier-free guidance begins at once."""
+        return replace(
+            self,
+            strength=self.strength * strength,
+            prompt_strength=self.prompt_strength * strength,
+            cfg_start_fraction=self.cfg_start_fraction if strength else 0.0,
+        )
 
 
 UNGUIDED = AlignSettings(strength=0.0)
 # Found on the pocket models by tests/benchmarks/search.py. What a thing is follows from the prompt, and where that leaves it open
 # from the noise, so several are tried; when things happen is settled early, in the noisiest steps, so only those are guided,
 # and the rest is left to the generator, which makes it sound and look real. Sounds are guided before one is chosen: the binder
-# guides none of their steps, so a rounding changes next to nothing. The first steps of a video are left alone, because gradients through
-# the UNet would make another thing of it there; of the others every second one is guided, which costs half as much.
+# guides none of their steps, so a rounding changes next to nothing.
 _OURS = AlignSettings(
     "x0", start_fraction=0.0, end_fraction=0.3, text_weight=0.2, complete_prompt="when empty", sync_weight=1.0
 )
@@ -138,18 +148,31 @@ AUDIO_PRESETS: dict[str, AlignSettings] = {
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
 }
+# Videos are guided after the choice, through the UNet, at every second step, which costs half as much; the binder weighs more
+# there, so that a video stays what was chosen. They begin without classifier-free guidance, with which most come to the same few things.
+_VIDEO = replace(
+    _OURS,
+    mode="unet",
+    strength=3.0,
+    start_fraction=0.3,
+    end_fraction=0.6,
+    guide_every=2,
+    cfg_start_fraction=0.3,
+    binder_weight=3.0,
+    draft_fraction=0.3,
+    give_way=1.0,
+)
 VIDEO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(
-        _OURS, mode="unet", strength=3.0, start_fraction=0.2, end_fraction=0.6, guide_every=2, drafts=8, give_way=1.0
-    ),
-    "quality": replace(_OURS, mode="unet", strength=2.0, start_fraction=0.2, end_fraction=1.0, drafts=8, give_way=1.0),
+    "balanced": replace(_VIDEO, drafts=18),
+    "quality": replace(_VIDEO, drafts=36),
     "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),
     "paper": AlignSettings("paper", prompt_strength=1.0),
 }
 # Audio follows video more easily than the other way round, and through the UNet a sound becomes another.
+_JOINT = replace(_VIDEO, mode="x0", give_way=0.0)
 JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
-    "balanced": replace(_OURS, strength=3.0, drafts=8),
-    "quality": replace(_OURS, strength=2.0, inner_steps=2, end_fraction=0.4, drafts=8),
+    "balanced": replace(_JOINT, drafts=20),
+    "quality": replace(_JOINT, drafts=40),
 }
 # Of a model whose sampling is someone else's: no drafts there, so that all that the targets say comes from the steps.
 NATIVE = AlignSettings("x0", strength=3.0, start_fraction=0.0, end_fraction=0.5, sync_weight=1.0)

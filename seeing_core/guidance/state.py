@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import torch
 from torch import Tensor
@@ -27,12 +27,16 @@ class SamplerState:
         settings: AlignSettings,
         *,
         second_order: bool = False,
+        cfg_steps: Container[int] | None = None,
     ) -> None:
-        """noise: (B, ...).  levels: one more than steps.  second_order: for coarse steps, which DDIM, of first order, strays in."""
+        """noise: (B, ...).  levels: one more than steps.  second_order: for coarse steps, which DDIM, of first order, strays in.
+
+        cfg_steps: those with classifier-free guidance, by default as the settings say.
+        """
         self.generator, self.levels, self.settings = generator, levels, settings
         self.second_order = second_order
         self.seen: tuple[float, Tensor] | None = None  # level and unguided x0 of the step before
-        self.cfg_steps = math.ceil((len(levels) - 1) * settings.cfg_end_fraction)
+        self.cfg_steps = settings.cfg_steps(len(levels) - 1) if cfg_steps is None else cfg_steps
         self.z_next = noise
         self.prompt = generator.initial_prompt(len(noise))
         self.step_size = settings.strength * generator.step_sizes.latent[settings.mode]
@@ -41,7 +45,7 @@ class SamplerState:
     def denoise(self, step: int, *, gradients: bool) -> None:
         """One DDIM step, z_t -> z_next. `gradients` keeps the UNet's graph for the aligner."""
         self.level, self.next_level = self.levels[step : step + 2]
-        self.cfg = step < self.cfg_steps
+        self.cfg = step in self.cfg_steps
         self.z_t = self.z_next
         self._predict(gradients)
         self.z_next = self._step()

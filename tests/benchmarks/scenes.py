@@ -59,7 +59,9 @@ class Scene:
 
     def step(self, settings: AlignSettings, *, guided: bool = True, cfg: bool = True) -> None:
         """One denoise step, with or without the aligner's work after it."""
-        one = replace(settings, start_fraction=0.0, end_fraction=float(guided), cfg_end_fraction=float(cfg))
+        one = replace(
+            settings, start_fraction=0.0, end_fraction=float(guided), cfg_start_fraction=0.0, cfg_end_fraction=float(cfg)
+        )
         sample(self.generators, self.loss, one, seeds=[0], steps=1)
 
     def run(self, settings: AlignSettings, steps: int) -> None:
@@ -76,10 +78,7 @@ class Scene:
     def run_flops(self, settings: AlignSettings, steps: int) -> int:
         """Of the drafts and all denoise steps of a run."""
         plan = Plan.of(settings, draft_count(settings, self.loss), steps, in_time=bool(self.loss.of_moments()))
-        kinds = [
-            (settings.is_guided(i, steps), i < -(-steps * settings.cfg_end_fraction // 1))
-            for i in range(plan.shared[-1], steps)
-        ]
+        kinds = [(settings.is_guided(i, steps), i in settings.cfg_steps(steps)) for i in range(plan.shared[-1], steps)]
         each = {kind: self.cost(settings, guided=kind[0], cfg=kind[1]).total for kind in set(kinds)}
         noises = [generator.initial_noise([0])[None] for generator in self.generators]
         drafts = 0
@@ -94,8 +93,9 @@ class Scene:
     def draft(self, plan: Plan, stage: Stage) -> None:
         """One of each medium, taken through the stage and embedded; comparing them costs nothing beside it."""
         for medium, generator in zip(self.loss.views, self.generators, strict=True):
-            levels = plan.levels(generator, plan.rest)[stage.start : stage.stop + 1]
-            self.loss.embeddings(medium, draft(generator, generator.initial_noise([0]), levels)[1])
+            places = plan.rest[stage.start : stage.stop + 1]
+            x0 = draft(generator, generator.initial_noise([0]), plan.levels(generator, places), cfg_steps=plan.cfg(places))[1]
+            self.loss.embeddings(medium, x0)
 
 
 def scene(
