@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -110,7 +111,7 @@ def test_only_the_best_beginnings_are_guided() -> None:
     for unguided in ({"draft_fraction": 0.0}, {"start_fraction": 0.5}, {"strength": 0.0}):
         assert [one.guided for one in rounds(28, **unguided)] == [False]
     guided = Plan.of(replace(SETTINGS, draft_fraction=0.3), 28, 30, in_time=True)
-    assert guided.guided == [0, 1, 2] and guided.evaluations == 28 * 4 + 7 * 8
+    assert guided.guided == [0, 1, 2] and guided.evaluations(28) == 28 * 4 + 7 * 8 and guided.evaluations(1) == 4 + 7 * 8
 
 
 def test_drafts_are_without_classifier_free_guidance_where_the_run_is(
@@ -277,6 +278,8 @@ def test_what_the_user_wrote_comes_before_what_the_target_suggests() -> None:
         [2]
     ]  # the nearest to sight that still says it
     assert best([sight, PromptTerm("text", torch.tensor([0.0]), "audio", EAST)], audio=heard) == [[1]]  # an empty prompt
+    [one] = losses([PromptTerm("text", 0.2, "audio", -EAST)], audio=[EAST])  # the best one counts, however little it fits
+    assert one < UNFAITHFUL
     [strays] = losses([sight, PromptTerm("text", 0.2, "audio", EAST)], audio=heard)
     assert (strays >= UNFAITHFUL).tolist() == [False, True, False]
 
@@ -321,12 +324,21 @@ def test_drafts_that_nothing_compares_are_said_not_to_be_made(exact_audioldm: Au
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.5])
-def test_both_media_of_a_pair_are_chosen(
+def test_of_a_pair_the_seed_decides_the_video_and_the_drafts_are_of_the_sound(
     exact_animatediff: AnimateDiff, exact_audioldm: AudioLDM, exact_binder: ImageBind, shared: float
 ) -> None:
-    run = RunConfig([5], 4, replace(SETTINGS, drafts=3, draft_fraction=shared, sync_weight=1.0))
+    counted: list[tuple[int, int]] = []
+    settings = replace(SETTINGS, drafts=9, draft_fraction=shared, sync_weight=1.0)
+    run = RunConfig([5], 4, settings, draft_callback=lambda done, total, previews: counted.append((done, total)))
     result = video_and_audio(exact_animatediff, exact_audioldm, exact_binder, run, prompt="noise", duration_s=0.5)
     assert len(result.videos) == len(result.waveforms) == 1
+    [note] = [note for note in result.trace.notes if note.startswith("drafts: ")]
+    video, sound = note.removeprefix("drafts: seed 5 began with the noise of ").split(" and ")
+    assert video == "5" and int(sound) in draft_seeds(5, 9)
+    assert len(result.trace.comparisons[0].losses) == 9
+    *on_the_way, (done, total), best = counted
+    assert done == total and all(before < after <= total for (before, _), (after, _) in itertools.pairwise(on_the_way))
+    assert best == (1, 1)
     assert ("texture" in result.trace.terms) == bool(shared)  # the sound of a pair that is guided keeps its own
 
 

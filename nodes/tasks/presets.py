@@ -74,7 +74,7 @@ def for_video(target: str) -> io.Input:
 def for_both() -> io.Input:
     return _preset(
         JOINT_PRESETS,
-        "How video and audio are guided. 'balanced': tries several starts of both and keeps the two that go together best, "
+        "How video and audio are guided. 'balanced': tries several starts of the sound and keeps the one that fits the video best, "
         "then guides some of the steps, so that sounds and movements come together; best in our tests. 'quality': tries twice "
         "as many. 'fast': completes an empty prompt, no more. 'paper': the paper's rule, which also tunes the prompt.",
         "a match of video, audio and prompt",

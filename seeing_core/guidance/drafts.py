@@ -6,8 +6,8 @@ given up early: what something becomes shows soon. Random search over initial no
 scaling for diffusion models beyond scaling denoising steps", 2025; giving up early: successive halving (Jamieson and Talwalkar,
 AISTATS 2016).
 
-The beginning that drafts share with the run (`AlignSettings.draft_fraction`) is guided by the terms of *when* alone, while a sound
-keeps its texture. The binder, which says *what*, guides nothing there, so it compares what it could not have been fooled with.
+The beginning that drafts share with the run (`AlignSettings.draft_fraction`) is guided, if at all, by the terms of *when* alone, while
+a sound keeps its texture. The binder, which says *what*, guides nothing there, so it compares what it could not have been fooled with.
 """
 
 from __future__ import annotations
@@ -81,18 +81,28 @@ def best_beginning(
     """The beginning of the best of `settings.drafts` drafts of each sample and generator, the first of which is the run's own seed's.
 
     steps: of the run.  callback: given the number of evaluations done and of all, and what was compared last, if anything.
-    Of two generators every draft of one is compared with every draft of the other; they begin together, in pairs.
+    Of two generators the first makes what its own seed brings, and the drafts are of the second: a choice among both would take
+    the same few pairs whatever the seed, those that a binder is surest of.
     """
     plan = Plan.of(settings, draft_count(settings, loss), steps, in_time=bool(loss.of_moments()))
-    count = _Count(callback, len(generators) * plan.evaluations)
-    tried = [draft_seeds(seed, plan.drafts) for seed in seeds]  # B rows
-    ours = {medium: _Candidates(generator, tried, plan) for medium, generator in zip(loss.views, generators, strict=True)}
-    first = next(iter(ours.values()))
+    tried = numbers_tried(len(generators), plan.drafts)
+    count = _Count(callback, sum(plan.evaluations(own) for own in tried))
+    ours = {
+        medium: _Candidates(generator, [draft_seeds(seed, own) for seed in seeds], plan)
+        for medium, generator, own in zip(loss.views, generators, tried, strict=True)
+    }
+    last = list(ours.values())[-1]
     compared: list[tuple[int, list[int], Tensor]] = []
+    seen: list[list[Progress]]
     for way in plan.rounds:
-        began = first.numbers
-        plain = [own.x0 for own in ours.values()] if way.guided else None
-        begun, seen = begin(generators, loss, settings, [own.noise() for own in ours.values()], plan, plain, count)
+        began, seen = last.numbers, [[] for _ in last.numbers]
+        if way.guided:
+            for own in ours.values():
+                own.pair_up(way.drafts)
+            noises, plain = [own.noise() for own in ours.values()], [own.x0 for own in ours.values()]
+            begun, seen = begin(generators, loss, settings, noises, plan, plain, count)
+        else:
+            begun = [begin([own.generator], loss, settings, [own.noise()], plan, count=count)[0][0] for own in ours.values()]
         for own, latents in zip(ours.values(), begun, strict=True):
             own.start(latents)
         for stage in way.stages:
@@ -100,11 +110,11 @@ def best_beginning(
             if stage.kept == stage.drafts:
                 continue
             losses = _losses(loss, embedded)
-            compared.append((plan.rest[stage.stop], first.numbers[:, 0].tolist(), losses[0][:, 0]))
+            compared.append((plan.rest[stage.stop], last.numbers[:, 0].tolist(), losses[-1][:, 0]))
             for own, each in zip(ours.values(), losses, strict=True):
                 own.keep(each.argsort(dim=0, stable=True)[: stage.kept])
-    places = (began == first.numbers[0]).int().argmax(0).tolist()  # of those that the last round began with
-    numbers = [own.numbers[0].tolist() for own in ours.values()]
+    places = (began == last.numbers[0]).int().argmax(0).tolist()  # of those that the last round began with
+    chosen = int(last.numbers[0, 0])
     previews = tuple(own.preview for own in ours.values() if own.preview)
     return Beginning(
         plan.shared[-1],
@@ -112,7 +122,7 @@ def best_beginning(
         [own.seeds()[0] for own in ours.values()],
         _of_chosen(seen, places, previews),
         [
-            Comparison(step, tuple(each[each < UNFAITHFUL].tolist()), float(each[then.index(numbers[0][0])]))
+            Comparison(step, tuple(each[each < UNFAITHFUL].tolist()), float(each[then.index(chosen)]))
             for step, then, each in compared
         ],
         previews,
@@ -178,11 +188,14 @@ class Plan:
     def drafts(self) -> int:
         return self.rounds[0].drafts
 
-    @property
-    def evaluations(self) -> int:
-        """Of one generator's UNet, for one sample."""
-        shared = sum(way.drafts for way in self.rounds) * (len(self.shared) - 1)
-        return shared + sum(stage.drafts * (stage.stop - stage.start) for way in self.rounds for stage in way.stages)
+    def evaluations(self, tried: int) -> int:
+        """Of the UNet of a generator of which so many drafts are tried, for one sample."""
+        done = 0
+        for way in self.rounds:
+            most = way.drafts if way.guided else tried  # guided drafts are pairs
+            done += min(way.drafts, most) * (len(self.shared) - 1)
+            done += sum(min(stage.drafts, most) * (stage.stop - stage.start) for stage in way.stages)
+        return done
 
     def levels(self, generator: Generator, places: Sequence[int]) -> list[NoiseLevel]:
         levels = generator.noise_levels(self.steps)
@@ -191,6 +204,11 @@ class Plan:
     def cfg(self, places: Sequence[int]) -> list[int]:
         """Of the evaluations between these steps those with classifier-free guidance."""
         return [number for number, step in enumerate(places[:-1]) if step in self.cfg_steps]
+
+
+def numbers_tried(generators: int, drafts: int) -> list[int]:
+    """How many drafts of each generator there are."""
+    return [1] * (generators - 1) + [drafts]
 
 
 def going_on(drafts: int) -> int:
@@ -288,6 +306,10 @@ class _Candidates:
     preview: of the first sample's best, once one is left.
     """
 
+    begun: Tensor
+    latents: Tensor
+    x0: Tensor
+
     def __init__(self, generator: Generator, tried: Sequence[Sequence[int]], plan: Plan) -> None:
         """tried: of each sample the seeds of its drafts."""
         self.generator, self.tried, self.plan = generator, tried, plan
@@ -302,6 +324,12 @@ class _Candidates:
     def noise(self) -> Tensor:
         """(drafts, B, ...)."""
         return torch.stack([self.generator.initial_noise(seeds) for seeds in self.seeds()])
+
+    def pair_up(self, drafts: int) -> None:
+        """So many, where there is one: it begins once with each of the other generator's."""
+        if len(self.numbers) == 1:
+            self.numbers = self.numbers.expand(drafts, -1)
+            self.x0 = self.x0.expand(drafts, *self.x0.shape[1:])
 
     def start(self, latents: Tensor) -> None:
         """At the beginning that the run would go on from."""
@@ -409,4 +437,4 @@ def _strays(distance: Tensor, weight: float | Tensor) -> Tensor:
     """1 for the drafts that fit the prompt less than `FAITHFUL` of what the best one does, 0 for the others."""
     fit = 1 - distance
     best = fit.amax(tuple(range(fit.ndim - 1)), keepdim=True)
-    return ((fit < FAITHFUL * best) & (weight > 0)).to(fit)
+    return ((fit < best - (1 - FAITHFUL) * best.abs()) & (weight > 0)).to(fit)

@@ -148,7 +148,7 @@ AUDIO_PRESETS: dict[str, AlignSettings] = {
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
 }
-# Videos are guided after the choice, through the UNet, at every second step, which costs half as much; the binder weighs more
+# Videos are guided after the choice, through the UNet, at every second step, which costs half as much; the sound weighs more
 # there, so that a video stays what was chosen. They begin without classifier-free guidance, with which most come to the same few things.
 _VIDEO = replace(
     _OURS,
@@ -158,7 +158,7 @@ _VIDEO = replace(
     end_fraction=0.6,
     guide_every=2,
     cfg_start_fraction=0.3,
-    binder_weight=3.0,
+    audio_weight=3.0,
     draft_fraction=0.3,
     give_way=1.0,
 )
@@ -169,10 +169,11 @@ VIDEO_PRESETS: dict[str, AlignSettings] = {
     "paper": AlignSettings("paper", prompt_strength=1.0),
 }
 # Audio follows video more easily than the other way round, and through the UNet a sound becomes another.
-_JOINT = replace(_VIDEO, mode="x0", give_way=0.0)
+# The seed decides what the video is; the drafts are of the sound.
+_JOINT = replace(_VIDEO, mode="x0", cfg_start_fraction=0.0, give_way=0.0)
 JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
-    "balanced": replace(_JOINT, drafts=20),
-    "quality": replace(_JOINT, drafts=40),
+    "balanced": replace(_JOINT, drafts=32),
+    "quality": replace(_JOINT, drafts=64),
 }
 # Of a model whose sampling is someone else's: no drafts there, so that all that the targets say comes from the steps.
 NATIVE = AlignSettings("x0", strength=3.0, start_fraction=0.0, end_fraction=0.5, sync_weight=1.0)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seeing_core.generators.animatediff import ConditionedAnimateDiff
 from seeing_core.generators.audioldm import ConditionedAudioLDM
 from seeing_core.guidance.clips import AudioView, VideoView, video_windows
-from seeing_core.guidance.drafts import Plan, Stage, begin, begins_before, best_beginning, draft, draft_count
+from seeing_core.guidance.drafts import Plan, Stage, begin, begins_before, best_beginning, draft, draft_count, numbers_tried
 from seeing_core.guidance.loop import sample
 from seeing_core.guidance.losses import (
     EventTimesTerm,
@@ -83,19 +83,24 @@ class Scene:
         noises = [generator.initial_noise([0])[None] for generator in self.generators]
         drafts = 0
         for way in plan.rounds:
-            plain = noises if way.guided else None
-            begun = count(lambda: begin(self.generators, self.loss, settings, noises, plan, plain), self.parts).total
-            drafts += way.drafts * begun
-            drafts += sum(stage.drafts * count(lambda: self.draft(plan, stage), self.parts).total for stage in way.stages)
+            if way.guided:
+                pair = count(lambda: begin(self.generators, self.loss, settings, noises, plan, noises), self.parts).total
+                drafts += way.drafts * pair
+            for place, tried in enumerate(numbers_tried(len(noises), plan.drafts)):
+                own, noise, most = self.generators[place], noises[place], way.drafts if way.guided else tried
+                if not way.guided:
+                    drafts += most * count(lambda: begin([own], self.loss, settings, [noise], plan), self.parts).total
+                for stage in way.stages:
+                    drafts += min(stage.drafts, most) * count(lambda: self.draft(plan, stage, place), self.parts).total
         return drafts + sum(each[kind] for kind in kinds)
 
     @torch.no_grad()
-    def draft(self, plan: Plan, stage: Stage) -> None:
-        """One of each medium, taken through the stage and embedded; comparing them costs nothing beside it."""
-        for medium, generator in zip(self.loss.views, self.generators, strict=True):
-            places = plan.rest[stage.start : stage.stop + 1]
-            x0 = draft(generator, generator.initial_noise([0]), plan.levels(generator, places), cfg_steps=plan.cfg(places))[1]
-            self.loss.embeddings(medium, x0)
+    def draft(self, plan: Plan, stage: Stage, place: int) -> None:
+        """One of the generator at this place, taken through the stage and embedded; comparing them costs nothing beside it."""
+        medium, generator = list(self.loss.views)[place], self.generators[place]
+        places = plan.rest[stage.start : stage.stop + 1]
+        x0 = draft(generator, generator.initial_noise([0]), plan.levels(generator, places), cfg_steps=plan.cfg(places))[1]
+        self.loss.embeddings(medium, x0)
 
 
 def scene(
