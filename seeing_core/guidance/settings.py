@@ -148,8 +148,9 @@ AUDIO_PRESETS: dict[str, AlignSettings] = {
     "gradient": AlignSettings("gradient"),
     "x0": AlignSettings("x0"),
 }
-# Videos are guided after the choice, through the UNet, at every second step, which costs half as much; the sound weighs more
-# there, so that a video stays what was chosen. They begin without classifier-free guidance, with which most come to the same few things.
+# Videos begin without classifier-free guidance, with which most come to the same few things. They are guided after the choice,
+# through the UNet, at every second step, which costs half as much; sound and timing weigh more there, so that a video stays what
+# was chosen, and moves in time even where it gives way to the prompt.
 _VIDEO = replace(
     _OURS,
     mode="unet",
@@ -158,7 +159,8 @@ _VIDEO = replace(
     end_fraction=0.6,
     guide_every=2,
     cfg_start_fraction=0.3,
-    audio_weight=3.0,
+    audio_weight=5.0,
+    sync_weight=2.0,
     draft_fraction=0.3,
     give_way=1.0,
 )
