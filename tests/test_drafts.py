@@ -87,8 +87,8 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
 
 
 def test_most_drafts_are_given_up_early() -> None:
-    def way(drafts: int, steps: int, shared: float = 0.0) -> list[Stage]:
-        plan = Plan.of(replace(SETTINGS, draft_fraction=shared), drafts, steps, in_time=False)
+    def way(drafts: int, steps: int, shared: float = 0.0, end: float = 0.3) -> list[Stage]:
+        plan = Plan.of(replace(SETTINGS, draft_fraction=shared, end_fraction=end), drafts, steps, in_time=False)
         assert len(plan.rounds) == 1 and not plan.rounds[0].guided and plan.drafts == drafts
         return list(plan.rounds[0].stages)
 
@@ -96,7 +96,8 @@ def test_most_drafts_are_given_up_early() -> None:
     assert way(3, 30) == [Stage(0, 3, 3, 2), Stage(3, 8, 2, 1)]
     assert way(2, 30) == [Stage(0, 8, 2, 1)]  # two are never too many to finish
     assert way(16, 5) == [Stage(0, 3, 16, 4), Stage(3, 5, 4, 1)] and way(16, 2) == [Stage(0, 2, 16, 1)]
-    assert way(16, 30, 0.3) == [Stage(0, 1, 16, 1)]  # not guided, a beginning shows what it comes to
+    assert way(16, 30, 0.3) == [Stage(0, 1, 16, 4), Stage(1, 5, 4, 1)]
+    assert way(16, 30, 0.3, end=0.6) == [Stage(0, 1, 16, 1)]  # guided later, it becomes another than it would without
     assert way(1, 30) == way(1, 30, 0.3) == []
 
 

@@ -169,8 +169,8 @@ class Plan:
         """in_time: whether any term of the loss says when.
 
         Guiding a beginning costs more than all else, and makes another thing of some, so it is done to the best quarter of those
-        that were made without. What each of these came to is what its texture is kept to. Where none is guided, what a beginning
-        comes to is predicted well enough to choose by.
+        that were made without. What each of these came to is what its texture is kept to. Where later steps are guided, what a
+        draft would come to without is worth no more than what its beginning is predicted to become.
         """
         shared = coarse_places(0, settings.shared_steps(steps), SCREENED, 1.0)
         rest = coarse_places(shared[-1], steps, EVALUATIONS - len(shared) + 1, EARLY)
@@ -180,8 +180,9 @@ class Plan:
             finish = [Stage(0, to_end, kept, 1)] if kept > 1 else []
             rounds = [Round(drafts, False, [Stage(0, 1, drafts, kept)]), Round(kept, True, finish)]
         else:
-            first = [Stage(0, 1, drafts, 1)] if drafts > 1 else []
-            rounds = [Round(drafts, False, first if shared[-1] else stages(drafts, to_end))]
+            changes = shared[-1] and any(settings.is_guided(step, steps) for step in range(shared[-1], steps))
+            screened = 1 if shared[-1] else SCREENED
+            rounds = [Round(drafts, False, stages(drafts, screened if changes else to_end, screened))]
         return cls(steps, settings.cfg_steps(steps), shared, rest, guided, rounds)
 
     @property
@@ -216,14 +217,14 @@ def going_on(drafts: int) -> int:
     return min(drafts, max(2, math.ceil(drafts * GO_ON)))
 
 
-def stages(drafts: int, evaluations: int) -> list[Stage]:
-    """The way from the noise to one draft of each sample and generator."""
+def stages(drafts: int, evaluations: int, screened: int) -> list[Stage]:
+    """The way to one draft of each sample and generator.  screened: after how many of the evaluations most are given up."""
     if drafts == 1:
         return []
     best = going_on(drafts)
-    if evaluations <= SCREENED or best == drafts:
+    if evaluations <= screened or best == drafts:
         return [Stage(0, evaluations, drafts, 1)]
-    return [Stage(0, SCREENED, drafts, best), Stage(SCREENED, evaluations, best, 1)]
+    return [Stage(0, screened, drafts, best), Stage(screened, evaluations, best, 1)]
 
 
 def coarse_places(first: int, last: int, evaluations: int, early: float) -> list[int]:
