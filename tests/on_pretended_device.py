@@ -28,7 +28,7 @@ from tests.pe_av_folders import write_pe_av
 from tests.pretended_device import DEVICE, pretended
 from tests.stand_ins import write_animatediff, write_audioldm, write_imagebind
 
-STEPS = {"v2a": 7, "i2a": 7, "a2v": 8, "joint": 6}  # with which every guided preset guides twice or more
+STEPS = {"v2a": 7, "i2a": 7, "a2v": 12, "joint": 12}  # with which every guided preset guides twice or more
 VIDEO, SOUND = jumping_video(8, 8.0, [3, 5]), bursts([0.4], 1.0)
 PRESETS = {"v2a": AUDIO_PRESETS, "i2a": AUDIO_PRESETS, "a2v": VIDEO_PRESETS, "joint": JOINT_PRESETS}
 
