@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -112,7 +112,7 @@ def run_guided(
     generators: Sequence[Generator], binder: Reader, loss: WeightedLoss, run: RunConfig, notes: Sequence[str]
 ) -> tuple[list[Tensor], Trace]:
     """The clean latents of each generator, and the trace. A loss without terms is plain sampling."""
-    settings = run.settings if loss else replace(run.settings, strength=0.0, prompt_strength=0.0)
+    settings = run.settings if loss else run.settings.scaled(0.0)
     record = Recorder()
 
     def callback(progress: Progress) -> None:

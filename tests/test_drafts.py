@@ -302,6 +302,8 @@ def test_one_draft_or_no_guidance_is_the_run_without(exact_audioldm: AudioLDM, e
     unguided = replace(SETTINGS, strength=0.0)
     assert torch.equal(made(replace(unguided, drafts=5))[0], made(unguided)[0])
     assert torch.equal(made(replace(SETTINGS, drafts=1))[0], made(SETTINGS)[0])
+    nothing = replace(SETTINGS, drafts=8, draft_fraction=0.5, cfg_start_fraction=0.5, vision_weight=0.0, text_weight=0.0)
+    assert torch.equal(made(nothing)[0], made(unguided)[0])  # without a term it is plain sampling
     several, notes = made(replace(SETTINGS, drafts=8))
     [note] = notes
     assert note.startswith("drafts: seed 2 began with the noise of ")

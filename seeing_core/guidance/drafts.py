@@ -78,7 +78,7 @@ def best_beginning(
     steps: int,
     callback: DraftCallback = lambda done, total, previews: None,
 ) -> Beginning:
-    """The beginning of the best of `settings.drafts` drafts of each sample and generator, the first of which is the run's own seed's.
+    """The beginning of the best of `settings.drafts` drafts of each sample, the first of which is the run's own seed's.
 
     steps: of the run.  callback: given the number of evaluations done and of all, and what was compared last, if anything.
     Of two generators the first makes what its own seed brings, and the drafts are of the second: a choice among both would take
@@ -147,6 +147,10 @@ class Round:
     guided: bool
     stages: Sequence[Stage]
 
+    def most(self, tried: int) -> int:
+        """How many begin of a generator of which so many are tried; those that are guided begin in pairs."""
+        return self.drafts if self.guided else tried
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -191,12 +195,9 @@ class Plan:
 
     def evaluations(self, tried: int) -> int:
         """Of the UNet of a generator of which so many drafts are tried, for one sample."""
-        done = 0
-        for way in self.rounds:
-            most = way.drafts if way.guided else tried  # guided drafts are pairs
-            done += min(way.drafts, most) * (len(self.shared) - 1)
-            done += sum(min(stage.drafts, most) * (stage.stop - stage.start) for stage in way.stages)
-        return done
+        shared = sum(way.most(tried) for way in self.rounds) * (len(self.shared) - 1)
+        rest = ((min(stage.drafts, way.most(tried)), stage) for way in self.rounds for stage in way.stages)
+        return shared + sum(drafts * (stage.stop - stage.start) for drafts, stage in rest)
 
     def levels(self, generator: Generator, places: Sequence[int]) -> list[NoiseLevel]:
         levels = generator.noise_levels(self.steps)

@@ -87,7 +87,7 @@ class Scene:
                 pair = count(lambda: begin(self.generators, self.loss, settings, noises, plan, noises), self.parts).total
                 drafts += way.drafts * pair
             for place, tried in enumerate(numbers_tried(len(noises), plan.drafts)):
-                own, noise, most = self.generators[place], noises[place], way.drafts if way.guided else tried
+                own, noise, most = self.generators[place], noises[place], way.most(tried)
                 if not way.guided:
                     drafts += most * count(lambda: begin([own], self.loss, settings, [noise], plan), self.parts).total
                 for stage in way.stages:
