@@ -97,7 +97,7 @@ def test_most_drafts_are_given_up_early() -> None:
     assert way(2, 30) == [Stage(0, 8, 2, 1)]  # two are never too many to finish
     assert way(16, 5) == [Stage(0, 3, 16, 4), Stage(3, 5, 4, 1)] and way(16, 2) == [Stage(0, 2, 16, 1)]
     assert way(16, 30, 0.3) == [Stage(0, 1, 16, 4), Stage(1, 5, 4, 1)]
-    assert way(16, 30, 0.3, end=0.6) == [Stage(0, 1, 16, 1)]  # guided later, it becomes another than it would without
+    assert way(16, 30, 0.3, end=0.6) == [Stage(0, 1, 16, 4), Stage(1, 3, 4, 1)]  # guided later, it becomes another thing yet
     assert way(1, 30) == way(1, 30, 0.3) == []
 
 

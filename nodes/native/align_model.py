@@ -23,6 +23,7 @@ NOT_USED = (
     "prompt_strength",
     "cfg_start_fraction",
     "cfg_end_fraction",
+    "first_gain",
     "drafts",
     "draft_fraction",
     "give_way",

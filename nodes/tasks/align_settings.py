@@ -114,6 +114,14 @@ def fields(preset: AlignSettings, *, has_target: bool = True) -> list[io.Input]:
             high=1.0,
         ),
         _float(
+            "first_gain",
+            value["first_gain"],
+            "How much the first prediction counts. Out of pure noise most models make small and faint things first; 2 makes up for "
+            "that, so that starts come to more different things. 1 leaves the prediction as it is.",
+            "first gain",
+            high=10.0,
+        ),
+        _float(
             "vision_weight",
             value["vision_weight"],
             "Weight of what is seen, in the tasks that have a video or an image. 0 leaves it out.",

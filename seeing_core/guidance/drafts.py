@@ -29,6 +29,7 @@ from .sync import Curve
 from .trace import Comparison
 
 EVALUATIONS = 8  # of the UNet for a draft
+GUIDED_LATER = 6  # likewise, where later steps are guided
 SCREENED = 3  # evaluations after which only the best go on to the end; or those of a beginning that the run goes on from
 GO_ON = 1 / 4  # of the drafts, at least two
 EARLY = 1.5  # above 1 the first steps lie closer together: it is they that settle what something becomes
@@ -173,20 +174,19 @@ class Plan:
         """in_time: whether any term of the loss says when.
 
         Guiding a beginning costs more than all else, and makes another thing of some, so it is done to the best quarter of those
-        that were made without. What each of these came to is what its texture is kept to. Where later steps are guided, what a
-        draft would come to without is worth no more than what its beginning is predicted to become.
+        that were made without. What each of these came to is what its texture is kept to. Where later steps are guided, fewer
+        evaluations tell enough of what a draft would come to without.
         """
         shared = coarse_places(0, settings.shared_steps(steps), SCREENED, 1.0)
-        rest = coarse_places(shared[-1], steps, EVALUATIONS - len(shared) + 1, EARLY)
+        changes = shared[-1] and any(settings.is_guided(step, steps) for step in range(shared[-1], steps))
+        rest = coarse_places(shared[-1], steps, (GUIDED_LATER if changes else EVALUATIONS) - len(shared) + 1, EARLY)
         within = [number for number, step in enumerate(shared[:-1]) if in_time and settings.is_within(step, steps)]
         guided, to_end, kept = within[:: settings.guide_every], len(rest) - 1, going_on(drafts)
         if guided:
             finish = [Stage(0, to_end, kept, 1)] if kept > 1 else []
             rounds = [Round(drafts, False, [Stage(0, 1, drafts, kept)]), Round(kept, True, finish)]
         else:
-            changes = shared[-1] and any(settings.is_guided(step, steps) for step in range(shared[-1], steps))
-            screened = 1 if shared[-1] else SCREENED
-            rounds = [Round(drafts, False, stages(drafts, screened if changes else to_end, screened))]
+            rounds = [Round(drafts, False, stages(drafts, to_end, 1 if shared[-1] else SCREENED))]
         return cls(steps, settings.cfg_steps(steps), shared, rest, guided, rounds)
 
     @property

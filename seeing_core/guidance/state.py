@@ -51,6 +51,8 @@ class SamplerState:
         self.z_next = self._step()
         if self.second_order:
             self._bend()
+        if step == 0:
+            self._amplify(self.settings.first_gain)
         # The released code makes its optimiser afresh at every denoise step, so its update is close to a sign.
         if self.settings.mode == "paper":
             self.adam = torch.optim.Adam([self.z_next], lr=self.step_size)
@@ -74,6 +76,17 @@ class SamplerState:
             change = (x0 - x0_before) * length / (level - level_before)
             self.z_next = self.z_next - 0.5 * self.next_level.alpha * math.expm1(-length) * change
         self.seen = level, x0
+
+    def _amplify(self, gain: float) -> None:
+        """Multiplies what this step predicts.
+
+        Even the noisiest latents of training hold a trace of a picture, and the larger and brighter it is, the more. A network
+        that finds none in pure noise predicts something small and faint (Lin et al., "Common diffusion noise schedules and sample
+        steps are flawed", WACV 2024).
+        """
+        if gain != 1:
+            x0 = self.level.clean(self.z_t.detach(), self.eps.detach())
+            self.z_next = self.z_next + self.next_level.alpha * (gain - 1) * x0
 
     def _predict(self, gradients: bool) -> None:
         with torch.set_grad_enabled(gradients):

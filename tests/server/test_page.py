@@ -62,7 +62,7 @@ def test_a_saved_preset_and_what_was_changed_in_it_come_back(page):
     video, audio, settings = (node["inputs"] for node in before.values())
     assert video["preset"] == "fast" and "preset.strength" not in video and video["preset.complete_prompt"] == "always"
     assert audio["preset.strength"] == 0.7 and audio["event_times"] == "0.5" and video["candidates"] == 3
-    assert settings["preset.guide_every"] == 3 and settings["preset.mode"] == "paper" and len(settings) == 20
+    assert settings["preset.guide_every"] == 3 and settings["preset.mode"] == "paper" and len(settings) == 21
 
 
 def test_every_input_explains_itself(server):
