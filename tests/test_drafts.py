@@ -19,6 +19,7 @@ from seeing_core.generators.base import AudioGenerator
 from seeing_core.guidance.clips import AudioView
 from seeing_core.guidance.drafts import (
     UNFAITHFUL,
+    Beginning,
     Plan,
     Round,
     Stage,
@@ -28,10 +29,12 @@ from seeing_core.guidance.drafts import (
     coarse_places,
     draft,
     draft_seeds,
+    gains_of,
 )
 from seeing_core.guidance.loop import Preview, sample
 from seeing_core.guidance.losses import EventTimesTerm, PairTerm, PromptTerm, TargetTerm, WeightedLoss
 from seeing_core.guidance.settings import AUDIO_PRESETS, UNGUIDED, AlignSettings
+from seeing_core.guidance.state import SamplerState
 from seeing_core.guidance.trace import Trace
 from seeing_core.media.types import VideoFrames
 from seeing_core.tasks import RunConfig, image_to_audio, video_and_audio, video_to_audio
@@ -125,7 +128,7 @@ def test_drafts_are_without_classifier_free_guidance_where_the_run_is(
         settings = replace(SETTINGS, draft_fraction=0.3, cfg_start_fraction=cfg_start)
         plan = Plan.of(settings, 1, 10, in_time=False)
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [[]])
-        return begin([generator], loss, settings, [noise], plan)[0][0]
+        return begin([generator], loss, settings, [noise], plan, [torch.ones(1, 1)])[0][0]
 
     assert torch.equal(begun(on, 0.3), begun(off, 0.0)) and not torch.equal(begun(on, 0.3), begun(on, 0.0))
     assert torch.equal(begun(on, 0.2), begun(on, 0.11)) and not torch.equal(begun(on, 0.2), begun(on, 0.3))
@@ -133,6 +136,41 @@ def test_drafts_are_without_classifier_free_guidance_where_the_run_is(
     assert [plan.rest[number] for number in plan.cfg(plan.rest)] == [step for step in plan.rest if 2 <= step < 7]
     levels = on.noise_levels(10)
     assert torch.equal(draft(on, noise[0], levels, cfg_steps=[])[0], draft(off, noise[0], levels)[0])
+
+
+def test_the_first_prediction_of_drafts_is_amplified_and_no_other(exact_audioldm: AudioLDM, exact_binder: ImageBind) -> None:
+    generator = exact_audioldm.conditioned(["rain"], duration_s=0.5)
+    assert gains_of(5, 3.0).tolist() == [1.0, 1.5, 2.0, 2.5, 3.0] and gains_of(1, 3.0).tolist() == [1.0]
+    levels, noise = generator.noise_levels(4), generator.initial_noise([1, 2])
+
+    def started(gain: Tensor | None) -> SamplerState:
+        state = SamplerState(generator, noise, levels, SETTINGS, first_gain=gain)
+        state.denoise(0, gradients=False)
+        return state
+
+    plain, amplified = started(None), started(torch.tensor([1.0, 2.5]))
+    more = levels[1].mix(2.5 * plain.predict_x0(), plain.eps)
+    assert torch.equal(amplified.z_next[0], plain.z_next[0]) and torch.allclose(amplified.z_next[1], more[1], atol=1e-12)
+    plain.z_next = amplified.z_next
+    for state in (plain, amplified):
+        state.denoise(1, gradients=False)
+    assert torch.equal(plain.z_next, amplified.z_next)
+
+    def best(gain: float) -> Beginning:  # a target that a draft's own number decides
+        settings = replace(SETTINGS, drafts=2, draft_fraction=0.5, draft_gain=gain, end_fraction=0.0)
+        target = TargetTerm("text", 1.0, "audio", exact_binder.embed_text(["rain"], "vision")[0])
+        loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [[target]])
+        return best_beginning([generator], loss, settings, seeds=[1], steps=4)
+
+    first = draft_seeds(1, 2)
+    for found, gain in ((best(1.0), 1.0), (best(4.0), 4.0)):
+        own = torch.tensor([1.0 if found.seeds == [[first[0]]] else gain])
+        state = SamplerState(
+            generator, generator.initial_noise(found.seeds[0]), levels[:3], SETTINGS, second_order=True, first_gain=own
+        )
+        for step in range(2):
+            state.denoise(step, gradients=False)
+        assert torch.allclose(found.latents[0], state.z_next, atol=1e-12)
 
 
 def test_of_a_run_at_least_one_step_is_its_own() -> None:
@@ -173,7 +211,7 @@ def test_coarse_steps_come_to_where_fine_ones_come(pocket_audioldm: AudioLDM, po
     seeds = [1, 2, 3, 4]
     noise = generator.initial_noise(seeds)
     nine, _ = draft(generator, noise, generator.noise_levels(30)[:10])
-    [[second_order]], _ = begin([generator], loss, SETTINGS, [noise[None]], plan)
+    [[second_order]], _ = begin([generator], loss, SETTINGS, [noise[None]], plan, [torch.ones(1, len(noise))])
     first_order, _ = draft(generator, noise, plan.levels(generator, plan.shared))
     away = [float((z - nine).norm()) for z in (second_order, first_order)]
     assert away[0] < 0.5 * away[1], away
@@ -188,7 +226,7 @@ def test_a_beginning_is_guided_by_when_and_not_by_what(exact_audioldm: AudioLDM,
     def begun(window: list[TargetTerm], *whole: EventTimesTerm) -> tuple[Tensor, list[list[tuple[int, int, set[str]]]]]:
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [window], whole)
         plan = Plan.of(settings, 2, 12, in_time=bool(loss.of_moments()))
-        [z], seen = begin([generator], loss, settings, [noise], plan, [noise])
+        [z], seen = begin([generator], loss, settings, [noise], plan, [torch.ones(noise.shape[:2])], [noise])
         return z, [[(one.step, one.inner, set(one.evaluation.terms)) for one in own] for own in seen]
 
     plain, nothing = begun([])

@@ -23,7 +23,6 @@ from seeing_core.guidance.settings import (
     VIDEO_PRESETS,
     AlignSettings,
 )
-from seeing_core.guidance.state import SamplerState
 from seeing_core.guidance.sync import EventTarget, onset_curve
 from seeing_core.guidance.terms import fit_terms
 from seeing_core.guidance.trace import Trace
@@ -147,24 +146,6 @@ def test_classifier_free_guidance_in_an_interval(exact_audioldm: AudioLDM, exact
     assert list(AlignSettings(cfg_start_fraction=0.3, cfg_end_fraction=0.6).cfg_steps(25)) == list(range(8, 15))
 
 
-def test_the_first_prediction_is_amplified_and_no_other(exact_audioldm: AudioLDM) -> None:
-    generator = exact_audioldm.conditioned(["rain"], duration_s=0.5)
-    levels = generator.noise_levels(4)
-
-    def started(gain: float) -> SamplerState:
-        state = SamplerState(generator, generator.initial_noise([1]), levels, AlignSettings("x0", first_gain=gain))
-        state.denoise(0, gradients=False)
-        return state
-
-    plain, amplified = started(1.0), started(2.5)
-    assert torch.equal(plain.z_next, levels[1].mix(plain.predict_x0(), plain.eps))
-    assert torch.allclose(amplified.z_next, levels[1].mix(2.5 * plain.predict_x0(), plain.eps), atol=1e-12)
-    plain.z_next = amplified.z_next
-    for state in (plain, amplified):
-        state.denoise(1, gradients=False)
-    assert torch.equal(plain.z_next, amplified.z_next)
-
-
 @pytest.mark.parametrize("name", [name for name in asdict(AlignSettings()) if name not in ("mode", "complete_prompt")])
 def test_settings_out_of_range_are_named(name: str) -> None:
     for value in (-1, math.nan, 1e9):
@@ -177,8 +158,7 @@ def test_scaling_a_preset() -> None:
     assert (tuned.strength, tuned.prompt_strength, tuned.complete_prompt) == (0.5, 0.5, "never")
     balanced = AUDIO_PRESETS["balanced"]
     assert balanced.scaled(1.0) == balanced
-    unguided = VIDEO_PRESETS["balanced"].scaled(0.0)
-    assert unguided.cfg_steps(25) == range(25) and unguided.first_gain == 1.0
+    assert VIDEO_PRESETS["balanced"].scaled(0.0).cfg_steps(25) == range(25)
     words = balanced.scaled(0.0)
     assert not words.enabled and words.complete_prompt == "when empty" and words.uses_target
 

@@ -23,9 +23,9 @@ NOT_USED = (
     "prompt_strength",
     "cfg_start_fraction",
     "cfg_end_fraction",
-    "first_gain",
     "drafts",
     "draft_fraction",
+    "draft_gain",
     "give_way",
     "complete_prompt",
 )

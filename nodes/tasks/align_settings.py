@@ -114,14 +114,6 @@ def fields(preset: AlignSettings, *, has_target: bool = True) -> list[io.Input]:
             high=1.0,
         ),
         _float(
-            "first_gain",
-            value["first_gain"],
-            "How much the first prediction counts. Out of pure noise most models make small and faint things first; 2 makes up for "
-            "that, so that starts come to more different things. 1 leaves the prediction as it is.",
-            "first gain",
-            high=10.0,
-        ),
-        _float(
             "vision_weight",
             value["vision_weight"],
             "Weight of what is seen, in the tasks that have a video or an image. 0 leaves it out.",
@@ -162,6 +154,14 @@ def fields(preset: AlignSettings, *, has_target: bool = True) -> list[io.Input]:
             "and moment weight): the binder compares what comes of them, and guides the later steps, up to the end fraction. 0: "
             "drafts lend the run only their noise, and no step of it is coarse.",
             high=1.0,
+        ),
+        _float(
+            "draft_gain",
+            value["draft_gain"],
+            "Out of pure noise most models make small and faint things first. Of the drafts the seed's own begins so; the first "
+            "prediction of the others is multiplied, of the last by this number, so that some come to large and bright things. 1: of "
+            "none. Acts with a draft fraction above 0.",
+            high=10.0,
         ),
         *([_give_way(preset)] if has_target else []),
         complete_prompt(preset),

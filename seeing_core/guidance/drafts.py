@@ -100,10 +100,13 @@ def best_beginning(
         if way.guided:
             for own in ours.values():
                 own.pair_up(way.drafts)
-            noises, plain = [own.noise() for own in ours.values()], [own.x0 for own in ours.values()]
-            begun, seen = begin(generators, loss, settings, noises, plan, plain, count)
+            noises, gains = [own.noise() for own in ours.values()], [own.gains() for own in ours.values()]
+            begun, seen = begin(generators, loss, settings, noises, plan, gains, [own.x0 for own in ours.values()], count)
         else:
-            begun = [begin([own.generator], loss, settings, [own.noise()], plan, count=count)[0][0] for own in ours.values()]
+            begun = [
+                begin([own.generator], loss, settings, [own.noise()], plan, [own.gains()], count=count)[0][0]
+                for own in ours.values()
+            ]
         for own, latents in zip(ours.values(), begun, strict=True):
             own.start(latents)
         for stage in way.stages:
@@ -159,7 +162,7 @@ class Plan:
 
     steps: of the run.  cfg_steps: of these those with classifier-free guidance, which drafts share.
     shared, rest: its steps between which their evaluations go, those that the run goes on from and the others.
-    guided: which of the evaluations of the shared steps are.
+    guided: which of the evaluations of the shared steps are.  gain: see `gains_of`.
     """
 
     steps: int
@@ -167,6 +170,7 @@ class Plan:
     shared: Sequence[int]
     rest: Sequence[int]
     guided: Sequence[int]
+    gain: float
     rounds: Sequence[Round]
 
     @classmethod
@@ -187,7 +191,7 @@ class Plan:
             rounds = [Round(drafts, False, [Stage(0, 1, drafts, kept)]), Round(kept, True, finish)]
         else:
             rounds = [Round(drafts, False, stages(drafts, to_end, 1 if shared[-1] else SCREENED))]
-        return cls(steps, settings.cfg_steps(steps), shared, rest, guided, rounds)
+        return cls(steps, settings.cfg_steps(steps), shared, rest, guided, settings.draft_gain, rounds)
 
     @property
     def drafts(self) -> int:
@@ -211,6 +215,16 @@ class Plan:
 def numbers_tried(generators: int, drafts: int) -> list[int]:
     """How many drafts of each generator there are."""
     return [1] * (generators - 1) + [drafts]
+
+
+def gains_of(drafts: int, most: float) -> Tensor:
+    """By what each draft's first prediction is multiplied: from 1, for the seed's own, evenly up to the most.
+
+    Even the noisiest latents that a network was trained on hold a trace of a picture, the more the larger and brighter what it
+    shows is. In pure noise there is none, so something small and faint is predicted (Lin et al., "Common diffusion noise schedules
+    and sample steps are flawed", WACV 2024), and too few drafts become anything else.
+    """
+    return torch.linspace(1, most, drafts)
 
 
 def going_on(drafts: int) -> int:
@@ -251,12 +265,13 @@ def begin(
     settings: AlignSettings,
     noises: Sequence[Tensor],
     plan: Plan,
+    gains: Sequence[Tensor],
     plain: Sequence[Tensor] | None = None,
     count: Callable[[int], None] = lambda more: None,
 ) -> tuple[list[Tensor], list[list[Progress]]]:
     """Drafts at the end of the steps that they share with the run, of each generator (drafts, B, ...), and what each draft saw.
 
-    noises: of each generator, (drafts, B, ...).  plain: likewise, x0s of these drafts, whose texture those keep that are guided;
+    noises: of each generator, (drafts, B, ...).  gains: likewise, (drafts, B), of the first prediction.  plain: likewise, x0s of these drafts, whose texture those keep that are guided;
     without it none is. The prompt stays as it is.
     """
     settings = replace(settings, prompt_strength=0.0)
@@ -270,9 +285,15 @@ def begin(
         part = slice(first, first + together)
         states = [
             SamplerState(
-                generator, noise[part].flatten(0, 1), own, settings, second_order=True, cfg_steps=plan.cfg(plan.shared)
+                generator,
+                noise[part].flatten(0, 1),
+                own,
+                settings,
+                second_order=True,
+                cfg_steps=plan.cfg(plan.shared),
+                first_gain=gain[part].flatten() if settings.draft_gain != 1 else None,
             )
-            for generator, noise, own in zip(generators, noises, levels, strict=True)
+            for generator, noise, gain, own in zip(generators, noises, gains, levels, strict=True)
         ]
         when = loss.of_moments().keeping([own[first] for own in plain]) if plain else loss
 
@@ -326,6 +347,10 @@ class _Candidates:
     def noise(self) -> Tensor:
         """(drafts, B, ...)."""
         return torch.stack([self.generator.initial_noise(seeds) for seeds in self.seeds()])
+
+    def gains(self) -> Tensor:
+        """Of the first predictions, (drafts, B)."""
+        return gains_of(len(self.tried[0]), self.plan.gain)[self.numbers]
 
     def pair_up(self, drafts: int) -> None:
         """So many, where there is one: it begins once with each of the other generator's."""

@@ -31,8 +31,6 @@ class AlignSettings:
     guide_every: of the steps between start and end every k-th is guided, beginning with the first.
     cfg_start_fraction, cfg_end_fraction: the parts of the steps before and after which the prompt is followed without
         classifier-free guidance, which halves the UNet's work (Kynkäänniemi et al., NeurIPS 2024).
-    first_gain: by what the first prediction of x0 is multiplied. A model that never saw pure noise takes its absence for something
-        small and faint; a gain above 1 makes up for that (`SamplerState`).
     vision_weight, audio_weight, text_weight: weights of the loss terms (eqs. 14-16).
     binder_weight: of all that the binder compares. 0: it may complete the prompt, but takes no part in the steps.
     sync_weight: of the term that makes things sound when they move.
@@ -41,6 +39,7 @@ class AlignSettings:
     draft_fraction: of the denoise steps, those at the start that a draft shares with the run, which goes on from there: made in a few
         coarse ones, and guided by the sync and moment terms alone while a sound keeps its texture. 0: nothing but the noise is
         shared, and no draft is guided.
+    draft_gain: up to what the first prediction of a draft is multiplied (`drafts.gains_of`). 1: it is left as it is.
     give_way: how far the target gives way to a prompt that says another thing (`prompt_completion.left_open`): 1 is all that the
         prompt decides, 0 nothing.
     complete_prompt: which prompts are completed in the binder's words before anything is made (`prompt_completion`): those
@@ -56,7 +55,6 @@ class AlignSettings:
     guide_every: int = 1
     cfg_start_fraction: float = 0.0
     cfg_end_fraction: float = 1.0
-    first_gain: float = 1.0
     vision_weight: float = 1.0
     audio_weight: float = 1.0
     text_weight: float = 1.0
@@ -65,6 +63,7 @@ class AlignSettings:
     moment_weight: float = 0.0
     drafts: int = 1
     draft_fraction: float = 0.0
+    draft_gain: float = 1.0
     give_way: float = 0.0
     complete_prompt: Completion = "never"
 
@@ -81,9 +80,9 @@ class AlignSettings:
         check_number("guide every", self.guide_every, 1, 1000)
         check_number("start of classifier-free guidance", self.cfg_start_fraction, 0, 1)
         check_number("end of classifier-free guidance", self.cfg_end_fraction, 0, 1)
-        check_number("first gain", self.first_gain, 0, 10)
         check_number("drafts", self.drafts, 1, 64)
         check_number("draft fraction", self.draft_fraction, 0, 1)
+        check_number("draft gain", self.draft_gain, 0, 10)
         check_number("give way to the prompt", self.give_way, 0, 1)
         for name in ("vision", "audio", "text", "binder", "sync", "moment"):
             check_number(f"{name} weight", getattr(self, f"{name}_weight"), 0, 100)
@@ -127,13 +126,12 @@ class AlignSettings:
         return self.complete_prompt == "always" or (self.complete_prompt == "when empty" and not prompt.strip())
 
     def scaled(self, strength: float) -> AlignSettings:
-        """The same with both strengths multiplied. At 0 there are no drafts to set apart: it begins as any run does."""
+        """The same with both strengths multiplied. At 0 there are no drafts to set apart: classifier-free guidance begins at once."""
         return replace(
             self,
             strength=self.strength * strength,
             prompt_strength=self.prompt_strength * strength,
             cfg_start_fraction=self.cfg_start_fraction if strength else 0.0,
-            first_gain=self.first_gain if strength else 1.0,
         )
 
 
@@ -164,10 +162,10 @@ _VIDEO = replace(
     end_fraction=0.6,
     guide_every=2,
     cfg_start_fraction=0.3,
-    first_gain=2.0,
     audio_weight=5.0,
     sync_weight=2.0,
     draft_fraction=0.3,
+    draft_gain=3.0,
     give_way=1.0,
 )
 VIDEO_PRESETS: dict[str, AlignSettings] = {
@@ -178,7 +176,7 @@ VIDEO_PRESETS: dict[str, AlignSettings] = {
 }
 # Audio follows video more easily than the other way round, and through the UNet a sound becomes another.
 # The seed decides what the video is; the drafts are of the sound.
-_JOINT = replace(_VIDEO, mode="x0", cfg_start_fraction=0.0, first_gain=1.0, give_way=0.0)
+_JOINT = replace(_VIDEO, mode="x0", cfg_start_fraction=0.0, draft_gain=1.0, give_way=0.0)
 JOINT_PRESETS: dict[str, AlignSettings] = VIDEO_PRESETS | {
     "balanced": replace(_JOINT, drafts=32),
     "quality": replace(_JOINT, drafts=64),

@@ -28,13 +28,16 @@ class SamplerState:
         *,
         second_order: bool = False,
         cfg_steps: Container[int] | None = None,
+        first_gain: Tensor | None = None,
     ) -> None:
         """noise: (B, ...).  levels: one more than steps.  second_order: for coarse steps, which DDIM, of first order, strays in.
 
         cfg_steps: those with classifier-free guidance, by default as the settings say.
+        first_gain: (B,), by what the x0 is multiplied that the first step predicts.
         """
         self.generator, self.levels, self.settings = generator, levels, settings
         self.second_order = second_order
+        self.first_gain = first_gain
         self.seen: tuple[float, Tensor] | None = None  # level and unguided x0 of the step before
         self.cfg_steps = settings.cfg_steps(len(levels) - 1) if cfg_steps is None else cfg_steps
         self.z_next = noise
@@ -51,8 +54,8 @@ class SamplerState:
         self.z_next = self._step()
         if self.second_order:
             self._bend()
-        if step == 0:
-            self._amplify(self.settings.first_gain)
+        if step == 0 and self.first_gain is not None:
+            self._amplify(self.first_gain)
         # The released code makes its optimiser afresh at every denoise step, so its update is close to a sign.
         if self.settings.mode == "paper":
             self.adam = torch.optim.Adam([self.z_next], lr=self.step_size)
@@ -77,16 +80,10 @@ class SamplerState:
             self.z_next = self.z_next - 0.5 * self.next_level.alpha * math.expm1(-length) * change
         self.seen = level, x0
 
-    def _amplify(self, gain: float) -> None:
-        """Multiplies what this step predicts.
-
-        Even the noisiest latents of training hold a trace of a picture, and the larger and brighter it is, the more. A network
-        that finds none in pure noise predicts something small and faint (Lin et al., "Common diffusion noise schedules and sample
-        steps are flawed", WACV 2024).
-        """
-        if gain != 1:
-            x0 = self.level.clean(self.z_t.detach(), self.eps.detach())
-            self.z_next = self.z_next + self.next_level.alpha * (gain - 1) * x0
+    def _amplify(self, gain: Tensor) -> None:
+        x0 = self.level.clean(self.z_t.detach(), self.eps.detach())
+        gain = gain.to(x0).view(-1, *[1] * (x0.ndim - 1))
+        self.z_next = self.z_next + self.next_level.alpha * (gain - 1) * x0
 
     def _predict(self, gradients: bool) -> None:
         with torch.set_grad_enabled(gradients):
