@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from seeing_core.guidance.settings import AUDIO_PRESETS, JOINT_PRESETS, AlignSet
 from tests.benchmarks import sizes
 from tests.benchmarks.cost import against_released, call_all, same_work
 from tests.benchmarks.counting import count
-from tests.benchmarks.scenes import TUNED, floor, scene
+from tests.benchmarks.scenes import PRESETS, TUNED, floor, scene
 from tests.test_video_tasks import peak_bytes
 
 PAPER = AlignSettings("paper")
@@ -105,6 +107,13 @@ def test_the_sync_term_of_video_shares_what_is_decoded(shells: sizes.Models, tas
     ours, least = one.cost(settings), count(lambda: call_all(floor(one, settings)), one.parts)
     assert least.flops["VAE"] <= ours.flops["VAE"] * 1.0001 <= vae * 1.0002 * least.flops["VAE"]
     assert ours.total - ours.flops["VAE"] <= 1.05 * (least.total - least.flops["VAE"])
+
+
+@pytest.mark.parametrize("task", ["v2a", "a2v"])  # whose drafts are guided, and are not
+def test_a_run_counts_its_drafts(shells: sizes.Models, task: str) -> None:
+    settings = PRESETS[task]["balanced"]
+    one, several = (scene(task, shells, settings).run_flops(replace(settings, drafts=drafts), 12) for drafts in (1, 4))
+    assert one < several
 
 
 def test_slices_are_the_only_work_done_twice_for_video(shells: sizes.Models) -> None:

@@ -128,7 +128,7 @@ def test_drafts_are_without_classifier_free_guidance_where_the_run_is(
         settings = replace(SETTINGS, draft_fraction=0.3, cfg_start_fraction=cfg_start)
         plan = Plan.of(settings, 1, 10, in_time=False)
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [[]])
-        return begin([generator], loss, settings, [noise], plan, [torch.ones(1, 1)])[0][0]
+        return begin([generator], loss, settings, [noise], plan)[0][0]
 
     assert torch.equal(begun(on, 0.3), begun(off, 0.0)) and not torch.equal(begun(on, 0.3), begun(on, 0.0))
     assert torch.equal(begun(on, 0.2), begun(on, 0.11)) and not torch.equal(begun(on, 0.2), begun(on, 0.3))
@@ -156,7 +156,7 @@ def test_the_first_prediction_of_drafts_is_amplified_and_no_other(exact_audioldm
         state.denoise(1, gradients=False)
     assert torch.equal(plain.z_next, amplified.z_next)
 
-    def best(gain: float) -> Beginning:  # a target that a draft's own number decides
+    def best(gain: float) -> Beginning:
         settings = replace(SETTINGS, drafts=2, draft_fraction=0.5, draft_gain=gain, end_fraction=0.0)
         target = TargetTerm("text", 1.0, "audio", exact_binder.embed_text(["rain"], "vision")[0])
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [[target]])
@@ -211,7 +211,7 @@ def test_coarse_steps_come_to_where_fine_ones_come(pocket_audioldm: AudioLDM, po
     seeds = [1, 2, 3, 4]
     noise = generator.initial_noise(seeds)
     nine, _ = draft(generator, noise, generator.noise_levels(30)[:10])
-    [[second_order]], _ = begin([generator], loss, SETTINGS, [noise[None]], plan, [torch.ones(1, len(noise))])
+    [[second_order]], _ = begin([generator], loss, SETTINGS, [noise[None]], plan)
     first_order, _ = draft(generator, noise, plan.levels(generator, plan.shared))
     away = [float((z - nine).norm()) for z in (second_order, first_order)]
     assert away[0] < 0.5 * away[1], away
@@ -226,7 +226,7 @@ def test_a_beginning_is_guided_by_when_and_not_by_what(exact_audioldm: AudioLDM,
     def begun(window: list[TargetTerm], *whole: EventTimesTerm) -> tuple[Tensor, list[list[tuple[int, int, set[str]]]]]:
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [window], whole)
         plan = Plan.of(settings, 2, 12, in_time=bool(loss.of_moments()))
-        [z], seen = begin([generator], loss, settings, [noise], plan, [torch.ones(noise.shape[:2])], [noise])
+        [z], seen = begin([generator], loss, settings, [noise], plan, [noise])
         return z, [[(one.step, one.inner, set(one.evaluation.terms)) for one in own] for own in seen]
 
     plain, nothing = begun([])

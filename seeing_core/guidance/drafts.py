@@ -101,10 +101,10 @@ def best_beginning(
             for own in ours.values():
                 own.pair_up(way.drafts)
             noises, gains = [own.noise() for own in ours.values()], [own.gains() for own in ours.values()]
-            begun, seen = begin(generators, loss, settings, noises, plan, gains, [own.x0 for own in ours.values()], count)
+            begun, seen = begin(generators, loss, settings, noises, plan, [own.x0 for own in ours.values()], gains, count)
         else:
             begun = [
-                begin([own.generator], loss, settings, [own.noise()], plan, [own.gains()], count=count)[0][0]
+                begin([own.generator], loss, settings, [own.noise()], plan, gains=[own.gains()], count=count)[0][0]
                 for own in ours.values()
             ]
         for own, latents in zip(ours.values(), begun, strict=True):
@@ -265,14 +265,15 @@ def begin(
     settings: AlignSettings,
     noises: Sequence[Tensor],
     plan: Plan,
-    gains: Sequence[Tensor],
     plain: Sequence[Tensor] | None = None,
+    gains: Sequence[Tensor] | None = None,
     count: Callable[[int], None] = lambda more: None,
 ) -> tuple[list[Tensor], list[list[Progress]]]:
     """Drafts at the end of the steps that they share with the run, of each generator (drafts, B, ...), and what each draft saw.
 
-    noises: of each generator, (drafts, B, ...).  gains: likewise, (drafts, B), of the first prediction.  plain: likewise, x0s of these drafts, whose texture those keep that are guided;
-    without it none is. The prompt stays as it is.
+    noises: of each generator, (drafts, B, ...).  plain: likewise, x0s of these drafts, whose texture those keep that are guided;
+    without it none is.  gains: likewise, (drafts, B), by what each draft's first prediction is multiplied; without them none is.
+    The prompt stays as it is.
     """
     settings = replace(settings, prompt_strength=0.0)
     guided = plan.guided if plain else []
@@ -291,9 +292,9 @@ def begin(
                 settings,
                 second_order=True,
                 cfg_steps=plan.cfg(plan.shared),
-                first_gain=gain[part].flatten() if settings.draft_gain != 1 else None,
+                first_gain=gains[place][part].flatten() if gains and settings.draft_gain != 1 else None,
             )
-            for generator, noise, gain, own in zip(generators, noises, gains, levels, strict=True)
+            for place, (generator, noise, own) in enumerate(zip(generators, noises, levels, strict=True))
         ]
         when = loss.of_moments().keeping([own[first] for own in plain]) if plain else loss
 
