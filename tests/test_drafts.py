@@ -89,9 +89,42 @@ def test_the_best_is_what_a_plain_search_finds(exact_audioldm: AudioLDM, exact_b
     )
 
 
+def test_what_a_beginning_predicts_without_classifier_free_guidance_chooses_first(
+    exact_audioldm: AudioLDM, exact_binder: ImageBind
+) -> None:
+    on, off = (exact_audioldm.conditioned(["noise"], duration_s=1.0, guidance_scale=scale) for scale in (2.5, 1.0))
+    view = AudioView(off, exact_binder)
+    target = exact_binder.embed_text(["rain"], "vision")[0]
+    loss = WeightedLoss({"audio": view}, [[TargetTerm("vision", 1.0, "audio", target)]])
+    settings = replace(SETTINGS, drafts=9, start_fraction=0.3, end_fraction=0.6, draft_fraction=0.3, cfg_start_fraction=0.3)
+    found = best_beginning([on], loss, settings, seeds=[3], steps=10)
+    plan = Plan.of(settings, 9, 10, in_time=False)
+    assert plan.shared == [0, 1, 2, 3] and [(stage.start, stage.stop) for stage in plan.rounds[0].stages] == [(0, 0), (0, 3)]
+
+    def begun(seed: int) -> SamplerState:
+        state = SamplerState(off, off.initial_noise([seed]), off.noise_levels(10)[:4], SETTINGS, second_order=True)
+        for step in range(3):
+            state.denoise(step, gradients=False)
+        return state
+
+    def loss_of(x0: Tensor) -> float:
+        return 1 - float(torch.cosine_similarity(view.embed(off.decode(x0, [0]), [0], 0)[0].clips[0, 0], target, dim=0))
+
+    states = {seed: begun(seed) for seed in draft_seeds(3, 9)}
+    early = {seed: loss_of(state.predict_x0()) for seed, state in states.items()}
+    levels = plan.levels(off, plan.rest)
+    late = {seed: loss_of(draft(off, states[seed].z_next, levels)[1]) for seed in sorted(early, key=early.get)[:3]}
+    best = min(late, key=late.get)
+    assert found.seeds == [[best]] and found.step == 3 and torch.allclose(found.latents[0], states[best].z_next, atol=1e-12)
+    assert [one.step for one in found.comparisons] == [3, 10]
+    assert found.comparisons[0].losses == pytest.approx(list(early.values()))
+    assert found.comparisons[1].losses == pytest.approx(list(late.values()))
+
+
 def test_most_drafts_are_given_up_early() -> None:
-    def way(drafts: int, steps: int, shared: float = 0.0, end: float = 0.3) -> list[Stage]:
-        plan = Plan.of(replace(SETTINGS, draft_fraction=shared, end_fraction=end), drafts, steps, in_time=False)
+    def way(drafts: int, steps: int, shared: float = 0.0, end: float = 0.3, cfg: float = 0.0) -> list[Stage]:
+        settings = replace(SETTINGS, draft_fraction=shared, end_fraction=end, cfg_start_fraction=cfg)
+        plan = Plan.of(settings, drafts, steps, in_time=False)
         assert len(plan.rounds) == 1 and not plan.rounds[0].guided and plan.drafts == drafts
         return list(plan.rounds[0].stages)
 
@@ -101,6 +134,9 @@ def test_most_drafts_are_given_up_early() -> None:
     assert way(16, 5) == [Stage(0, 3, 16, 4), Stage(3, 5, 4, 1)] and way(16, 2) == [Stage(0, 2, 16, 1)]
     assert way(16, 30, 0.3) == [Stage(0, 1, 16, 4), Stage(1, 5, 4, 1)]
     assert way(16, 30, 0.3, end=0.6) == [Stage(0, 1, 16, 4), Stage(1, 3, 4, 1)]  # guided later, it becomes another thing yet
+    # Without classifier-free guidance what the beginning itself predicts tells most of them apart, if there is one.
+    assert way(16, 30, 0.3, end=0.6, cfg=0.3) == [Stage(0, 0, 16, 4), Stage(0, 3, 4, 1)]
+    assert way(16, 30, cfg=0.3) == way(16, 30) and way(2, 30, 0.3, cfg=0.3) == [Stage(0, 5, 2, 1)]
     assert way(1, 30) == way(1, 30, 0.3) == []
 
 
@@ -128,12 +164,14 @@ def test_drafts_are_without_classifier_free_guidance_where_the_run_is(
         settings = replace(SETTINGS, draft_fraction=0.3, cfg_start_fraction=cfg_start)
         plan = Plan.of(settings, 1, 10, in_time=False)
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [[]])
-        return begin([generator], loss, settings, [noise], plan)[0][0]
+        return begin([generator], loss, settings, [noise], plan)[0][0][0]
 
     assert torch.equal(begun(on, 0.3), begun(off, 0.0)) and not torch.equal(begun(on, 0.3), begun(on, 0.0))
     assert torch.equal(begun(on, 0.2), begun(on, 0.11)) and not torch.equal(begun(on, 0.2), begun(on, 0.3))
     plan = Plan.of(replace(SETTINGS, cfg_start_fraction=0.2, cfg_end_fraction=0.7), 4, 10, in_time=False)
-    assert [plan.rest[number] for number in plan.cfg(plan.rest)] == [step for step in plan.rest if 2 <= step < 7]
+    assert plan.cfg(plan.rest) == []  # a draft is finished as it began
+    plan = Plan.of(replace(SETTINGS, cfg_end_fraction=0.7), 4, 10, in_time=False)
+    assert [plan.rest[number] for number in plan.cfg(plan.rest)] == [step for step in plan.rest if step < 7]
     levels = on.noise_levels(10)
     assert torch.equal(draft(on, noise[0], levels, cfg_steps=[])[0], draft(off, noise[0], levels)[0])
 
@@ -211,7 +249,7 @@ def test_coarse_steps_come_to_where_fine_ones_come(pocket_audioldm: AudioLDM, po
     seeds = [1, 2, 3, 4]
     noise = generator.initial_noise(seeds)
     nine, _ = draft(generator, noise, generator.noise_levels(30)[:10])
-    [[second_order]], _ = begin([generator], loss, SETTINGS, [noise[None]], plan)
+    [([second_order], _)], _ = begin([generator], loss, SETTINGS, [noise[None]], plan)
     first_order, _ = draft(generator, noise, plan.levels(generator, plan.shared))
     away = [float((z - nine).norm()) for z in (second_order, first_order)]
     assert away[0] < 0.5 * away[1], away
@@ -226,7 +264,7 @@ def test_a_beginning_is_guided_by_when_and_not_by_what(exact_audioldm: AudioLDM,
     def begun(window: list[TargetTerm], *whole: EventTimesTerm) -> tuple[Tensor, list[list[tuple[int, int, set[str]]]]]:
         loss = WeightedLoss({"audio": AudioView(generator, exact_binder)}, [window], whole)
         plan = Plan.of(settings, 2, 12, in_time=bool(loss.of_moments()))
-        [z], seen = begin([generator], loss, settings, [noise], plan, [noise])
+        [(z, _)], seen = begin([generator], loss, settings, [noise], plan, [noise])
         return z, [[(one.step, one.inner, set(one.evaluation.terms)) for one in own] for own in seen]
 
     plain, nothing = begun([])

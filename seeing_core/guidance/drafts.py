@@ -107,8 +107,8 @@ def best_beginning(
                 begin([own.generator], loss, settings, [own.noise()], plan, gains=[own.gains()], count=count)[0][0]
                 for own in ours.values()
             ]
-        for own, latents in zip(ours.values(), begun, strict=True):
-            own.start(latents)
+        for own, (latents, x0) in zip(ours.values(), begun, strict=True):
+            own.start(latents, x0)
         for stage in way.stages:
             embedded = {medium: own.go_on(stage, partial(loss.embeddings, medium), count) for medium, own in ours.items()}
             if stage.kept == stage.drafts:
@@ -160,8 +160,9 @@ class Round:
 class Plan:
     """How drafts go.
 
-    steps: of the run.  cfg_steps: of these those with classifier-free guidance, which drafts share.
+    steps: of the run.  cfg_steps: of these those with classifier-free guidance.
     shared, rest: its steps between which their evaluations go, those that the run goes on from and the others.
+    without_cfg: whether the others are without it, as the run begins.
     guided: which of the evaluations of the shared steps are.  gain: see `gains_of`.
     """
 
@@ -169,6 +170,7 @@ class Plan:
     cfg_steps: range
     shared: Sequence[int]
     rest: Sequence[int]
+    without_cfg: bool
     guided: Sequence[int]
     gain: float
     rounds: Sequence[Round]
@@ -180,18 +182,23 @@ class Plan:
         Guiding a beginning costs more than all else, and makes another thing of some, so it is done to the best quarter of those
         that were made without. What each of these came to is what its texture is kept to. Where later steps are guided, fewer
         evaluations tell enough of what a draft would come to without.
+
+        Classifier-free guidance draws a draft to what is usual, away from what its own noise begins as. Where the run begins without,
+        what the last shared evaluation predicts tells most of them apart, and the best are finished without as well.
         """
         shared = coarse_places(0, settings.shared_steps(steps), SCREENED, 1.0)
         changes = shared[-1] and any(settings.is_guided(step, steps) for step in range(shared[-1], steps))
         rest = coarse_places(shared[-1], steps, (GUIDED_LATER if changes else EVALUATIONS) - len(shared) + 1, EARLY)
         within = [number for number, step in enumerate(shared[:-1]) if in_time and settings.is_within(step, steps)]
         guided, to_end, kept = within[:: settings.guide_every], len(rest) - 1, going_on(drafts)
+        without_cfg = settings.cfg_start_fraction > 0
         if guided:
             finish = [Stage(0, to_end, kept, 1)] if kept > 1 else []
             rounds = [Round(drafts, False, [Stage(0, 1, drafts, kept)]), Round(kept, True, finish)]
         else:
-            rounds = [Round(drafts, False, stages(drafts, to_end, 1 if shared[-1] else SCREENED))]
-        return cls(steps, settings.cfg_steps(steps), shared, rest, guided, settings.draft_gain, rounds)
+            screened = (0 if without_cfg else 1) if shared[-1] else SCREENED
+            rounds = [Round(drafts, False, stages(drafts, to_end, screened))]
+        return cls(steps, settings.cfg_steps(steps), shared, rest, without_cfg, guided, settings.draft_gain, rounds)
 
     @property
     def drafts(self) -> int:
@@ -209,7 +216,8 @@ class Plan:
 
     def cfg(self, places: Sequence[int]) -> list[int]:
         """Of the evaluations between these steps those with classifier-free guidance."""
-        return [number for number, step in enumerate(places[:-1]) if step in self.cfg_steps]
+        steps = range(self.shared[-1]) if self.without_cfg else range(self.steps)
+        return [number for number, step in enumerate(places[:-1]) if step in self.cfg_steps and step in steps]
 
 
 def numbers_tried(generators: int, drafts: int) -> list[int]:
@@ -268,8 +276,9 @@ def begin(
     plain: Sequence[Tensor] | None = None,
     gains: Sequence[Tensor] | None = None,
     count: Callable[[int], None] = lambda more: None,
-) -> tuple[list[Tensor], list[list[Progress]]]:
-    """Drafts at the end of the steps that they share with the run, of each generator (drafts, B, ...), and what each draft saw.
+) -> tuple[list[tuple[Tensor, Tensor]], list[list[Progress]]]:
+    """Drafts at the end of the steps that they share with the run, and the x0s predicted last, of each generator (drafts, B, ...).
+    And what each draft saw.
 
     noises: of each generator, (drafts, B, ...).  plain: likewise, x0s of these drafts, whose texture those keep that are guided;
     without it none is.  gains: likewise, (drafts, B), by what each draft's first prediction is multiplied; without them none is.
@@ -280,7 +289,7 @@ def begin(
     drafts, samples = noises[0].shape[:2]
     together = 1 if guided or samples > 1 else TOGETHER  # a guided step takes memory as if alone
     seen: list[list[Progress]] = [[] for _ in range(drafts)]
-    latents: list[list[Tensor]] = [[] for _ in generators]
+    begun: list[list[tuple[Tensor, Tensor]]] = [[] for _ in generators]
     levels = [plan.levels(generator, plan.shared) for generator in generators]
     for first in range(0, drafts, together):
         part = slice(first, first + together)
@@ -306,9 +315,10 @@ def begin(
                 own.append(Progress(plan.shared[progress.step], plan.steps, progress.inner, found))
 
         denoise(states, when, settings, range(len(plan.shared) - 1), guided, callback)
-        for so_far, state in zip(latents, states, strict=True):
-            so_far.append(state.z_next.unflatten(0, (-1, samples)))
-    return [torch.cat(own) for own in latents], seen
+        for so_far, state in zip(begun, states, strict=True):
+            x0 = state.predict_x0() if plan.shared[-1] else state.z_next  # nothing is predicted yet
+            so_far.append((state.z_next.unflatten(0, (-1, samples)), x0.unflatten(0, (-1, samples))))
+    return [(torch.cat([z for z, _ in own]), torch.cat([x0 for _, x0 in own])) for own in begun], seen
 
 
 def _of_chosen(seen: Sequence[Sequence[Progress]], places: Sequence[int], previews: tuple[Preview, ...]) -> list[Progress]:
@@ -359,9 +369,10 @@ class _Candidates:
             self.numbers = self.numbers.expand(drafts, -1)
             self.x0 = self.x0.expand(drafts, *self.x0.shape[1:])
 
-    def start(self, latents: Tensor) -> None:
+    def start(self, latents: Tensor, x0: Tensor) -> None:
         """At the beginning that the run would go on from."""
         self.begun = self.latents = latents
+        self.x0 = x0
 
     def go_on(self, stage: Stage, embeddings: Embeddings, count: _Count) -> Tensor:
         """Through a stage, some drafts at once: what their x0 is embedded as, (windows, drafts, B, D), where any is given up."""
@@ -369,11 +380,14 @@ class _Candidates:
         latents, x0s, embedded = [], [], []
         places = self.plan.rest[stage.start : stage.stop + 1]
         levels = self.plan.levels(self.generator, places)
-        for part in self.latents.flatten(0, 1).split(TOGETHER if samples == 1 else samples):
-            z, x0 = draft(self.generator, part, levels, cfg_steps=self.plan.cfg(places))
+        together = TOGETHER if samples == 1 else samples
+        parts = (own.flatten(0, 1).split(together) for own in (self.latents, self.x0))
+        for z, x0 in zip(*parts, strict=True):
+            if stage.stop > stage.start:
+                z, x0 = draft(self.generator, z, levels, cfg_steps=self.plan.cfg(places))
             latents.append(z)
             x0s.append(x0)
-            drafted = len(part) // samples
+            drafted = len(z) // samples
             if stage.kept == stage.drafts:
                 count(drafted * (stage.stop - stage.start))
                 continue

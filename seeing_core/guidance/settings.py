@@ -162,15 +162,15 @@ _VIDEO = replace(
     end_fraction=0.6,
     guide_every=2,
     cfg_start_fraction=0.3,
-    audio_weight=5.0,
+    audio_weight=10.0,
     sync_weight=2.0,
     draft_fraction=0.3,
     draft_gain=3.0,
     give_way=1.0,
 )
 VIDEO_PRESETS: dict[str, AlignSettings] = {
-    "balanced": replace(_VIDEO, drafts=15),
-    "quality": replace(_VIDEO, drafts=30),
+    "balanced": replace(_VIDEO, drafts=22),
+    "quality": replace(_VIDEO, drafts=44),
     "fast": replace(_OURS, strength=0.0, cfg_end_fraction=0.5),
     "paper": AlignSettings("paper", prompt_strength=1.0),
 }

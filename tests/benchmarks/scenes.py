@@ -99,7 +99,9 @@ class Scene:
         """One of the generator at this place, taken through the stage and embedded; comparing them costs nothing beside it."""
         medium, generator = list(self.loss.views)[place], self.generators[place]
         places = plan.rest[stage.start : stage.stop + 1]
-        x0 = draft(generator, generator.initial_noise([0]), plan.levels(generator, places), cfg_steps=plan.cfg(places))[1]
+        x0 = generator.initial_noise([0])
+        if stage.stop > stage.start:
+            x0 = draft(generator, x0, plan.levels(generator, places), cfg_steps=plan.cfg(places))[1]
         self.loss.embeddings(medium, x0)
 
 
