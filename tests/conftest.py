@@ -34,7 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several workers one has all that needs the shared server, and thus one server for all; they share the rest."""
+    """Of several workers one has all that needs the shared server, and thus one server for all; they share the rest.
+
+    What takes minutes begins first, so that none waits for another at the end.
+    """
+    items.sort(key=lambda item: item.path.name != "test_scoreboard.py")
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("server"))

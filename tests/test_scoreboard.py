@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -12,12 +14,17 @@ FIRST = 10_100_000  # test seeds that the README's tables do not use
 STEPS = {"v2a": 15, "i2a": 12, "a2v": 12, "joint": 10}
 
 
+@cache
+def real_ones(task: str) -> torch.Tensor:
+    return real_features(task, 64, FIRST)
+
+
 def compared(task: str, *presets: str, clips: int, caption: str, unnamed: bool = False) -> list[dict]:
     """What the judges say of each preset."""
     ways = {preset: WAYS[task][preset] for preset in presets}
-    # One process: of two cores the other one has other tests, and pages that draw as long as they wait.
+    # One worker: of two cores the other one has other tests, and pages that draw as long as they wait.
     rows = run(task, ways, clips=clips, caption=caption, unnamed=unnamed, first_seed=FIRST, steps=STEPS[task], workers=1)
-    real = real_features(task, 64, FIRST)
+    real = real_ones(task)
     assert torch.isfinite(real).all()
     return [summary(rows, preset, real) for preset in presets]
 
@@ -41,6 +48,6 @@ def test_what_the_user_wrote_comes_even_against_what_is_seen_or_heard(task: str)
 @pytest.mark.parametrize("task", ["i2a", "a2v", "joint"])
 def test_an_empty_prompt_is_completed(task: str) -> None:
     """The kind of what is made, or whether video and sound are of one kind. In the eyes of the binder that did not guide, too."""
-    unguided, ours = compared(task, "unguided", "balanced", clips=8, caption="empty")
+    unguided, ours = compared(task, "unguided", "balanced", clips=6, caption="empty")
     assert ours["right"] >= 0.8 and ours["right_low"] > unguided["right_high"], (ours, unguided)
     assert ours["fit_pe_av"] > unguided["fit_pe_av"], (ours, unguided)

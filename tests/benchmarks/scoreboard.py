@@ -251,7 +251,7 @@ def run(
     binder: str = "imagebind",
     workers: int | None = None,
 ) -> list[Row]:
-    """All clips with all presets, spread over the cores.  steps: by default the task's usual ones."""
+    """All clips with all presets, spread over the cores, or with one worker here.  steps: by default the task's usual ones."""
     batch = 1 if unnamed else BATCH  # a vocabulary is the whole batch's
     jobs = [
         (
@@ -264,6 +264,8 @@ def run(
     workers = workers or os.cpu_count() or 1
     # Compiles librosa's loops once: workers that did it at the same time would spoil each other's files.
     find_onsets(Waveform(torch.zeros(1, RATE_HZ), RATE_HZ))
+    if workers == 1:
+        return [row for job in jobs for row in measure(job)]
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         return [row for rows in pool.map(measure, jobs) for row in rows]
 

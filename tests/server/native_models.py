@@ -151,7 +151,7 @@ def stable_audio_3(frames: int = 12) -> Family:
     return Family(model, vae, torch.zeros(1, 256, frames), *_words(768))
 
 
-def ace_step(frames: int = 12) -> Family:
+def ace_step(frames: int = 6) -> Family:
     model = _model(
         supported.ACEStep,
         {
