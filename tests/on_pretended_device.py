@@ -35,23 +35,31 @@ PRESETS = {"v2a": AUDIO_PRESETS, "i2a": AUDIO_PRESETS, "a2v": VIDEO_PRESETS, "jo
 
 
 @cache
-def written(folder: Path, binder: str) -> tuple[Path, tuple[Path, Path], Path]:
-    """Where the stand-ins lie, written once."""
-    embedder = write_pe_av(folder / "pe_av") if binder == "pe_av" else write_imagebind(folder / "imagebind.safetensors")
-    return write_audioldm(folder / "audio"), write_animatediff(folder / "sd", folder / "motion"), embedder
+def sound_model(folder: Path) -> Path:
+    """Where the stand-in lies, written once; so with the others."""
+    return write_audioldm(folder / "audio")
+
+
+@cache
+def video_model(folder: Path) -> tuple[Path, Path]:
+    return write_animatediff(folder / "sd", folder / "motion")
+
+
+@cache
+def embedder(folder: Path, binder: str) -> Path:
+    return write_pe_av(folder / "pe_av") if binder == "pe_av" else write_imagebind(folder / "imagebind.safetensors")
 
 
 class Models:
-    """Stand-ins in double precision, in which guidance is not chaotic."""
+    """Stand-ins in double precision, in which guidance is not chaotic: the binder, and the generators that a task has."""
 
-    def __init__(self, folder: Path, binder: str = "imagebind") -> None:
-        audio, video, embedder = written(folder, binder)
-        self.audio = load_audioldm(audio).double()
-        self.video = load_animatediff(*video).double()
-        self.binder = load_binder(embedder).double()
+    def __init__(self, folder: Path, task: str = "", binder: str = "imagebind") -> None:
+        self.binder = load_binder(embedder(folder, binder)).double()
+        self.audio = load_audioldm(sound_model(folder)).double() if task in ("v2a", "i2a", "joint") else None
+        self.video = load_animatediff(*video_model(folder)).double() if task in ("a2v", "joint") else None
 
     def to(self, device: torch.device) -> Models:
-        for model in (self.audio, self.video, self.binder):
+        for model in filter(None, (self.audio, self.video, self.binder)):
             model.to(device)
         return self
 
@@ -87,8 +95,8 @@ def compare(folder: Path, task: str, preset: str, binder: str = "imagebind") -> 
     settings = PRESETS[task][preset]
     settings = replace(settings, drafts=min(3, settings.drafts), moment_weight=1.0)  # of three drafts two go on
     steps = STEPS[task] if preset == "balanced" else OTHERS_STEPS
-    expected = outputs(made(Models(folder, binder), task, settings, steps))
-    found, guided = made_there(Models(folder, binder), task, settings, steps)
+    expected = outputs(made(Models(folder, task, binder), task, settings, steps))
+    found, guided = made_there(Models(folder, task, binder), task, settings, steps)
     return {
         "difference": max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True)),
         "guided steps": len(guided),
@@ -165,12 +173,12 @@ def mistakes() -> dict[str, Callable[[Tensor], Tensor]]:
     }
 
 
-def caught(folder: Path, mistake: Callable[[Tensor], Tensor]) -> str:
+def caught(models: Models, mistake: Callable[[Tensor], Tensor]) -> str:
     """What comes of a run in which every guided step makes this mistake; empty: nothing."""
     inner = state.unit_rms
     state.unit_rms = lambda gradient: mistake(inner(gradient))
     try:
-        waits = later(made_there(Models(folder), "i2a", AUDIO_PRESETS["x0"], 3)[1])
+        waits = later(made_there(models, "i2a", AUDIO_PRESETS["x0"], 3)[1])
     except (RuntimeError, NotImplementedError, TypeError) as error:
         return f"refused: {str(error).splitlines()[0]}"
     finally:
@@ -192,7 +200,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         report: dict[str, Any]
         if sys.argv[1:] == ["mistakes"]:
-            report = {name: caught(Path(folder), mistake) for name, mistake in mistakes().items()}
+            models = Models(Path(folder), "i2a")
+            report = {name: caught(models, mistake) for name, mistake in mistakes().items()}
         elif sys.argv[1:] == ["measured"]:
             report = {"measured": measured(Path(folder))}
         else:
