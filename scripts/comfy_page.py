@@ -74,6 +74,8 @@ def open_page(
     page.goto(server.url)
     page.wait_for_function("() => window.app && window.app.graph && window.app.extensionManager", timeout=READY_MS)
     page.wait_for_function("() => document.querySelector('canvas')", timeout=READY_MS)
+    # The page opens a workflow of its own, which would take the place of one that was opened before it.
+    page.wait_for_function("() => window.app.graph.nodes.length > 0", timeout=READY_MS)
     return page
 
 
