@@ -136,6 +136,7 @@ def test_most_drafts_are_given_up_early() -> None:
     assert way(16, 30, 0.3, end=0.6) == [Stage(0, 1, 16, 4), Stage(1, 3, 4, 1)]  # guided later, it becomes another thing yet
     # Without classifier-free guidance what the beginning itself predicts tells most of them apart, if there is one.
     assert way(16, 30, 0.3, end=0.6, cfg=0.3) == [Stage(0, 0, 16, 4), Stage(0, 3, 4, 1)]
+    assert way(16, 30, 0.3, end=0.6, cfg=0.1) == way(16, 30, 0.3, end=0.6)  # it ends with it
     assert way(16, 30, cfg=0.3) == way(16, 30) and way(2, 30, 0.3, cfg=0.3) == [Stage(0, 5, 2, 1)]
     assert way(1, 30) == way(1, 30, 0.3) == []
 

@@ -162,7 +162,7 @@ class Plan:
 
     steps: of the run.  cfg_steps: of these those with classifier-free guidance.
     shared, rest: its steps between which their evaluations go, those that the run goes on from and the others.
-    without_cfg: whether the others are without it, as the run begins.
+    without_cfg: whether the others are without it, as the last of the shared ones is.
     guided: which of the evaluations of the shared steps are.  gain: see `gains_of`.
     """
 
@@ -183,15 +183,15 @@ class Plan:
         that were made without. What each of these came to is what its texture is kept to. Where later steps are guided, fewer
         evaluations tell enough of what a draft would come to without.
 
-        Classifier-free guidance draws a draft to what is usual, away from what its own noise begins as. Where the run begins without,
-        what the last shared evaluation predicts tells most of them apart, and the best are finished without as well.
+        Classifier-free guidance draws a draft to what is usual, away from what its own noise begins as. Where the beginning ends
+        without it, what is predicted there tells most drafts apart, and the best are finished without as well.
         """
         shared = coarse_places(0, settings.shared_steps(steps), SCREENED, 1.0)
         changes = shared[-1] and any(settings.is_guided(step, steps) for step in range(shared[-1], steps))
         rest = coarse_places(shared[-1], steps, (GUIDED_LATER if changes else EVALUATIONS) - len(shared) + 1, EARLY)
         within = [number for number, step in enumerate(shared[:-1]) if in_time and settings.is_within(step, steps)]
         guided, to_end, kept = within[:: settings.guide_every], len(rest) - 1, going_on(drafts)
-        without_cfg = settings.cfg_start_fraction > 0
+        without_cfg = (shared[-2] if shared[-1] else 0) not in settings.cfg_steps(steps)
         if guided:
             finish = [Stage(0, to_end, kept, 1)] if kept > 1 else []
             rounds = [Round(drafts, False, [Stage(0, 1, drafts, kept)]), Round(kept, True, finish)]
