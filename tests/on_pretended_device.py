@@ -178,7 +178,7 @@ def caught(models: Models, mistake: Callable[[Tensor], Tensor]) -> str:
     inner = state.unit_rms
     state.unit_rms = lambda gradient: mistake(inner(gradient))
     try:
-        waits = later(made_there(models, "i2a", AUDIO_PRESETS["x0"], 3)[1])
+        waits = later(made_there(models, "i2a", AUDIO_PRESETS["x0"], OTHERS_STEPS)[1])
     except (RuntimeError, NotImplementedError, TypeError) as error:
         return f"refused: {str(error).splitlines()[0]}"
     finally:

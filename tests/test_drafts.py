@@ -212,6 +212,15 @@ def test_the_first_prediction_of_drafts_is_amplified_and_no_other(exact_audioldm
         assert torch.allclose(found.latents[0], state.z_next, atol=1e-12)
 
 
+def test_what_is_kept_of_a_draft_holds_no_graph_of_the_unet(exact_audioldm: AudioLDM) -> None:
+    generator = exact_audioldm.conditioned(["rain"], duration_s=0.5)
+    settings = replace(SETTINGS, mode="unet")
+    state = SamplerState(generator, generator.initial_noise([1]), generator.noise_levels(4), settings)
+    state.denoise(0, gradients=True)
+    assert state.predict_x0().requires_grad and not state.plain_x0().requires_grad
+    assert torch.equal(state.predict_x0(), state.plain_x0())
+
+
 def test_of_a_run_at_least_one_step_is_its_own() -> None:
     def shared(fraction: float, steps: int) -> list[int]:
         return list(Plan.of(replace(SETTINGS, draft_fraction=fraction), 4, steps, in_time=False).shared)

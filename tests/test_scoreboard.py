@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
 import torch
 
@@ -14,17 +12,12 @@ FIRST = 10_100_000  # test seeds that the README's tables do not use
 STEPS = {"v2a": 15, "i2a": 12, "a2v": 12, "joint": 10}
 
 
-@cache
-def real_ones(task: str) -> torch.Tensor:
-    return real_features(task, 64, FIRST)
-
-
 def compared(task: str, *presets: str, clips: int, caption: str, unnamed: bool = False) -> list[dict]:
     """What the judges say of each preset."""
     ways = {preset: WAYS[task][preset] for preset in presets}
     # One worker: of two cores the other one has other tests, and pages that draw as long as they wait.
     rows = run(task, ways, clips=clips, caption=caption, unnamed=unnamed, first_seed=FIRST, steps=STEPS[task], workers=1)
-    real = real_ones(task)
+    real = real_features(task, 64, FIRST)
     assert torch.isfinite(real).all()
     return [summary(rows, preset, real) for preset in presets]
 

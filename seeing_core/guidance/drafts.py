@@ -160,9 +160,8 @@ class Round:
 class Plan:
     """How drafts go.
 
-    steps: of the run.  cfg_steps: of these those with classifier-free guidance.
+    steps: of the run.  cfg_steps: of these those on which drafts have classifier-free guidance.
     shared, rest: its steps between which their evaluations go, those that the run goes on from and the others.
-    without_cfg: whether the others are without it, as the last of the shared ones is.
     guided: which of the evaluations of the shared steps are.  gain: see `gains_of`.
     """
 
@@ -170,7 +169,6 @@ class Plan:
     cfg_steps: range
     shared: Sequence[int]
     rest: Sequence[int]
-    without_cfg: bool
     guided: Sequence[int]
     gain: float
     rounds: Sequence[Round]
@@ -191,14 +189,17 @@ class Plan:
         rest = coarse_places(shared[-1], steps, (GUIDED_LATER if changes else EVALUATIONS) - len(shared) + 1, EARLY)
         within = [number for number, step in enumerate(shared[:-1]) if in_time and settings.is_within(step, steps)]
         guided, to_end, kept = within[:: settings.guide_every], len(rest) - 1, going_on(drafts)
-        without_cfg = (shared[-2] if shared[-1] else 0) not in settings.cfg_steps(steps)
+        cfg_steps = settings.cfg_steps(steps)
+        without_cfg = (shared[-2] if shared[-1] else 0) not in cfg_steps
+        if without_cfg:
+            cfg_steps = range(cfg_steps.start, min(cfg_steps.stop, shared[-1]))
         if guided:
             finish = [Stage(0, to_end, kept, 1)] if kept > 1 else []
             rounds = [Round(drafts, False, [Stage(0, 1, drafts, kept)]), Round(kept, True, finish)]
         else:
             screened = (0 if without_cfg else 1) if shared[-1] else SCREENED
             rounds = [Round(drafts, False, stages(drafts, to_end, screened))]
-        return cls(steps, settings.cfg_steps(steps), shared, rest, without_cfg, guided, settings.draft_gain, rounds)
+        return cls(steps, cfg_steps, shared, rest, guided, settings.draft_gain, rounds)
 
     @property
     def drafts(self) -> int:
@@ -216,8 +217,7 @@ class Plan:
 
     def cfg(self, places: Sequence[int]) -> list[int]:
         """Of the evaluations between these steps those with classifier-free guidance."""
-        steps = range(self.shared[-1]) if self.without_cfg else range(self.steps)
-        return [number for number, step in enumerate(places[:-1]) if step in self.cfg_steps and step in steps]
+        return [number for number, step in enumerate(places[:-1]) if step in self.cfg_steps]
 
 
 def numbers_tried(generators: int, drafts: int) -> list[int]:
@@ -316,7 +316,7 @@ def begin(
 
         denoise(states, when, settings, range(len(plan.shared) - 1), guided, callback)
         for so_far, state in zip(begun, states, strict=True):
-            x0 = state.predict_x0() if plan.shared[-1] else state.z_next  # nothing is predicted yet
+            x0 = state.plain_x0() if plan.shared[-1] else state.z_next  # nothing is predicted yet
             so_far.append((state.z_next.unflatten(0, (-1, samples)), x0.unflatten(0, (-1, samples))))
     return [(torch.cat([z for z, _ in own]), torch.cat([x0 for _, x0 in own])) for own in begun], seen
 

@@ -66,13 +66,16 @@ class SamplerState:
         self._predict(gradients=True)
         self.z_next += self._step() - before  # in place: the optimiser of this step holds this very tensor
 
+    def plain_x0(self) -> Tensor:
+        """The x0 that eps belongs to, in every mode, without a graph."""
+        return self.level.clean(self.z_t.detach(), self.eps.detach())
+
     def _step(self) -> Tensor:
-        eps = self.eps.detach()
-        return self.next_level.mix(self.level.clean(self.z_t.detach(), eps), eps)
+        return self.next_level.mix(self.plain_x0(), self.eps.detach())
 
     def _bend(self) -> None:
         """Adds to the DDIM step what the change of x0 since the step before means (DPM-Solver++ 2M, Lu et al., 2022)."""
-        level, x0 = self.level.log_ratio, self.level.clean(self.z_t.detach(), self.eps.detach())
+        level, x0 = self.level.log_ratio, self.plain_x0()
         if self.seen and self.next_level.sigma:
             level_before, x0_before = self.seen
             length = self.next_level.log_ratio - level
@@ -81,7 +84,7 @@ class SamplerState:
         self.seen = level, x0
 
     def _amplify(self, gain: Tensor) -> None:
-        x0 = self.level.clean(self.z_t.detach(), self.eps.detach())
+        x0 = self.plain_x0()
         gain = gain.to(x0).view(-1, *[1] * (x0.ndim - 1))
         self.z_next = self.z_next + self.next_level.alpha * (gain - 1) * x0
 
