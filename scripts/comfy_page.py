@@ -30,7 +30,10 @@ FLAGS = [
 ]
 # Nothing lies over the graph, and the classic canvas writes its words however small they are.
 UNCOVERED = {"Comfy.RightSidePanel.IsOpen": False, "Comfy.Minimap.Visible": False, "LiteGraph.Canvas.MinFontSizeForLOD": 0}
-CALM = {"LiteGraph.Canvas.MaximumFps": 10}  # drawing without a graphics card takes the cores that the models need
+# Drawing without a graphics card takes the cores that the models need; what moves while a run lasts takes half of one.
+CALM = {"LiteGraph.Canvas.MaximumFps": 10}
+STILL = """.animate-pulse, .animate-spin { animation: none !important }
+.absolute.transition-all, .transition-\\[width\\] { transition: none !important }"""
 
 
 @contextmanager
@@ -76,6 +79,7 @@ def open_page(
     page.wait_for_function("() => document.querySelector('canvas')", timeout=READY_MS)
     # The page opens a workflow of its own, which would take the place of one that was opened before it.
     page.wait_for_function("() => window.app.graph.nodes.length > 0", timeout=READY_MS)
+    page.add_style_tag(content=STILL)
     return page
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from own_process import import_pack, nodes_of
 from own_process import report as print_report
 
-families = sys.argv[4:]
+wanted = sys.argv[4:]  # families, and "samplers"
 pack = import_pack()
 import comfy.model_management as management  # noqa: E402
 import comfy.sample  # noqa: E402
@@ -176,9 +176,7 @@ async def main() -> None:
     nodes = await nodes_of(pack)
     with torch.inference_mode():
         bench = Bench(nodes)
-        print_report(
-            {"samplers": samplers(bench)} if families == ["samplers"] else {name: check(bench, name) for name in families}
-        )
+        print_report({name: samplers(bench) if name == "samplers" else check(bench, name) for name in wanted})
 
 
 asyncio.run(main())

@@ -11,9 +11,16 @@ FAMILIES = ["stable_audio", "stable_audio_3", "ace_step", "pictures", "wan", "lt
 SMOOTH = ["stable_audio", "pictures", "wan"]  # in double precision throughout, and without kinks
 
 
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """Of one process for all, which imports ComfyUI once."""
+    return run_script("align_native.py", COMFYUI, ROOT, tmp_path_factory.mktemp("native"), *FAMILIES, "samplers", timeout=1200)
+
+
+@pytest.mark.xdist_group("align_native")
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_model_of_comfyui_is_guided(family, tmp_path):
-    report = run_script("align_native.py", COMFYUI, ROOT, tmp_path, family, timeout=600)[family]
+def test_a_model_of_comfyui_is_guided(family, reports):
+    report = reports[family]
     assert len(report["losses"]) == 5
     for losses in report["losses"]:
         assert losses[-1] < losses[0]
@@ -27,8 +34,9 @@ def test_a_model_of_comfyui_is_guided(family, tmp_path):
     assert max(report["gradient"]) < (1e-5 if family in SMOOTH else 1e-2)
 
 
-def test_every_sampler_goes_on_from_the_guided_x0(tmp_path):
-    report = run_script("align_native.py", COMFYUI, ROOT, tmp_path, "samplers", timeout=600)["samplers"]
+@pytest.mark.xdist_group("align_native")
+def test_every_sampler_goes_on_from_the_guided_x0(reports):
+    report = reports["samplers"]
     for name in ("euler", "dpmpp_2m", "heun", "uni_pc", "lcm", "euler_ancestral", "half"):
         unguided, guided, looks = report[name]
         assert guided < unguided, name
