@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
 
 REST = "rest"
@@ -71,14 +71,15 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        given = tree_leaves((args, kwargs))
+        tensors = [leaf for leaf in given if isinstance(leaf, Tensor)]
         for tensor in tensors:
             self.part = self.owners.get(tensor.untyped_storage()._cdata, self.part)
-        out = func(*args, **kwargs)
+        inputs = {tensor.untyped_storage()._cdata for tensor in tensors}
+        out = _returned(func, args, kwargs, given, inputs)
         packet = func.overloadpacket
         if packet in FLOPS:
             self.cost.flops[self.part] += FLOPS[packet](*args, **kwargs, out_val=out)
-        inputs = {tensor.untyped_storage()._cdata for tensor in tensors}
         for made in tree_leaves(out):
             if isinstance(made, Tensor):
                 self._hold(made.untyped_storage(), inputs)
@@ -99,6 +100,37 @@ class _Counter(TorchDispatchMode):
         self.known.add(key)
         self.alive_bytes += size
         weakref.finalize(storage, freed).atexit = False
+
+
+_known_returns: dict[tuple[Any, ...], tuple[list[Any], TreeSpec]] = {}
+
+
+def _returned(func: Any, args: tuple, kwargs: dict, given: Sequence[Any], inputs: Container[int]) -> Any:
+    """func(*args, **kwargs). On the meta device that is shapes that follow from shapes, so they are remembered: many kernels there
+    are chains of Python functions, which take most of the time.
+
+    given: the leaves of the arguments.  inputs: the storages of the tensors among them, which what is remembered does not share.
+    """
+    if not all(leaf.is_meta for leaf in given if isinstance(leaf, Tensor)):
+        return func(*args, **kwargs)
+    key = (func, *(_layout(leaf) if isinstance(leaf, Tensor) else (type(leaf), leaf) for leaf in given))
+    if key in _known_returns:
+        leaves, structure = _known_returns[key]
+        return tree_unflatten([_empty(*leaf) if isinstance(leaf, tuple) else leaf for leaf in leaves], structure)
+    out = func(*args, **kwargs)
+    leaves, structure = tree_flatten(out)
+    made = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if made and all(leaf.is_meta and leaf.untyped_storage()._cdata not in inputs for leaf in made):
+        _known_returns[key] = [_layout(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves], structure
+    return out
+
+
+def _layout(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _empty(shape: torch.Size, stride: Sequence[int], dtype: torch.dtype) -> Tensor:
+    return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
 
 
 @contextmanager
