@@ -71,12 +71,12 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        given = tree_leaves((args, kwargs))
+        given, structure = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in given if isinstance(leaf, Tensor)]
         for tensor in tensors:
             self.part = self.owners.get(tensor.untyped_storage()._cdata, self.part)
         inputs = {tensor.untyped_storage()._cdata for tensor in tensors}
-        out = _returned(func, args, kwargs, given, inputs)
+        out = _returned(func, given, structure, inputs)
         packet = func.overloadpacket
         if packet in FLOPS:
             self.cost.flops[self.part] += FLOPS[packet](*args, **kwargs, out_val=out)
@@ -105,23 +105,29 @@ class _Counter(TorchDispatchMode):
 _known_returns: dict[tuple[Any, ...], tuple[list[Any], TreeSpec]] = {}
 
 
-def _returned(func: Any, args: tuple, kwargs: dict, given: Sequence[Any], inputs: Container[int]) -> Any:
-    """func(*args, **kwargs). On the meta device that is shapes that follow from shapes, so they are remembered: many kernels there
-    are chains of Python functions, which take most of the time.
+def _returned(func: Any, given: list[Any], structure: TreeSpec, inputs: Container[int]) -> Any:
+    """What func returns. On the meta device that is shapes that follow from shapes, so they are remembered: many kernels there are
+    chains of Python functions, which take most of the time.
 
-    given: the leaves of the arguments.  inputs: the storages of the tensors among them, which what is remembered does not share.
+    given, structure: its arguments, flattened.  inputs: the storages of the tensors among them, which what is remembered does not
+    share.
     """
-    if not all(leaf.is_meta for leaf in given if isinstance(leaf, Tensor)):
+
+    def called() -> Any:
+        args, kwargs = tree_unflatten(given, structure)
         return func(*args, **kwargs)
-    key = (func, *(_layout(leaf) if isinstance(leaf, Tensor) else (type(leaf), leaf) for leaf in given))
+
+    if not all(leaf.is_meta for leaf in given if isinstance(leaf, Tensor)):
+        return called()
+    key = (func, structure, *(_layout(leaf) if isinstance(leaf, Tensor) else (type(leaf), leaf) for leaf in given))
     if key in _known_returns:
-        leaves, structure = _known_returns[key]
-        return tree_unflatten([_empty(*leaf) if isinstance(leaf, tuple) else leaf for leaf in leaves], structure)
-    out = func(*args, **kwargs)
-    leaves, structure = tree_flatten(out)
+        leaves, returned = _known_returns[key]
+        return tree_unflatten([_empty(*leaf) if isinstance(leaf, tuple) else leaf for leaf in leaves], returned)
+    out = called()
+    leaves, returned = tree_flatten(out)
     made = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     if made and all(leaf.is_meta and leaf.untyped_storage()._cdata not in inputs for leaf in made):
-        _known_returns[key] = [_layout(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves], structure
+        _known_returns[key] = [_layout(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves], returned
     return out
 
 
